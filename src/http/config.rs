@@ -1,0 +1,87 @@
+//! What the edge must know: where to listen, who may enter, and its limits.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::types::Principal;
+
+/// The edge, every value final and checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen; port 0 picks one.
+    pub bind: SocketAddr,
+    /// Who may enter.
+    pub admission: AdmissionConfig,
+    /// Bounds and deadlines of connections and requests.
+    pub limits: LimitsConfig,
+}
+
+/// Who may enter. Empty lists let nobody in; `config` refuses them at load.
+#[derive(Clone, Debug)]
+pub struct AdmissionConfig {
+    /// Peer networks; IPv4-mapped rules are already IPv4.
+    pub allowed_clients: Vec<IpNet>,
+    /// Values of `Host` that are let in, lower case, without a trailing dot. An entry with a port
+    /// matches that port only; one without matches any.
+    pub allowed_hosts: Vec<String>,
+    /// Values of `Origin` that are let in: `scheme://host[:port]`, lower case.
+    pub allowed_origins: Vec<String>,
+    /// Peers whose forwarding header is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The tokens.
+    pub tokens: Vec<TokenEntry>,
+    /// Failed authentications per peer address and minute; more are answered with 429.
+    pub failed_auth_per_minute: u32,
+}
+
+/// One token: the SHA-256 of it, never itself, and what it stands for.
+#[derive(Clone)]
+pub struct TokenEntry {
+    /// SHA-256 of the token's bytes.
+    pub sha256: [u8; 32],
+    /// From this wall time on it is refused.
+    pub expires_at: Option<std::time::SystemTime>,
+    /// Who holds it.
+    pub principal: Principal,
+}
+
+impl std::fmt::Debug for TokenEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenEntry")
+            .field("name", &self.principal.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bounds and deadlines of connections and requests.
+#[derive(Clone, Copy, Debug)]
+pub struct LimitsConfig {
+    /// Body of a request, in bytes.
+    pub max_body_bytes: usize,
+    /// Open connections.
+    pub max_connections: usize,
+    /// Open connections from one address.
+    pub max_connections_per_ip: usize,
+    /// Requests under way for one token.
+    pub max_in_flight_per_token: usize,
+    /// Open event streams of one token.
+    pub max_streams_per_token: usize,
+    /// Accepted to first byte.
+    pub first_byte: Duration,
+    /// First byte to end of the headers.
+    pub headers: Duration,
+    /// End of the headers to end of the body.
+    pub body: Duration,
+    /// A kept-alive connection without a request.
+    pub idle: Duration,
+    /// From the signal to the end of what is under way.
+    pub drain: Duration,
+}
+
+/// The canonical form of a peer address: an IPv4-mapped IPv6 address is IPv4 (GHSA-xpcf-pg52-r92g is
+/// what happens otherwise).
+pub fn canonical(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}

@@ -1,0 +1,149 @@
+//! What the supervisor must know of one server; built by `config`, checked there.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::types::ServerId;
+
+/// One server, every value final: variables expanded, defaults applied, limits above zero.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The server's id.
+    pub id: ServerId,
+    /// What is executed.
+    pub launch: Launch,
+    /// Start with the gateway; otherwise at the first request.
+    pub autostart: bool,
+    /// Known, never started.
+    pub disabled: bool,
+    /// When an ended process is started again.
+    pub restart_policy: RestartPolicy,
+    /// How long to wait before a restart.
+    pub backoff: BackoffConfig,
+    /// When to give up.
+    pub restart_limit: RestartLimit,
+    /// Spawn to finished handshake.
+    pub startup_timeout: Duration,
+    /// How long the era probe (`server/discover`) may stay unanswered before the child is taken for legacy.
+    pub era_probe: Duration,
+    /// The stop ladder.
+    pub stop: StopConfig,
+    /// Liveness probing of an idle server.
+    pub probe: ProbeConfig,
+    /// Deadlines and bounds of the requests to it.
+    pub requests: RequestConfig,
+    /// The longest line that is taken from the child, in bytes without its newline.
+    pub max_line_bytes: usize,
+    /// How long a write to the child may make no progress before the child is given up.
+    pub stdin_stall: Duration,
+}
+
+/// A process to execute, without a shell.
+///
+/// The environment is complete: nothing else of the gateway's own environment reaches the server.
+#[derive(Clone)]
+pub struct Launch {
+    /// The command as configured, for people.
+    pub command: String,
+    /// The file that is executed: absolute where the name could be resolved at load, else as configured.
+    pub program: PathBuf,
+    /// Arguments, each passed as it is.
+    pub args: Vec<String>,
+    /// The working directory; `None` keeps the gateway's own.
+    pub working_dir: Option<PathBuf>,
+    /// The whole environment.
+    pub env: Vec<(OsString, OsString)>,
+}
+
+impl std::fmt::Debug for Launch {
+    /// Names of variables only: values and arguments may be secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Launch")
+            .field("program", &self.program)
+            .field("args", &self.args.len())
+            .field("working_dir", &self.working_dir)
+            .field("env", &names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// When an ended process is started again. An operator's stop is never undone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RestartPolicy {
+    /// After every end.
+    Always,
+    /// After every end but a clean one: exit code 0, or SIGHUP, SIGINT, SIGTERM or SIGPIPE
+    /// (the table of `Restart=on-failure` in systemd.service).
+    #[default]
+    OnFailure,
+    /// Never.
+    Never,
+}
+
+impl RestartPolicy {
+    /// The word in the config file and in `/servers`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::OnFailure => "on-failure",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// Delays between an end and the next start: `first`, doubled each time, at most `max`, each with
+/// ±20 % jitter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackoffConfig {
+    /// The first delay.
+    pub first: Duration,
+    /// The longest delay before jitter; not below `first`.
+    pub max: Duration,
+}
+
+/// A server is given up after more than `count` restarts within `window`, or `count` failed starts in
+/// a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestartLimit {
+    /// How many restarts are allowed; at least 1.
+    pub count: u32,
+    /// The sliding window they are counted in.
+    pub window: Duration,
+}
+
+/// The stop ladder: stdin closed, then SIGTERM and SIGCONT to the whole tree, then SIGKILL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StopConfig {
+    /// From closing stdin to SIGTERM.
+    pub grace: Duration,
+    /// From SIGTERM to SIGKILL.
+    pub term_grace: Duration,
+}
+
+/// Liveness probing of an idle server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeConfig {
+    /// From one probe to the next.
+    pub interval: Duration,
+    /// How long a probe may stay unanswered.
+    pub timeout: Duration,
+    /// After how many misses in a row the server is restarted.
+    pub misses: u32,
+}
+
+/// Deadlines and bounds of the requests to one server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestConfig {
+    /// Wait for an answer; progress from the child restarts it.
+    pub timeout: Duration,
+    /// Hard end, whatever the progress.
+    pub max: Duration,
+    /// How long a request is held while the server is being restarted.
+    pub hold: Duration,
+    /// Requests written and not yet answered.
+    pub max_in_flight: usize,
+    /// Requests accepted and not yet written.
+    pub max_queue: usize,
+}

@@ -1,0 +1,33 @@
+//! Who is speaking: what a valid bearer token stands for.
+
+use std::sync::Arc;
+
+use super::ServerId;
+
+/// A number for a principal, unique in one run of the gateway; cheap to copy and compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PrincipalId(pub u32);
+
+/// One holder of a token: everything that a session, a log line or an answer is bound to.
+///
+/// Holds the token's name, never the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// Unique in one run of the gateway.
+    pub id: PrincipalId,
+    /// The token's configured name, for logs.
+    pub name: Arc<str>,
+    /// May start, stop and restart servers.
+    pub admin: bool,
+    /// The servers that the token reaches; `None` reaches all.
+    pub servers: Option<Arc<[ServerId]>>,
+}
+
+impl Principal {
+    /// Whether this principal may know of and talk to a server.
+    pub fn may_reach(&self, server: &ServerId) -> bool {
+        self.servers
+            .as_ref()
+            .is_none_or(|servers| servers.contains(server))
+    }
+}
