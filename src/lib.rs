@@ -22,6 +22,7 @@
 
 pub mod fault;
 pub mod http;
+pub mod protocol;
 pub mod relay;
 pub mod supervisor;
 pub mod types;
