@@ -27,4 +27,5 @@ pub mod protocol;
 pub mod relay;
 pub mod spans;
 pub mod supervisor;
+pub mod telemetry;
 pub mod types;
