@@ -10,8 +10,8 @@
 //! | 4 edge | [`http`] | the accept loop, who may enter, one file an endpoint family, fault to status |
 //! | 3 relay | [`relay`] | which message goes to which server, and what the gateway answers itself |
 //! | 2 supervision | [`supervisor`] | the actor of one server, its pure state machine, pipes, guard, pending answers |
-//! | 1 protocol | `protocol` | bytes: envelope scan, line framing, id and token rewriting, eras |
-//! | 0 words | [`types`], [`fault`], `instruments` | parsed newtypes, the closed catalogue of faults, names of what is measured |
+//! | 1 protocol | [`protocol`], [`spans`] | bytes: envelope scan, line framing, id and token rewriting, eras |
+//! | 0 words | [`types`], [`fault`], [`instruments`] | parsed newtypes, the closed catalogue of faults, names of what is measured |
 //!
 //! A request travels down the floors once and its answer up once. The edge decides who is speaking,
 //! the protocol floor finds where the id stands in the bytes without building a tree, the relay picks
@@ -22,7 +22,10 @@
 
 pub mod fault;
 pub mod http;
+pub mod instruments;
 pub mod protocol;
 pub mod relay;
+pub mod spans;
 pub mod supervisor;
+pub mod telemetry;
 pub mod types;

@@ -10,6 +10,7 @@ pub mod line;
 pub mod message;
 mod salvage;
 pub mod splice;
+pub mod trace_context;
 
 pub use envelope::{Envelope, Meta, Params, ScanError, Span, scan};
 pub use era::Era;
