@@ -66,6 +66,8 @@ pub struct Envelope {
     pub params: Option<Params>,
     /// `result`
     pub result: Option<Span>,
+    /// The result is an object with `isError: true`: the answer of a tool that failed.
+    pub result_is_error: bool,
     /// `error`
     pub error: Option<Span>,
     /// The closing brace of the message.
@@ -135,7 +137,11 @@ pub fn scan(text: &[u8]) -> Result<Envelope, ScanError> {
             b"jsonrpc" => once(&mut envelope.jsonrpc, "jsonrpc", cursor.value(1)?),
             b"id" => once(&mut envelope.id, "id", cursor.value(1)?),
             b"method" => once(&mut envelope.method, "method", cursor.value(1)?),
-            b"result" => once(&mut envelope.result, "result", cursor.value(1)?),
+            b"result" => {
+                let (span, is_error) = result(cursor, text)?;
+                envelope.result_is_error = is_error;
+                once(&mut envelope.result, "result", span)
+            }
             b"error" => once(&mut envelope.error, "error", cursor.value(1)?),
             b"params" => once(&mut envelope.params, "params", params(cursor, text)?),
             _ => cursor.value(1).map(drop),
@@ -144,6 +150,29 @@ pub fn scan(text: &[u8]) -> Result<Envelope, ScanError> {
     envelope.close = cursor.at().saturating_sub(1);
     cursor.end()?;
     Ok(envelope)
+}
+
+/// A result, and whether it says `isError: true`.
+fn result(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<(Span, bool), ScanError> {
+    if cursor.peek() != Some(b'{') {
+        return Ok((cursor.value(1)?, false));
+    }
+    let start = cursor.at();
+    let mut is_error = false;
+    object(cursor, |cursor, key| {
+        let value = cursor.value(2)?;
+        if Key(text, key).name().as_ref() == b"isError" {
+            is_error = value.of(text) == b"true";
+        }
+        Ok(())
+    })?;
+    Ok((
+        Span {
+            start,
+            end: cursor.at(),
+        },
+        is_error,
+    ))
 }
 
 fn params(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<Params, ScanError> {

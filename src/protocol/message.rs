@@ -166,6 +166,17 @@ fn wrong(member: &'static str, json: Option<&[u8]>, expected: &'static str) -> I
     }
 }
 
+/// What kind of answer a response is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// A result.
+    Result,
+    /// A result with `isError: true`, by which a tool says that it failed.
+    ToolError,
+    /// An error; where the error object stands.
+    Error(Span),
+}
+
 /// One message from a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChildMessage<'a> {
@@ -175,8 +186,8 @@ pub enum ChildMessage<'a> {
         id: u64,
         /// Where it stands.
         span: Span,
-        /// It is an error, not a result.
-        is_error: bool,
+        /// What kind of answer it is.
+        ending: Ending,
     },
     /// Bears the id of a request of ours, but is no response.
     BadResponse {
@@ -231,13 +242,18 @@ impl<'a> ChildMessage<'a> {
             (Some(_), None) => Self::Response {
                 id,
                 span,
-                is_error: false,
+                ending: if envelope.result_is_error {
+                    Ending::ToolError
+                } else {
+                    Ending::Result
+                },
             },
             (None, Some(error)) if error.of(text).first() == Some(&b'{') => Self::Response {
                 id,
                 span,
-                is_error: true,
+                ending: Ending::Error(error),
             },
+
             _ => Self::BadResponse { id },
         }
     }

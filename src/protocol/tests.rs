@@ -4,7 +4,7 @@
 use bytes::BufMut;
 use proptest::prelude::*;
 
-use super::message::InvalidMessage;
+use super::message::{Ending, InvalidMessage};
 use super::splice::{Edit, MetaSlot, into_frame, splice};
 use super::*;
 
@@ -159,7 +159,7 @@ fn a_childs_line_is_taken_for_what_it_is() {
         read(r#"{"id":7,"result":{}}"#),
         ChildMessage::Response {
             id: 7,
-            is_error: false,
+            ending: Ending::Result,
             ..
         }
     ));
@@ -167,7 +167,7 @@ fn a_childs_line_is_taken_for_what_it_is() {
         read(r#"{"id":"7","error":{"code":1}}"#),
         ChildMessage::Response {
             id: 7,
-            is_error: true,
+            ending: Ending::Error(_),
             ..
         }
     ));
