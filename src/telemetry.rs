@@ -8,6 +8,7 @@ mod environment;
 mod line;
 mod otlp;
 mod queue;
+mod redact;
 mod stderr;
 
 use std::io::{self, IsTerminal};
@@ -48,6 +49,9 @@ const EXPORT_PATH: [&str; 8] = [
     "opentelemetry",
     "tracing_opentelemetry",
 ];
+
+/// How long the exit waits for a stderr that nobody reads.
+const MAX_LOG_FLUSH: Duration = Duration::from_millis(500);
 
 /// How logs are written.
 #[derive(Clone, Debug, Default)]
@@ -198,12 +202,16 @@ pub fn build(
         .with_callback(move |observer| observer.observe(of_counter.dropped(), &[]))
         .build();
 
-    let to_stderr = StderrLayer::new(queue.clone(), stderr_format(*format), colour).with_filter(
-        filter
-            .0
-            .clone()
-            .with_target(spans::TARGET, LevelFilter::OFF),
-    );
+    let own = filter
+        .0
+        .clone()
+        .with_target(spans::TARGET, LevelFilter::OFF);
+    let exported = EXPORT_PATH.into_iter().fold(own.clone(), |filter, target| {
+        filter.with_target(target, LevelFilter::OFF)
+    });
+    let spans_only = Targets::new().with_target(spans::TARGET, LevelFilter::INFO);
+    // The filters go around the options: a layer that is absent and has no filter counts as one that
+    // wants everything, and would keep the spans enabled.
     let to_traces = providers.traces.as_ref().map(|provider| {
         tracing_opentelemetry::layer()
             .with_tracer(provider.tracer(env!("CARGO_PKG_NAME")))
@@ -211,22 +219,15 @@ pub fn build(
             .with_location(false)
             .with_tracked_inactivity(false)
             .with_target(false)
-            .with_filter(Targets::new().with_target(spans::TARGET, LevelFilter::INFO))
     });
-    let to_logs = providers.logs.as_ref().map(|provider| {
-        let own = filter
-            .0
-            .clone()
-            .with_target(spans::TARGET, LevelFilter::OFF);
-        let filter = EXPORT_PATH.into_iter().fold(own, |filter, target| {
-            filter.with_target(target, LevelFilter::OFF)
-        });
-        OpenTelemetryTracingBridge::new(provider).with_filter(filter)
-    });
+    let spans_only = to_traces.as_ref().map(|_| spans_only).unwrap_or_default();
+    let to_logs = providers.logs.as_ref().map(OpenTelemetryTracingBridge::new);
+    let exported = to_logs.as_ref().map(|_| exported).unwrap_or_default();
+    let to_stderr = StderrLayer::new(queue.clone(), stderr_format(*format), colour);
     let subscriber = Registry::default()
-        .with(to_traces)
-        .with(to_logs)
-        .with(to_stderr);
+        .with(to_traces.with_filter(spans_only))
+        .with(to_logs.with_filter(exported))
+        .with(to_stderr.with_filter(own));
     let telemetry = Telemetry {
         instruments: Instruments::new(&meter),
         registry,
@@ -313,8 +314,8 @@ impl Telemetry {
                 "the last telemetry was not exported, the collector did not take it in time"
             );
         }
-        self.queue
-            .close(deadline.saturating_duration_since(Instant::now()));
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.queue.close(left.min(MAX_LOG_FLUSH));
     }
 }
 

@@ -56,34 +56,15 @@ pub(super) fn http_error_label(status: u16) -> Option<&'static str> {
 
 /// A JSON-RPC error code as a metric attribute: the codes of JSON-RPC, of the MCP revisions and our own.
 fn code_label(code: i64) -> &'static str {
-    macro_rules! codes {
+    macro_rules! below_zero {
         ($($code:literal)*) => {
-            match code { $($code => stringify!($code),)* _ => OTHER }
+            match code.checked_neg() { $(Some($code) => concat!("-", $code),)* _ => OTHER }
         };
     }
-    codes!(
-        -32700
-            - 32600
-            - 32601
-            - 32602
-            - 32603
-            - 32000
-            - 32001
-            - 32002
-            - 32020
-            - 32021
-            - 32022
-            - 32042
-            - 31001
-            - 31002
-            - 31003
-            - 31004
-            - 31005
-            - 31006
-            - 31007
-            - 31008
-            - 31009
-            - 31010
+    below_zero!(
+        32700 32600 32601 32602 32603
+        32000 32001 32002 32020 32021 32022 32042
+        31001 31002 31003 31004 31005 31006 31007 31008 31009 31010
     )
 }
 

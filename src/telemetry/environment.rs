@@ -9,6 +9,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::redact::host_and_port;
+
 /// What is exported over OTLP, and what of the environment could not be used.
 #[derive(Debug, Default)]
 pub(super) struct Otlp {
@@ -64,8 +66,7 @@ impl fmt::Display for Endpoint {
             Protocol::Http => "http/protobuf",
         };
         let (scheme, rest) = self.url.split_once("://").unwrap_or(("", &self.url));
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let host = authority.rsplit('@').next().unwrap_or_default();
+        let host = host_and_port(rest);
         write!(f, "{scheme}://{host} ({protocol})")
     }
 }
@@ -221,11 +222,10 @@ impl Reader<'_> {
                 _ => self.warn(&variable, expected),
             }
         }
-        let authority = endpoint
+        let rest = endpoint
             .split_once("://")
             .map_or(endpoint, |(_, rest)| rest);
-        let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
-        if authority.ends_with(":4318") {
+        if host_and_port(rest).ends_with(":4318") {
             Protocol::Http
         } else {
             Protocol::Grpc

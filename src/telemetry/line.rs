@@ -7,6 +7,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Level, Metadata};
 
 use super::Format;
+use super::redact::without_url_secrets;
 use crate::types::wall;
 
 /// The longest text of one field, in bytes; more is cut off, so that one line cannot fill the queue.
@@ -17,6 +18,15 @@ const MAX_VALUE: usize = 8 * 1024;
 pub(super) struct Fields(pub(super) Vec<(&'static str, Value)>);
 
 impl Fields {
+    /// Cuts every URL down to what may be shown of it.
+    pub(super) fn redact_urls(&mut self) {
+        for (_, value) in &mut self.0 {
+            if let Value::String(text) = value {
+                *text = without_url_secrets(text);
+            }
+        }
+    }
+
     fn set(&mut self, field: &Field, value: Value) {
         let name = field.name();
         self.0.retain(|(known, _)| *known != name);

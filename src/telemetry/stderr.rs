@@ -7,7 +7,7 @@ use std::time::Duration;
 use opentelemetry::trace::TraceContextExt;
 use tokio::time::Instant;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
@@ -40,11 +40,7 @@ impl StderrLayer {
     }
 
     /// Whether the exporters made this complaint a short time ago.
-    fn is_repeated(&self, event: &Event<'_>) -> bool {
-        let metadata = event.metadata();
-        if !metadata.target().starts_with("opentelemetry") {
-            return false;
-        }
+    fn is_repeated(&self, metadata: &Metadata<'_>) -> bool {
         let now = Instant::now();
         let mut complaints = self
             .complaints
@@ -77,11 +73,16 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for StderrLayer {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        if self.is_repeated(event) {
+        let metadata = event.metadata();
+        let is_complaint = metadata.target().starts_with("opentelemetry");
+        if is_complaint && self.is_repeated(metadata) {
             return;
         }
         let mut fields = Fields::default();
         event.record(&mut fields);
+        if is_complaint {
+            fields.redact_urls();
+        }
         let spans = context
             .event_scope(event)
             .into_iter()
@@ -94,7 +95,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for StderrLayer {
                 .then(|| (span.trace_id().to_string(), span.span_id().to_string()))
         });
         let line = Line {
-            metadata: event.metadata(),
+            metadata,
             event: fields,
             spans,
             trace: trace.as_ref(),
