@@ -1,7 +1,7 @@
 //! The config file: from text to the typed configs of the floors below, with every fault at once.
 //!
-//! [`load`] reads the file ([`disk`]), parses it into a syntax tree that knows its lines, reads that into
-//! the shape of the file ([`file`]), and builds what the floors want. Each step goes on after a fault, so
+//! [`load`] reads the file (`disk`), parses it into a syntax tree that knows its lines, reads that into
+//! the shape of the file (`file`), and builds what the floors want. Each step goes on after a fault, so
 //! that a person who fixes a file sees all there is to fix. The schema for editors comes from the same
 //! shape.
 
@@ -174,11 +174,10 @@ fn build(file: &File, source: &Source, path: &Path, scope: &mut Scope<'_>) -> Op
         .filter_map(|named| servers::build(named, file, limits, &surroundings, scope))
         .collect();
     let bind = addresses::bind(file, scope);
-    let ip = bind.map(|bind| bind.ip());
     let allowed_clients = addresses::allowed_clients(file, scope);
     let trusted_proxies = addresses::trusted_proxies(file, scope);
-    let allowed_hosts = names::allowed_hosts(file, ip, scope);
-    let allowed_origins = names::allowed_origins(file, ip, scope);
+    let allowed_hosts = names::allowed_hosts(file, bind.map(|bind| bind.ip()), scope);
+    let allowed_origins = names::allowed_origins(file, bind, scope);
     let log = log::build(&file.log, scope);
     Some(Config {
         http: http::Config {

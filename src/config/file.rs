@@ -14,6 +14,7 @@ use super::values::{Anything, Count, Millis, Port, SecretText, Text, choice};
 section! {
     /// The config of host-mcp-gateway, which serves stdio MCP servers of this machine over authenticated HTTP.
     /// Strings may hold `${VAR}` or `${VAR:-default}`; `$$` is a `$`. Comments and trailing commas are allowed.
+    #[expect(clippy::struct_field_names, reason = "the keys of the file")]
     #[schemars(title = "host-mcp-gateway config", extend("required" = ["allowed_clients"], "anyOf" = [{"required": ["servers"]}, {"required": ["mcpServers"]}]))]
     File {
         /// The schema of this file, for editors.
@@ -51,8 +52,9 @@ section! {
         /// `127.0.0.1`, `[::1]` and the bind address. A list given here replaces the default.
         #[schemars(extend("minItems" = 1, "examples" = [["localhost", "mac-mini.local"]]))]
         allowed_hosts: Vec<Text>,
-        /// The values of the Origin header that are let in, for clients in a browser, as `http://host` for any
-        /// port or `http://host:port`. Default: those of the default hosts. An empty list lets no browser in.
+        /// The values of the Origin header that are let in, for clients in a browser: exactly what the browser
+        /// sends, with its port unless that is the scheme's own. Default: the default hosts, by HTTP and HTTPS, on
+        /// the scheme's own port and on `bind_port`. An empty list lets no browser in.
         #[schemars(extend("examples" = [["http://localhost:6274"]]))]
         allowed_origins: Vec<Text>,
         /// Proxies whose forwarding header is believed: IP addresses, networks, or `localhost`.

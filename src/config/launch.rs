@@ -26,7 +26,7 @@ const OWN: [&str; 4] = [
     "JOURNAL_STREAM",
     "INVOCATION_ID",
 ];
-const OWN_PREFIXES: [&str; 4] = ["LISTEN_", "WATCHDOG_", "OTEL_", "LD_"];
+const OWN_PREFIXES: [&str; 5] = ["LISTEN_", "WATCHDOG_", "OTEL_", "LD_", "DYLD_"];
 
 type Variables = BTreeMap<OsString, OsString>;
 
@@ -130,7 +130,7 @@ fn inherited(
         if server.inherit_env.is_given() {
             return None;
         }
-        for name in INHERITED {
+        for name in INHERITED.into_iter().filter(|name| !withheld(name)) {
             take(OsStr::new(name), scope);
         }
         return Some(variables);

@@ -1,6 +1,6 @@
 //! `allowed_hosts` and `allowed_origins`: by which names clients may call the gateway.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::file::File;
 use super::reader::Scope;
@@ -34,16 +34,23 @@ pub(super) fn allowed_hosts(
     Some(each(list, host, expected, scope))
 }
 
-/// The values of `Origin` that are let in. Without a list: the loopback names and the bind address, with
-/// any port.
+/// The values of `Origin` that are let in. Without a list: the default hosts on the default ports of
+/// HTTP and HTTPS and on the gateway's own, which is what a page of the gateway itself would send.
 pub(super) fn allowed_origins(
     file: &File,
-    bind: Option<IpAddr>,
+    bind: Option<SocketAddr>,
     scope: &mut Scope<'_>,
 ) -> Vec<String> {
     let Some(list) = file.allowed_origins.get() else {
-        let hosts = default_hosts(bind);
-        return hosts.iter().map(|host| format!("http://{host}")).collect();
+        let own_port = bind.map(|bind| bind.port()).filter(|port| *port != 0);
+        let mut origins = Vec::new();
+        for host in default_hosts(bind.map(|bind| bind.ip())) {
+            for scheme in ["http", "https"] {
+                origins.push(format!("{scheme}://{host}"));
+                origins.extend(own_port.map(|port| format!("{scheme}://{host}:{port}")));
+            }
+        }
+        return origins;
     };
     let expected = "expected a scheme and a host, such as \"http://localhost:6274\"";
     each(list, origin, expected, scope)
@@ -70,16 +77,15 @@ fn each(
 ) -> Vec<String> {
     let mut parsed = Vec::with_capacity(list.len());
     for text in list {
-        match parse(&text.value) {
-            Some(value) => parsed.push(value),
-            None => {
-                let shown = text.shown();
-                scope.fault::<()>(
-                    &text.place,
-                    format!("{shown} cannot be matched, {expected}"),
-                );
-            }
-        }
+        let Some(value) = parse(&text.value) else {
+            let shown = text.shown();
+            scope.fault::<()>(
+                &text.place,
+                format!("{shown} cannot be matched, {expected}"),
+            );
+            continue;
+        };
+        parsed.push(value);
     }
     parsed
 }

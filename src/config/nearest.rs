@@ -1,7 +1,7 @@
 //! "Did you mean": the name that a mistyped one most likely stands for.
 
 /// Words for a key that people bring along from elsewhere, and what it is called here.
-const SYNONYMS: [(&str, &str); 12] = [
+const SYNONYMS: [(&str, &str); 14] = [
     ("cwd", "working_dir"),
     ("workdir", "working_dir"),
     ("id", "server_id"),
@@ -14,6 +14,8 @@ const SYNONYMS: [(&str, &str); 12] = [
     ("cmd", "command"),
     ("allowlist", "allowed_clients"),
     ("backoff_ms", "restart_backoff_ms"),
+    ("timeout", "request_timeout_ms"),
+    ("timeout_ms", "request_timeout_ms"),
 ];
 
 /// The known name that an unknown one most likely stands for.

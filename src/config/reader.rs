@@ -47,9 +47,9 @@ impl<'e> Scope<'e> {
     }
 
     /// The line, counted from 1, on which something begins.
-    pub(super) fn line(&self, node: &impl Ranged) -> Option<usize> {
+    pub(super) fn line(&self, node: &impl Ranged) -> usize {
         let start = node.range().start;
-        Some(self.lines.partition_point(|&line| line <= start))
+        self.lines.partition_point(|&line| line <= start)
     }
 }
 
@@ -168,7 +168,7 @@ impl<'a> Members<'a> {
         for property in &object.properties {
             let key = property.name.as_str();
             if !known.contains(&key) {
-                let place = node.place.key(key, scope.line(&property.name));
+                let place = node.place.key(key, Some(scope.line(&property.name)));
                 let text = match nearest(key, known.iter().copied()) {
                     Some(near) => format!("unknown key, did you mean {near:?}"),
                     None => "unknown key".to_owned(),
@@ -183,7 +183,7 @@ impl<'a> Members<'a> {
     /// The place of a key, if it is there.
     pub(super) fn place_of(&self, key: &str, scope: &Scope<'_>) -> Option<Place> {
         let property = self.object.get(key)?;
-        Some(self.place.key(key, scope.line(&property.name)))
+        Some(self.place.key(key, Some(scope.line(&property.name))))
     }
 
     /// Reads one key.
@@ -198,7 +198,7 @@ impl<'a> Members<'a> {
         };
         let node = Node {
             value: &property.value,
-            place: self.place.key(key, scope.line(&property.name)),
+            place: self.place.key(key, Some(scope.line(&property.name))),
         };
         let value = T::read(&node, scope);
         let presence = match value {
@@ -230,7 +230,7 @@ impl<T: Read> Read for Vec<T> {
         };
         let mut list = Self::with_capacity(array.elements.len());
         for (index, value) in array.elements.iter().enumerate() {
-            let place = node.place.element(index, scope.line(value));
+            let place = node.place.element(index, Some(scope.line(value)));
             list.extend(T::read(&Node { value, place }, scope));
         }
         Some(list)
@@ -264,7 +264,7 @@ impl<T: Read> Read for Map<T> {
         let mut list = Vec::with_capacity(object.properties.len());
         for property in &object.properties {
             let name = property.name.as_str();
-            let place = node.place.key(name, scope.line(&property.name));
+            let place = node.place.key(name, Some(scope.line(&property.name)));
             let value = &property.value;
             let node = Node { value, place };
             if let Some(value) = T::read(&node, scope) {
@@ -284,11 +284,10 @@ pub(super) fn find_duplicate_keys(value: &Value<'_>, place: &Place, scope: &mut 
             for property in &object.properties {
                 let key = property.name.as_str();
                 let line = scope.line(&property.name);
-                let place = place.key(key, line);
+                let place = place.key(key, Some(line));
                 match first_lines.get(key) {
                     None => drop(first_lines.insert(key, line)),
                     Some(first) => {
-                        let first = first.unwrap_or_default();
                         let text = format!("stands here twice, first on line {first}");
                         scope.fault::<()>(&place, text);
                     }
@@ -298,7 +297,7 @@ pub(super) fn find_duplicate_keys(value: &Value<'_>, place: &Place, scope: &mut 
         }
         Value::Array(array) => {
             for (index, value) in array.elements.iter().enumerate() {
-                let place = place.element(index, scope.line(value));
+                let place = place.element(index, Some(scope.line(value)));
                 find_duplicate_keys(value, &place, scope);
             }
         }

@@ -12,6 +12,7 @@ use crate::types::ServerId;
 
 section! {
     /// One MCP server that speaks on stdin and stdout.
+    #[expect(clippy::struct_field_names, reason = "the keys of the file")]
     #[schemars(extend("required" = ["server_id", "command"]))]
     Server {
         /// Its name in URLs: letters, digits, `.`, `_` and `-`, at most 63, without `__`.

@@ -220,6 +220,15 @@ fn addresses_hosts_and_origins_are_normalised() {
         ["192.0.2.0/24", "198.51.100.0/24", "127.0.0.0/8", "::1/128"]
     );
     assert_eq!(admission.allowed_hosts, ["localhost", "127.0.0.1", "[::1]"]);
+    assert_eq!(admission.allowed_origins.len(), 12);
+    for origin in ["http://localhost", "https://[::1]", "http://127.0.0.1:7411"] {
+        assert!(
+            admission
+                .allowed_origins
+                .iter()
+                .any(|allowed| allowed == origin)
+        );
+    }
     assert_eq!(
         config.warnings,
         [

@@ -8,23 +8,7 @@ pub(super) fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     let text = text.to_ascii_uppercase();
     let (date, time) = text.split_once('T')?;
     let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
-    let (time, offset) = match time.strip_suffix('Z') {
-        Some(time) => (time, 0),
-        None => {
-            let at = time.rfind(['+', '-'])?;
-            let (time, offset) = time.split_at_checked(at)?;
-            let [hours, minutes] = numbers(offset.get(1..)?, ':', [2, 2])?;
-            let seconds = (hours <= 23 && minutes <= 59).then_some(hours * 3600 + minutes * 60)?;
-            (
-                time,
-                if offset.starts_with('-') {
-                    -seconds
-                } else {
-                    seconds
-                },
-            )
-        }
-    };
+    let (time, offset) = split_offset(time)?;
     let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
     let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
     let digits = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
@@ -46,6 +30,24 @@ pub(super) fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     } else {
         UNIX_EPOCH.checked_add(distance)
     }
+}
+
+/// The time without its `Z` or offset, and the offset in seconds.
+fn split_offset(time: &str) -> Option<(&str, i64)> {
+    if let Some(time) = time.strip_suffix('Z') {
+        return Some((time, 0));
+    }
+    let (time, offset) = time.split_at_checked(time.rfind(['+', '-'])?)?;
+    let [hours, minutes] = numbers(offset.get(1..)?, ':', [2, 2])?;
+    let seconds = (hours <= 23 && minutes <= 59).then_some(hours * 3600 + minutes * 60)?;
+    Some((
+        time,
+        if offset.starts_with('-') {
+            -seconds
+        } else {
+            seconds
+        },
+    ))
 }
 
 /// Numbers of fixed lengths between separators.

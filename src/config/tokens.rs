@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::disk;
+use super::disk::{self, Refusal};
 use super::fault::Place;
 use super::file::{File, Token};
 use super::nearest::nearest;
@@ -163,12 +163,21 @@ fn listed_digest(
     }
     let name = token.env.get()?;
     let Some(value) = scope.env.var(&name.value) else {
-        let text = format!("the variable {} is not set", name.shown());
+        let text = match likely_name(&name.value) {
+            Some(name) => format!("the variable {name} is not set"),
+            None => "no variable of that name is set, expected a name such as MCP_TOKEN".to_owned(),
+        };
         return scope.fault(&name.place, text);
     };
     tokens.variables.insert(name.value.clone());
     let secret = Secret::new(value.to_string_lossy().into_owned());
     digest(&secret, &name.place, scope)
+}
+
+/// A name of a variable that may be shown: anything else may be the token itself in the wrong key.
+fn likely_name(text: &str) -> Option<&str> {
+    let usual = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    (text.len() <= 64 && text.bytes().all(usual)).then_some(text)
 }
 
 /// The servers that a token reaches.
@@ -185,16 +194,15 @@ fn reach<'s>(
     }
     let mut reached = Vec::with_capacity(list.len());
     for text in list {
-        match servers.iter().find(|id| id.as_str() == text.value) {
-            Some(id) => reached.push(id),
-            None => {
-                let known = servers.iter().map(ServerId::as_str);
-                let hint = nearest(&text.value, known)
-                    .map_or_else(String::new, |near| format!(", did you mean {near:?}"));
-                let shown = text.shown();
-                scope.fault::<()>(&text.place, format!("no server is called {shown}{hint}"));
-            }
-        }
+        let Some(id) = servers.iter().find(|id| id.as_str() == text.value) else {
+            let known = servers.iter().map(ServerId::as_str);
+            let hint = nearest(&text.value, known)
+                .map_or_else(String::new, |near| format!(", did you mean {near:?}"));
+            let shown = text.shown();
+            scope.fault::<()>(&text.place, format!("no server is called {shown}{hint}"));
+            continue;
+        };
+        reached.push(id);
     }
     reached
 }
@@ -207,6 +215,11 @@ fn from_file(path: &Text, folder: &Path, scope: &mut Scope<'_>) -> Option<Secret
     };
     let source = match disk::read(&file, scope.env.uid()) {
         Ok(source) => source,
+        // A name without a folder may be the token itself in the wrong key: it is not shown.
+        Err(Refusal::Missing) if !path.value.contains('/') => {
+            let text = format!("there is no file of that name in {}", folder.display());
+            return scope.fault(place, text);
+        }
         Err(refusal) => {
             let text = format!("{}: {}", file.display(), refusal.text());
             return scope.fault(place, text);

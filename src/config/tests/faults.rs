@@ -128,6 +128,8 @@ fn a_secret_is_in_no_fault_and_no_warning() {
             { "name": "b", "sha256": "canary-7f3a9c" },
             { "name": "c", "env": "LONG", "expires_at": "${SECRET}", "servers": ["${SECRET}"] },
             { "name": "${SECRET} ", "env": "${SECRET}" },
+            { "name": "wrong-key", "env": "canary-7f3a9c" },
+            { "name": "wrong-key-too", "file": "canary-7f3a9c" },
         ],
         "servers": [{
             "server_id": "a",
@@ -181,6 +183,16 @@ fn a_file_that_others_can_change_or_read_is_refused() {
         "{refused}"
     );
     assert!(load_as(&with(""), 0o600).is_ok());
+}
+
+#[test]
+fn a_file_that_ends_too_early_is_a_fault_at_every_byte() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sample = std::fs::read_to_string(root.join("config/config.sample.json")).unwrap();
+    let fixture = Fixture::new(&[("HOME", "/h"), ("PATH", "/bin"), ("HOST_MCP_TOKEN", TOKEN)]);
+    for (end, _) in sample.trim_end().char_indices() {
+        assert!(fixture.load(sample.get(..end).unwrap()).is_err(), "{end}");
+    }
 }
 
 #[test]
