@@ -2,12 +2,14 @@
 //! about its state.
 
 mod config;
+mod memory;
 mod status;
 
 pub use config::{
     BackoffConfig, Config, Launch, ProbeConfig, RequestConfig, RestartLimit, RestartPolicy,
     StopConfig,
 };
+pub use memory::resident_bytes;
 pub use status::{Exit, State, Status};
 
 use std::sync::Arc;
