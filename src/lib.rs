@@ -21,6 +21,7 @@
 //! answered, it times out, it is cancelled, or the child is lost.
 
 pub mod fault;
+pub mod host_server;
 pub mod http;
 pub mod relay;
 pub mod supervisor;
