@@ -20,6 +20,7 @@
 //! was let in is held in exactly one table until exactly one of four things happens to it: it is
 //! answered, it times out, it is cancelled, or the child is lost.
 
+pub mod cli;
 pub mod fault;
 pub mod host_server;
 pub mod http;
