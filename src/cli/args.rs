@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::types::is_own_token;
+
 const FIRST_STEPS: &str = "\
 First steps:
   host-mcp-gateway demo
@@ -21,11 +23,22 @@ First steps:
   host-mcp-gateway init --import && host-mcp-gateway check --start
       write a config from the servers of the MCP clients on this machine, then start each one once
 
-Without a verb it runs the gateway. It then speaks MCP on http://127.0.0.1:7411/mcp (all servers) and
-/SERVER/mcp (one), to clients that send the token of the config as `Authorization: Bearer …`.
+Without a verb it runs the gateway. Clients that send the token of the config, as
+\"Authorization: Bearer TOKEN\", then reach all servers on http://127.0.0.1:7411/mcp
+and one server on http://127.0.0.1:7411/SERVER/mcp.
 
 Exit codes: 0 fine, 1 failed, 2 usage, 3 gateway not reachable, 4 not ready, 5 restarting,
 6 a server has failed, 78 config refused.";
+
+/// What people would call a flag for a token.
+const SECRET_FLAGS: [&str; 6] = [
+    "token",
+    "auth-token",
+    "bearer",
+    "bearer-token",
+    "password",
+    "secret",
+];
 
 /// Keeps stdio MCP servers alive on this machine and serves them to MCP clients over HTTP, with a token.
 #[derive(Debug, Parser)]
@@ -167,24 +180,18 @@ fn normalise(arg: OsString) -> OsString {
     }
 }
 
-/// The flag that would carry a secret, if this is one; its value is dropped here.
+/// What would carry a secret, if this argument does; the secret itself is dropped here.
 fn secret_flag(arg: &OsString) -> Option<String> {
     let text = arg.to_string_lossy();
-    let flag = text.split('=').next().unwrap_or_default();
-    let name = flag
-        .strip_prefix('-')?
-        .trim_start_matches('-')
-        .replace('_', "-");
-    let names = [
-        "token",
-        "auth-token",
-        "bearer",
-        "bearer-token",
-        "password",
-        "secret",
-    ];
-    names
-        .contains(&name.to_ascii_lowercase().as_str())
+    let (flag, value) = text.split_once('=').unwrap_or((&text, ""));
+    // A token of our own is known wherever it stands.
+    if is_own_token(flag) || is_own_token(value) {
+        return Some("a token on the command line".to_owned());
+    }
+    let name = flag.strip_prefix('-')?.trim_start_matches('-');
+    let name = name.replace('_', "-").to_ascii_lowercase();
+    SECRET_FLAGS
+        .contains(&name.as_str())
         .then(|| flag.to_owned())
 }
 
@@ -250,6 +257,17 @@ mod tests {
                 !told.contains("hunter2") && told.contains("config file"),
                 "{told}"
             );
+        }
+    }
+
+    #[test]
+    fn a_token_of_our_own_is_known_wherever_it_stands() {
+        let token = crate::types::token_of(&[7; 32]);
+        let with_flag = format!("--confi={}", token.expose());
+        for args in [["call", token.expose()], ["run", &with_flag]] {
+            let refusal = format!("{:?}", parsed(&args).expect_err("must be refused"));
+            assert!(refusal.starts_with("SecretInArguments"), "{refusal}");
+            assert!(!refusal.contains(token.expose()));
         }
     }
 

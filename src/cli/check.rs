@@ -103,8 +103,8 @@ async fn probe(
     if server.disabled {
         return Outcome::Disabled;
     }
-    // Without a limit of the caller's the server's own start-up deadline ends the start; the second
-    // one is for the tools.
+    // Where the caller names no limit, the server's own deadlines hold: one for the start, one for the
+    // request for its tools.
     let limit = limit.unwrap_or(
         server
             .startup_timeout

@@ -130,7 +130,7 @@ fn next_steps(path: &Path, at: &Surroundings) -> String {
     let shown = at.short(path);
     let flag = match at.config_path(None) {
         Ok(default) if default == path => String::new(),
-        Ok(_) | Err(_) => format!(" --config {shown}"),
+        Ok(_) | Err(_) => format!(" --config {}", shell_word(path, &shown)),
     };
     format!(
         "wrote {shown}, readable by you alone; the token is in it (auth_token)\n\n\
@@ -139,6 +139,16 @@ fn next_steps(path: &Path, at: &Surroundings) -> String {
          host-mcp-gateway{flag}                      run the gateway\n  \
          host-mcp-gateway{flag} client-config NAME   what to paste into a client\n"
     )
+}
+
+/// A path to paste into a shell. The short form works unquoted only: `~` is nothing inside quotes.
+fn shell_word(path: &Path, short: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-~+@".contains(c);
+    if short.chars().all(plain) {
+        short.to_owned()
+    } else {
+        format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+    }
 }
 
 #[cfg(test)]

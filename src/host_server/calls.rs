@@ -162,3 +162,32 @@ impl Drop for Ticket {
         self.shared.idle.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, BufRead as _, BufReader};
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_call_whose_worker_panics_is_answered_and_frees_its_place() {
+        let (reader, writer) = io::pipe().unwrap();
+        let calls = Calls::new(Output::new(writer));
+        let setup = Setup {
+            id: json!("a"),
+            progress_token: None,
+            log_level: None,
+        };
+        calls.start(setup, |_| panic!("a fault in a tool"));
+        let mut line = String::new();
+        BufReader::new(reader).read_line(&mut line).unwrap();
+        let answer: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(answer["id"], "a");
+        assert_eq!(answer["error"]["code"], -32603);
+        calls.end();
+        let table = calls.shared.lock();
+        assert_eq!((table.open.len(), table.running), (0, 0));
+    }
+}

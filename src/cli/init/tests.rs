@@ -132,3 +132,12 @@ fn found_servers_are_taken_over_only_when_somebody_agrees() {
         json!([{"server_id": "a-b", "command": "x", "env": {"KEY": "canary \"}//"}}])
     );
 }
+
+#[test]
+fn a_path_is_quoted_where_a_shell_would_take_it_apart() {
+    assert_eq!(shell_word(Path::new("/h/c.json"), "~/c.json"), "~/c.json");
+    assert_eq!(
+        shell_word(Path::new("/h/my 'c'.json"), "~/my 'c'.json"),
+        r"'/h/my '\''c'\''.json'"
+    );
+}
