@@ -11,6 +11,7 @@ use super::check::Prober;
 use super::check::report::Outcome;
 use super::exit::Exit;
 use crate::supervisor;
+use crate::types::ServerId;
 
 /// What the command line wants to know of a config file that is in order.
 #[derive(Debug)]
@@ -76,6 +77,12 @@ impl Prober for SupervisedProber {
             stderr_tail: Vec::new(),
         }
     }
+
+    fn stderr_tail(&self, _server: &ServerId) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn stop(&self, _server: &ServerId) {}
 }
 
 /// Runs the guard of one server; `args` are the command line after the verb.

@@ -30,10 +30,17 @@ const AT_A_TIME: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(1);
 const REMINDER: Duration = Duration::from_secs(10);
 
-/// Starts one server, asks it for its tools, and stops it again.
+/// Starts servers as the gateway would, for a look at them.
 pub(super) trait Prober: Sync {
-    /// The future may be dropped at any point (`--timeout`); no process of the server may stay then.
+    /// Starts a server, waits for the handshake and asks for its tools. The future may be dropped at
+    /// any point; [`stop`](Self::stop) follows in any case.
     fn probe(&self, server: &supervisor::Config) -> impl Future<Output = Outcome> + Send;
+
+    /// The newest lines of its stderr, oldest first.
+    fn stderr_tail(&self, server: &ServerId) -> Vec<String>;
+
+    /// Stops a server, started or not, and returns when no process of it is left.
+    fn stop(&self, server: &ServerId) -> impl Future<Output = ()> + Send;
 }
 
 pub(super) fn run(args: &CheckArgs, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
@@ -71,11 +78,16 @@ async fn start_all(
     let probes = loaded.servers.iter().map(|server| {
         let waiting = &waiting;
         async move {
+            if server.disabled {
+                return ServerReport::of(server, Outcome::Disabled, Duration::ZERO);
+            }
             let begun = Instant::now();
             lock(waiting).insert(server.id.clone());
             let outcome = probe(server, limit, prober).await;
+            let took = begun.elapsed();
+            prober.stop(&server.id).await;
             lock(waiting).remove(&server.id);
-            ServerReport::of(server, outcome, begun.elapsed())
+            ServerReport::of(server, outcome, took)
         }
     });
     // Collected first, or the closure's lifetime would leak into the stream's type.
@@ -100,9 +112,6 @@ async fn probe(
     limit: Option<Duration>,
     prober: &impl Prober,
 ) -> Outcome {
-    if server.disabled {
-        return Outcome::Disabled;
-    }
     // Where the caller names no limit, the server's own deadlines hold: one for the start, one for the
     // request for its tools.
     let limit = limit.unwrap_or(
@@ -113,7 +122,7 @@ async fn probe(
     let outcome = tokio::time::timeout(limit, prober.probe(server)).await;
     outcome.unwrap_or_else(|_elapsed| Outcome::Failed {
         reason: format!("not done after {} ms", limit.as_millis()),
-        stderr_tail: Vec::new(),
+        stderr_tail: prober.stderr_tail(&server.id),
     })
 }
 

@@ -64,8 +64,11 @@ fn loaded(ids: &[&str]) -> Loaded {
     }
 }
 
-/// `notes` is fine, `slow` never ends, all others fail.
-struct Scripted;
+/// `notes` is fine, `slow` never ends, all others fail. Remembers what was stopped.
+#[derive(Default)]
+struct Scripted {
+    stopped: Mutex<BTreeSet<ServerId>>,
+}
 
 impl Prober for Scripted {
     async fn probe(&self, server: &Config) -> Outcome {
@@ -84,10 +87,25 @@ impl Prober for Scripted {
             },
         }
     }
+
+    fn stderr_tail(&self, server: &ServerId) -> Vec<String> {
+        vec![format!("{server} is downloading")]
+    }
+
+    async fn stop(&self, server: &ServerId) {
+        lock(&self.stopped).insert(server.clone());
+    }
 }
 
 async fn probed(ids: &[&str], limit: Option<Duration>) -> Report {
-    start_all(Path::new("/c.json"), loaded(ids), limit, &Scripted).await
+    let prober = Scripted::default();
+    let report = start_all(Path::new("/c.json"), loaded(ids), limit, &prober).await;
+    let stopped = lock(&prober.stopped);
+    for server in &report.servers {
+        let started = server.outcome != Outcome::Disabled;
+        assert_eq!(stopped.contains(server.id.as_str()), started, "{server:?}");
+    }
+    report
 }
 
 fn plain(report: &Report) -> String {
@@ -138,8 +156,8 @@ async fn a_server_that_never_ends_fails_at_the_deadline_and_holds_up_no_other() 
         .map(|server| &server.outcome)
         .collect();
     assert!(
-        matches!(outcomes[..], [Outcome::Failed { reason, .. }, Outcome::Ok { .. }]
-            if reason == "not done after 5000 ms"),
+        matches!(outcomes[..], [Outcome::Failed { reason, stderr_tail }, Outcome::Ok { .. }]
+            if reason == "not done after 5000 ms" && stderr_tail[..] == ["slow is downloading"]),
         "{outcomes:?}"
     );
     assert_eq!(report.servers[1].took, Duration::from_millis(1200));

@@ -44,3 +44,32 @@ impl Document {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::token_of;
+
+    #[test]
+    fn the_text_is_what_goes_in_whatever_the_texts_hold() {
+        let servers = vec![json!({"server_id": "a", "command": "x\n\"//", "args": ["*/", "ü"]})];
+        let document = Document {
+            schema: Some("./s.json".to_owned()),
+            token: token_of(&[1; 32]),
+            servers: servers.clone(),
+        };
+        let options = jsonc_parser::ParseOptions::default();
+        let read: Value = jsonc_parser::parse_to_serde_value(&document.text(), &options).unwrap();
+        assert_eq!(
+            read,
+            json!({
+                "$schema": "./s.json",
+                "bind_host": "127.0.0.1",
+                "bind_port": 7411,
+                "allowed_clients": ["localhost"],
+                "auth_token": token_of(&[1; 32]).expose(),
+                "servers": servers,
+            })
+        );
+    }
+}
