@@ -21,7 +21,9 @@
 //! answered, it times out, it is cancelled, or the child is lost.
 
 pub mod config;
+pub mod cli;
 pub mod fault;
+pub mod host_server;
 pub mod http;
 pub mod instruments;
 pub mod protocol;
