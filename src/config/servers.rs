@@ -92,6 +92,9 @@ pub(super) struct Named<'f> {
     pub(super) off: bool,
 }
 
+/// What `startup_timeout_ms` 0 stands for; the same as the default of the key.
+const STARTUP_TIMEOUT_MS: u64 = 60_000;
+
 /// What the supervisor is told of a server; `None` after a fault.
 pub(super) fn build(
     named: &Named<'_>,
@@ -110,9 +113,11 @@ pub(super) fn build(
         scope.fault::<()>(&server.instance.place, text);
     }
     let own = server.limits.get();
-    let (backoff, restart_limit) = restarts(server, file, scope)?;
+    let restarts = restarts(server, file, scope);
+    let requests = requests(server, file, limits, scope);
+    let (backoff, restart_limit) = restarts?;
     let startup_timeout = match server.startup_timeout_ms.get()? {
-        MillisOrDefault(0) => 60_000,
+        MillisOrDefault(0) => STARTUP_TIMEOUT_MS,
         MillisOrDefault(millis) => *millis,
     };
     Some(supervisor::Config {
@@ -146,7 +151,7 @@ pub(super) fn build(
             .duration(),
             misses: pick(own.map(|own| &own.probe_misses), &limits.probe_misses)?.small(),
         },
-        requests: requests(server, file, limits, scope)?,
+        requests: requests?,
         max_line_bytes: pick(own.map(|own| &own.max_line_bytes), &limits.max_line_bytes)?.size(),
         stdin_stall: pick(own.map(|own| &own.stdin_stall_ms), &limits.stdin_stall_ms)?.duration(),
     })
