@@ -14,8 +14,6 @@ mod server;
 pub use labels::{DropReason, Outcome, method_label, revision_label};
 pub use server::{Operation, ServerInstruments};
 
-use std::time::Duration;
-
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::noop::NoopMeterProvider;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter};
@@ -161,12 +159,18 @@ impl Instruments {
     }
 
     /// Counts an HTTP request as active and starts its clock; see [`HttpRequest::finish`].
-    pub fn http_request(&self, method: &str) -> HttpRequest {
-        let method = KeyValue::new("http.request.method", labels::http_method_label(method));
+    ///
+    /// `scheme` is `http` or `https`.
+    pub fn http_request(&self, method: &str, scheme: &'static str) -> HttpRequest {
+        let labels = [
+            KeyValue::new("http.request.method", labels::http_method_label(method)),
+            KeyValue::new("url.scheme", scheme),
+        ];
+        self.http_active.add(1, &labels);
         HttpRequest {
-            active: Held::new(&self.http_active, Some(method.clone())),
+            active: self.http_active.clone(),
             duration: self.http_duration.clone(),
-            method,
+            labels,
             started: Instant::now(),
             answered: false,
         }
@@ -204,10 +208,10 @@ impl Drop for Held {
 #[derive(Debug)]
 #[must_use = "the request counts as active until this is finished or dropped"]
 pub struct HttpRequest {
-    #[expect(dead_code, reason = "held for its drop")]
-    active: Held,
+    active: UpDownCounter<i64>,
     duration: Histogram<f64>,
-    method: KeyValue,
+    /// Method and scheme.
+    labels: [KeyValue; 2],
     started: Instant,
     answered: bool,
 }
@@ -216,7 +220,7 @@ impl HttpRequest {
     /// Records the request's duration; `route` is the template (`/{server_id}/rpc`), never the path.
     pub fn finish(mut self, route: Option<&'static str>, status: u16) {
         self.answered = true;
-        let mut labels = labels::Labels::new(&[self.method.clone()]);
+        let mut labels = labels::Labels::new(&self.labels);
         labels.push(KeyValue::new(
             "http.response.status_code",
             i64::from(status),
@@ -234,18 +238,12 @@ impl HttpRequest {
 
 impl Drop for HttpRequest {
     fn drop(&mut self) {
+        self.active.add(-1, &self.labels);
         if !self.answered {
-            let labels = [
-                self.method.clone(),
-                KeyValue::new("error.type", "disconnected"),
-            ];
+            let mut labels = labels::Labels::new(&self.labels);
+            labels.push(KeyValue::new("error.type", "disconnected"));
             self.duration
-                .record(self.started.elapsed().as_secs_f64(), &labels);
+                .record(self.started.elapsed().as_secs_f64(), labels.as_slice());
         }
     }
-}
-
-/// A duration as the seconds of a histogram.
-fn seconds(duration: Duration) -> f64 {
-    duration.as_secs_f64()
 }
