@@ -116,8 +116,14 @@ pub enum DropReason {
     UnknownReply,
     /// A line that is no JSON-RPC message.
     GarbageLine,
-    /// A line over `max_line_bytes`.
+    /// A line over `max_line_bytes` that answers no request.
     OversizeLine,
+    /// A line that the child ended in the middle of.
+    UnfinishedLine,
+    /// Progress of nothing that is under way.
+    UnknownProgress,
+    /// A request of a child that asks and does not read.
+    UnreadRequest,
     /// A message that cannot be attributed to one caller.
     Unattributed,
     /// A notification for a session that nobody listens to.
@@ -128,11 +134,14 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::LateReply,
         Self::UnknownReply,
         Self::GarbageLine,
         Self::OversizeLine,
+        Self::UnfinishedLine,
+        Self::UnknownProgress,
+        Self::UnreadRequest,
         Self::Unattributed,
         Self::NoListener,
         Self::SlowStream,
@@ -145,6 +154,9 @@ impl DropReason {
             Self::UnknownReply => "unknown_reply",
             Self::GarbageLine => "garbage_line",
             Self::OversizeLine => "oversize_line",
+            Self::UnfinishedLine => "unfinished_line",
+            Self::UnknownProgress => "unknown_progress",
+            Self::UnreadRequest => "unread_request",
             Self::Unattributed => "unattributed",
             Self::NoListener => "no_listener",
             Self::SlowStream => "slow_stream",
