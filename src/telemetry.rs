@@ -107,7 +107,8 @@ pub fn build(
         .scope_info_enabled(false)
         .build()?;
     let (providers, refused) = Providers::build(&otlp, reader)?;
-    let queue = Queue::start(sink)?;
+    let format = stderr_format(*format);
+    let queue = Queue::start(sink, move |count| line::lines_dropped(count, format))?;
     let meter = providers.metrics.meter(env!("CARGO_PKG_NAME"));
     observe_dropped_lines(&meter, queue.clone());
     if providers.traces.is_some() {
@@ -133,7 +134,7 @@ pub fn build(
     let spans_only = to_traces.as_ref().map(|_| spans_only).unwrap_or_default();
     let to_logs = providers.logs.as_ref().map(OpenTelemetryTracingBridge::new);
     let exported = to_logs.as_ref().map(|_| exported).unwrap_or_default();
-    let to_stderr = StderrLayer::new(queue.clone(), stderr_format(*format), colour);
+    let to_stderr = StderrLayer::new(queue.clone(), format, colour);
     let subscriber = Registry::default()
         .with(to_traces.with_filter(spans_only))
         .with(to_logs.with_filter(exported))
