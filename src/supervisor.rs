@@ -22,6 +22,7 @@ mod handshake;
 mod life;
 mod listener;
 mod machine;
+mod memory;
 mod mux;
 mod pipes;
 mod status;
@@ -40,6 +41,7 @@ pub use config::{
 };
 pub use handshake::{Handshake, claims};
 pub use listener::Listener;
+pub use memory::resident_bytes;
 pub use mux::{Answer, Load, Mux, Observer, Origin, Outcome, Submission};
 pub use status::{Exit, State, Status};
 

@@ -29,6 +29,8 @@ pub mod meta_key {
     pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
     /// Who sent a modern request.
     pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
+    /// Who answered a modern request.
+    pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
     /// Which `subscriptions/listen` a notification belongs to.
     pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 }
