@@ -33,7 +33,6 @@ mod tests;
 
 pub use env::{Env, default_path};
 pub use fault::{Faults, FileFault};
-pub use log::{LogConfig, LogFormat};
 pub use schema::schema;
 
 use std::path::{Path, PathBuf};
@@ -41,7 +40,7 @@ use std::path::{Path, PathBuf};
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
 use crate::types::ServerId;
-use crate::{http, relay, supervisor};
+use crate::{http, relay, supervisor, telemetry};
 use disk::{Refusal, Source};
 use fault::{FileFault as Fault, Place};
 use file::File;
@@ -59,7 +58,7 @@ pub struct Config {
     /// The servers, in the order of the file: `servers`, then `mcpServers`.
     pub servers: Vec<supervisor::Config>,
     /// What is logged, and how.
-    pub log: LogConfig,
+    pub log: telemetry::Config,
     /// The file, as an absolute path.
     pub path: PathBuf,
     /// What is allowed and probably not meant, each as `key (line n): text`, without secrets.
@@ -77,10 +76,24 @@ pub fn load(path: &Path, env: &Env) -> Result<Config, Faults> {
         Refusal::Missing => Faults::missing(path),
         Refusal::Because(text) => one_fault(path, None, &text),
     })?;
+    read(&source, path, &absolute, env)
+}
+
+/// Reads a config that exists in memory only, as if it were a private file of this name.
+pub fn from_text(text: &str, path: &Path, env: &Env) -> Result<Config, Faults> {
+    read(
+        &Source::private(text.to_owned(), env.uid()),
+        path,
+        path,
+        env,
+    )
+}
+
+fn read(source: &Source, path: &Path, absolute: &Path, env: &Env) -> Result<Config, Faults> {
     let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
     let mut scope = Scope::new(text, env);
     let config =
-        parse(text, &mut scope).and_then(|file| build(&file, &source, &absolute, &mut scope));
+        parse(text, &mut scope).and_then(|file| build(&file, source, absolute, &mut scope));
     match config {
         Some(config) if scope.faults.is_empty() => Ok(Config {
             warnings: fault::in_order(scope.warnings)

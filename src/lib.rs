@@ -6,7 +6,7 @@
 //! | floor | module | what lives there |
 //! | --- | --- | --- |
 //! | 6 face | `cli`, `host_server` | the verbs of the command line, all printing, every exit code; the built-in MCP server |
-//! | 5 assembly | [`config`], `telemetry`, `lifecycle` | the config file; logs, OTLP and metrics; signals, drain and exit |
+//! | 5 assembly | [`config`], `telemetry`, [`lifecycle`] | the config file; logs, OTLP and metrics; signals, drain and exit |
 //! | 4 edge | [`http`] | the accept loop, who may enter, one file an endpoint family, fault to status |
 //! | 3 relay | [`relay`] | which message goes to which server, and what the gateway answers itself |
 //! | 2 supervision | [`supervisor`] | the actor of one server, its pure state machine, pipes, guard, pending answers |
@@ -27,6 +27,7 @@ pub mod fault;
 pub mod host_server;
 pub mod http;
 pub mod instruments;
+pub mod lifecycle;
 pub mod protocol;
 pub mod relay;
 pub mod spans;

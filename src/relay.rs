@@ -223,6 +223,11 @@ impl Relay {
         self.sessions.end_all();
     }
 
+    /// Ends every request that is not answered yet with `shutting_down`, because the drain is over.
+    pub fn give_up_requests(&self) {
+        self.supervisor.give_up_requests();
+    }
+
     /// Stops every server and waits until no process of any is left; requests still under way end with
     /// `server_lost` or `shutting_down`.
     pub async fn shutdown(&self) {

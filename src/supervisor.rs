@@ -49,7 +49,7 @@ use actor::{Actor, Order, OrderKind};
 use machine::Machine;
 use stderr::StderrRing;
 
-use crate::fault::{Delivered, Fault, FaultKind};
+use crate::fault::{Delivered, Fault};
 use crate::instruments::Instruments;
 use crate::types::ServerId;
 
@@ -124,6 +124,13 @@ impl Supervisor {
             let _ = server.order(OrderKind::Shutdown).await;
         }
         self.tasks.wait().await;
+    }
+
+    /// Ends every request that is not answered yet with `shutting_down`.
+    pub fn give_up_requests(&self) {
+        for server in &self.servers {
+            server.0.mux.give_up();
+        }
     }
 
     /// Makes every stop, the present and the coming ones, a SIGKILL at once.
@@ -283,5 +290,5 @@ impl ServerHandle {
 }
 
 fn gone() -> Fault {
-    Fault::new(FaultKind::ShuttingDown, "the gateway is shutting down").delivered(Delivered::No)
+    faults::shutting_down(Delivered::No)
 }

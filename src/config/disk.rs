@@ -21,6 +21,17 @@ pub(super) struct Source {
     owner: u32,
 }
 
+impl Source {
+    /// A text that nobody else can read.
+    pub(super) fn private(text: String, owner: u32) -> Self {
+        Self {
+            text: Zeroizing::new(text),
+            mode: Mode::RUSR | Mode::WUSR,
+            owner,
+        }
+    }
+}
+
 /// Why a file was not read; fits after its name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {

@@ -140,12 +140,11 @@ struct Backoff {
 
 impl Backoff {
     fn failed(&mut self, error: &io::Error) -> Duration {
-        let delay = match self.delay {
-            Some(last) => (last * 2).min(BACKOFF_MAX),
-            None => {
-                tracing::warn!(%error, "cannot accept connections for now: {error}");
-                BACKOFF_FIRST
-            }
+        let delay = if let Some(last) = self.delay {
+            (last * 2).min(BACKOFF_MAX)
+        } else {
+            tracing::warn!(%error, "cannot accept connections for now: {error}");
+            BACKOFF_FIRST
         };
         self.delay = Some(delay);
         delay

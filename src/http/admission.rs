@@ -5,14 +5,14 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
 
 use super::allowlist::Allowlist;
 use super::config::AdmissionConfig;
 use super::host::{NameFault, Names};
-use super::token::{self, Tokens};
+use super::token::{self, Holder, Tokens};
 use crate::fault::{Fault, FaultKind};
 use crate::types::Principal;
 
@@ -31,6 +31,8 @@ pub(super) struct Admitted {
     pub(super) principal: Arc<Principal>,
     /// From which address, forwarding by trusted proxies seen through.
     pub(super) client: IpAddr,
+    /// How long the token is still valid; `None` is for ever.
+    pub(super) valid_for: Option<Duration>,
 }
 
 /// A request that was not let in.
@@ -138,9 +140,13 @@ pub(super) fn admit(
         })?;
     let holder = token::presented(&parts.headers).and_then(|token| tokens.holder(token, now));
     match holder {
-        Some(principal) => Ok(Admitted {
+        Some(Holder {
+            principal,
+            expires_at,
+        }) => Ok(Admitted {
             principal: Arc::clone(principal),
             client,
+            valid_for: expires_at.map(|end| end.duration_since(now).unwrap_or_default()),
         }),
         None => Err(refused(Check::Token)),
     }
@@ -156,7 +162,9 @@ mod tests {
     const INSIDE: &str = "127.0.0.1";
     const OUTSIDE: &str = "203.0.113.9";
 
-    fn outcome(peer: &str, headers: &[(&str, &str)]) -> Result<String, Check> {
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+
+    fn outcome(peer: &str, headers: Headers<'_>) -> Result<String, Check> {
         let mut request = Request::builder().uri("/health");
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -180,7 +188,7 @@ mod tests {
         let (host, evil) = (("host", "localhost"), ("host", "evil.example"));
         let origin = ("origin", "https://evil.example");
         let token = ("authorization", "Bearer T1");
-        let cases: [(&str, &[(&str, &str)], Check); 8] = [
+        let cases: [(&str, Headers<'_>, Check); 8] = [
             (OUTSIDE, &[evil, origin], Check::Address),
             (OUTSIDE, &[host, token], Check::Address),
             (INSIDE, &[origin], Check::HostCount),

@@ -1,10 +1,9 @@
 //! One connection: HTTP/1.1 by hyper, its deadlines by [`super::phase`], its end by us.
 //!
 //! What hyper answers on its own, with a bare status and no body, before any request exists: 400 for
-//! a head that does not parse (also conflicting lengths, bad transfer codings, the PROXY protocol), 431
-//! for more than [`MAX_HEADERS`] headers or a head over [`HEAD_BUFFER`], 414 for a
-//! target over 65534 bytes. It closes the connection after each; to the HTTP/2
-//! preface it closes without a word.
+//! a head that does not parse (also conflicting lengths, bad transfer codings, the PROXY protocol),
+//! 431 for more than [`MAX_HEADERS`] headers or a head over [`HEAD_BUFFER`], 414 for a target over
+//! 65534 bytes. It closes the connection after each. To the HTTP/2 preface it closes without a word.
 
 use std::convert::Infallible;
 use std::future::poll_fn;

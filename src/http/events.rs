@@ -26,7 +26,7 @@ pub(super) async fn events(
     let server = path.server()?;
     require_accept(request.headers(), Offer::EventStream)?;
     let principal = ask::principal(request.extensions())?;
-    let place = sse::Place::take(&edge.guard, &principal)?;
+    let place = sse::Place::take(&edge.guard, request.extensions())?;
     let stream = edge
         .relay
         .open_stream(&server, &principal)

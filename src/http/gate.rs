@@ -46,6 +46,11 @@ const MAX_TARGET: usize = 8 * 1024;
 /// The largest header block, names and values, in bytes.
 const MAX_HEADER_BLOCK: usize = 32 * 1024;
 
+/// When the token that a request was let in by expires; in the extensions of the request, for streams
+/// that would outlive it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ValidUntil(pub(super) Option<Instant>);
+
 /// Everything that the gate decides by.
 pub(super) struct Guard {
     pub(super) admission: Admission,
@@ -142,7 +147,11 @@ where
 
     let mut response = match admission::admit(&guard.admission, peer.ip(), &parts, wall::now()) {
         Err(refused) => Problem::from(guard.refuse(refused)).into_response(),
-        Ok(Admitted { principal, client }) => {
+        Ok(Admitted {
+            principal,
+            client,
+            valid_for,
+        }) => {
             let mut watch = Watch::start(guard, method_word(&parts.method), started);
             tracing::trace!(%client, principal = %principal.name, "request let in");
             let name = Arc::clone(&principal.name);
@@ -151,6 +160,9 @@ where
             parts.headers.remove(PROXY_AUTHORIZATION);
             parts.extensions.insert(principal);
             parts.extensions.insert(mark.clone());
+            // An end beyond what the clock can say is no end.
+            let until = valid_for.and_then(|valid| started.checked_add(valid));
+            parts.extensions.insert(ValidUntil(until));
             let request = Request::from_parts(parts, body);
             let response = AssertUnwindSafe(pass(guard, inner, request))
                 .catch_unwind()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The window in which events are counted; begins with the first event of an address.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 
 /// Addresses that are remembered. One costs about 100 bytes, so the table stays below 1 MiB; only
 /// addresses that the allowlist lets through get this far in numbers.

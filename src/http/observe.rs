@@ -51,3 +51,76 @@ pub struct Observed {
 pub(super) struct Unobserved;
 
 impl Observer for Unobserved {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::{get, post};
+    use tokio_util::sync::CancellationToken;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::http::connection::Peer;
+    use crate::http::fixture;
+    use crate::http::gate::{Gate, Guard};
+
+    #[derive(Default)]
+    struct Notes(Mutex<Vec<String>>);
+
+    impl Notes {
+        fn note(&self, text: impl Into<String>) {
+            self.0.lock().unwrap().push(text.into());
+        }
+    }
+
+    impl Observer for Notes {
+        fn request_refused(&self, check: Check) {
+            self.note(check.as_str());
+        }
+
+        fn request_started(&self) {
+            self.note("started");
+        }
+
+        fn request_ended(&self, request: &Observed) {
+            self.note(format!("{} {:?}", request.method, request.status));
+        }
+    }
+
+    #[tokio::test]
+    async fn every_request_is_told_of_once_however_it_ends() {
+        let notes = Arc::new(Notes::default());
+        let observer = Arc::<Notes>::clone(&notes);
+        let guard = Guard::new(&fixture::config(), CancellationToken::new(), observer);
+        let router = Router::new()
+            .route("/fine", get(|| async { "fine" }))
+            .route("/wait", post(std::future::pending::<()>));
+        let gate = Gate::new(Arc::new(guard), router);
+        let ask = |method: &str, path: &str, token: &str| {
+            let peer: std::net::SocketAddr = "127.0.0.1:1".parse().unwrap();
+            let request = http::Request::builder().method(method).uri(path);
+            let request = request.header("host", "localhost").extension(Peer(peer));
+            let request = request.header("authorization", format!("Bearer {token}"));
+            gate.clone().oneshot(request.body(Body::empty()).unwrap())
+        };
+        ask("GET", "/fine", "T1").await.unwrap();
+        ask("GET", "/fine", "no").await.unwrap();
+        ask("GETT", "/fine", "T1").await.unwrap();
+        let mut waiting = ask("POST", "/wait", "T1");
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        drop(waiting);
+        let expected = [
+            "started",
+            "GET Some(200)",
+            "token",
+            "started",
+            "_OTHER Some(405)",
+            "started",
+            "POST None",
+        ];
+        assert_eq!(*notes.0.lock().unwrap(), expected);
+    }
+}

@@ -243,3 +243,82 @@ impl<B: Body + Unpin> Body for LastByte<B> {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+    use tokio::io::duplex;
+    use tokio::time::advance;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn clock() -> Arc<Clock> {
+        Clock::new(&LimitsConfig {
+            first_byte: SECOND,
+            headers: 2 * SECOND,
+            idle: 3 * SECOND,
+            body: 4 * SECOND,
+            ..crate::http::fixture::config().limits
+        })
+    }
+
+    /// The deadline as seconds from now.
+    fn left(clock: &Clock) -> Option<(Duration, Overdue)> {
+        let (at, overdue) = clock.deadline()?;
+        Some((at - Instant::now(), overdue))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_phase_has_its_own_deadline() {
+        let clock = clock();
+        assert_eq!(left(&clock), Some((SECOND, Overdue::FirstByte)));
+        clock.bytes_arrived();
+        advance(SECOND).await;
+        clock.bytes_arrived();
+        assert_eq!(
+            left(&clock),
+            Some((SECOND, Overdue::Headers)),
+            "in total, not per read"
+        );
+        clock.request_parsed();
+        clock.bytes_arrived();
+        assert_eq!(left(&clock), None, "a body is not the connection's matter");
+        clock.response_ended();
+        assert_eq!(left(&clock), Some((3 * SECOND, Overdue::Idle)));
+        clock.bytes_arrived();
+        assert_eq!(left(&clock), Some((2 * SECOND, Overdue::Headers)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_is_not_taken_has_a_deadline_until_something_is() {
+        let clock = clock();
+        clock.request_parsed();
+        let (ours, mut theirs) = duplex(4);
+        let mut ours = Watched::new(ours, Arc::clone(&clock));
+        ours.write_all(b"full").await.unwrap();
+        assert_eq!(left(&clock), None);
+        let mut blocked = Box::pin(ours.write_all(b"more"));
+        assert!(futures_util::poll!(&mut blocked).is_pending());
+        advance(SECOND).await;
+        assert!(futures_util::poll!(&mut blocked).is_pending());
+        assert_eq!(
+            left(&clock),
+            Some((3 * SECOND, Overdue::Write)),
+            "still the same wait"
+        );
+        tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut [0; 4])
+            .await
+            .unwrap();
+        blocked.await.unwrap();
+        assert_eq!(left(&clock), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_drop_of_a_response_ends_the_serving() {
+        let clock = clock();
+        clock.request_parsed();
+        drop(LastByte::new(axum::body::Body::empty(), Arc::clone(&clock)));
+        assert_eq!(left(&clock), Some((3 * SECOND, Overdue::Idle)));
+    }
+}

@@ -71,6 +71,14 @@ pub fn routes() -> &'static [RouteInfo] {
 
 /// The router with every route and nothing else.
 pub(super) fn build() -> Router<Arc<Edge>> {
+    assemble(handler)
+}
+
+/// One router of all routes, each answered by what `handler` makes of it and tagged with its template.
+fn assemble<S>(handler: impl Fn(&RouteInfo) -> MethodRouter<S>) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
     routes()
         .iter()
         .fold(Router::new(), |router, info| {
@@ -104,7 +112,14 @@ fn handler(info: &RouteInfo) -> MethodRouter<Arc<Edge>> {
     }
 }
 
-async fn not_found() -> Response {
+/// `CONNECT` names no path at all, so with it nothing but the method can be wrong.
+async fn not_found(method: Method) -> Response {
+    if method == Method::CONNECT {
+        let mut response = method_not_allowed().await;
+        let none = http::HeaderValue::from_static("");
+        response.headers_mut().insert(http::header::ALLOW, none);
+        return response;
+    }
     Problem::from(Fault::new(FaultKind::NotFound, "unknown path")).into_response()
 }
 
@@ -117,6 +132,32 @@ async fn method_not_allowed() -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::body::Body;
+    use http::Request;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    /// Status, template of the route, `Allow`, and body, with trivial handlers behind the templates.
+    async fn ask(method: &str, path: &str) -> (u16, Option<&'static str>, String, String) {
+        let router: Router = assemble(|info| {
+            let filter = MethodFilter::try_from(info.method.clone()).unwrap();
+            on(filter, || async { "here" })
+        });
+        let request = Request::builder().method(method).uri(path);
+        let request = request.body(Body::empty()).unwrap();
+        let (parts, body) = router.oneshot(request).await.unwrap().into_parts();
+        let allow = parts
+            .headers
+            .get("allow")
+            .map(|allow| allow.to_str().unwrap());
+        let body = body.collect().await.unwrap().to_bytes();
+        (
+            parts.status.as_u16(),
+            parts.extensions.get::<Route>().map(|route| route.0),
+            allow.unwrap_or("none").to_owned(),
+            String::from_utf8(body.to_vec()).unwrap(),
+        )
+    }
 
     #[test]
     fn every_route_fits_into_one_router_and_every_method_has_a_filter() {
@@ -127,6 +168,64 @@ mod tests {
                 MethodFilter::try_from(info.method.clone()).is_ok(),
                 "{info:?}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn every_route_is_reached_by_its_template() {
+        for info in routes() {
+            let path = info.path.replace("{id}", "s1").replace("{server_id}", "s1");
+            let (status, route, _, body) = ask(info.method.as_str(), &path).await;
+            assert_eq!(
+                (status, route, body.as_str()),
+                (200, Some(info.path), "here")
+            );
+        }
+        let (status, route, _, body) = ask("HEAD", "/health").await;
+        assert_eq!((status, route, body.as_str()), (200, Some("/health"), ""));
+    }
+
+    #[tokio::test]
+    async fn a_path_is_exactly_its_template() {
+        for path in [
+            "/",
+            "/mcp",
+            "/s1/mcp",
+            "/health/",
+            "/Health",
+            "//health",
+            "/s1/rpc/",
+            "//s1/rpc",
+            "/s1/./rpc",
+            "/../etc/passwd/rpc",
+            "/..;/s1/rpc",
+            "/S1/RPC",
+            "/servers/s1",
+            "*",
+            "/servers/s1/start/",
+            "/servers//s1/start",
+            "/health%2f",
+        ] {
+            let body = r#"{"error":{"error_code":"not_found","message":"unknown path"}}"#;
+            let expected = (404, None, "none".to_owned(), body.to_owned());
+            assert_eq!(ask("POST", path).await, expected, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_known_path_with_another_method_says_which_are_allowed() {
+        for (method, path, allow) in [
+            ("GET", "/rpc", "POST"),
+            ("OPTIONS", "/rpc", "POST"),
+            ("DELETE", "/s1/rpc", "POST,GET,HEAD"),
+            ("TRACE", "/health", "GET,HEAD"),
+            ("get", "/health", "GET,HEAD"),
+            ("PUT", "/servers/s1/stop", "POST"),
+            ("CONNECT", "localhost:80", ""),
+        ] {
+            let (status, _, allowed, body) = ask(method, path).await;
+            assert_eq!((status, allowed.as_str()), (405, allow), "{method} {path}");
+            assert!(body.contains("method_not_allowed"), "{body}");
         }
     }
 }

@@ -9,16 +9,16 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use http::HeaderValue;
 use http::header::{CONTENT_TYPE, HeaderName};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::gate::Guard;
+use super::ask;
+use super::gate::{Guard, ValidUntil};
 use super::held::Held;
 use super::observe::Observer;
 use crate::fault::Fault;
-use crate::types::Principal;
 
 /// Below the 30 s and 60 s after which common proxies give a silent connection up.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
@@ -27,16 +27,18 @@ const KEEP_ALIVE: Duration = Duration::from_secs(25);
 #[must_use]
 pub(super) struct Place {
     _permit: super::share::Permit,
+    valid_until: ValidUntil,
     observer: Arc<dyn Observer>,
 }
 
 impl Place {
     /// Takes a place, where the token has one left.
-    pub(super) fn take(guard: &Guard, principal: &Principal) -> Result<Self, Fault> {
-        let permit = guard.shares.stream(principal.id)?;
+    pub(super) fn take(guard: &Guard, extensions: &http::Extensions) -> Result<Self, Fault> {
+        let permit = guard.shares.stream(ask::principal(extensions)?.id)?;
         guard.observer.stream_opened();
         Ok(Self {
             _permit: permit,
+            valid_until: extensions.get().copied().unwrap_or_default(),
             observer: Arc::clone(&guard.observer),
         })
     }
@@ -88,6 +90,14 @@ pub(super) fn response<S>(frames: S, place: Place) -> Response
 where
     S: Stream<Item = Bytes> + Send + 'static,
 {
+    let ValidUntil(end) = place.valid_until;
+    let expired = async move {
+        match end {
+            Some(end) => sleep_until(end).await,
+            None => std::future::pending().await,
+        }
+    };
+    let frames = frames.take_until(expired);
     let body = Body::from_stream(KeptAlive::new(Box::pin(frames)));
     let mut response = Response::new(Body::new(Held::new(body, place)));
     let headers = response.headers_mut();
@@ -144,7 +154,13 @@ impl<S: Stream<Item = Bytes> + Unpin> Stream for KeptAlive<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::{StreamExt, stream};
+    use futures_util::stream;
+    use http_body_util::BodyExt;
+    use std::sync::atomic::{AtomicI32, Ordering};
+    use tokio_util::sync::CancellationToken;
+
+    use crate::http::fixture;
+    use crate::types::{Principal, PrincipalId};
 
     #[test]
     fn an_event_is_one_data_line_for_each_line() {
@@ -162,7 +178,7 @@ mod tests {
         let start = Instant::now();
         let frames = stream::unfold(0_u32, |n| async move {
             (n < 2).then_some(())?;
-            sleep(Duration::from_secs(60)).await;
+            sleep(Duration::from_mins(1)).await;
             Some((event(n.to_string().as_bytes()), n + 1))
         });
         let mut kept = KeptAlive::new(Box::pin(frames));
@@ -182,5 +198,47 @@ mod tests {
         ]
         .map(|(second, text)| (second, text.to_owned()));
         assert_eq!(seen, expected);
+    }
+
+    /// Streams that are open.
+    #[derive(Default)]
+    struct Open(AtomicI32);
+
+    impl Observer for Open {
+        fn stream_opened(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn stream_closed(&self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_with_its_token_and_gives_its_place_back() {
+        let open = Arc::new(Open::default());
+        let mut config = fixture::config();
+        config.limits.max_streams_per_token = 1;
+        let observer = Arc::<Open>::clone(&open);
+        let guard = Guard::new(&config, CancellationToken::new(), observer);
+        let mut extensions = http::Extensions::new();
+        extensions.insert(Arc::new(Principal {
+            id: PrincipalId(1),
+            name: "one".into(),
+            admin: false,
+            servers: None,
+        }));
+        let start = Instant::now();
+        extensions.insert(ValidUntil(Some(start + Duration::from_secs(30))));
+
+        let place = Place::take(&guard, &extensions).unwrap();
+        let response = response(stream::pending(), place);
+        assert!(Place::take(&guard, &extensions).is_err(), "one at a time");
+        assert_eq!(open.0.load(Ordering::Relaxed), 1);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, ": ok\n\n: keep-alive\n\n");
+        assert_eq!(start.elapsed(), Duration::from_secs(30));
+        assert_eq!(open.0.load(Ordering::Relaxed), 0);
+        assert!(Place::take(&guard, &extensions).is_ok());
     }
 }

@@ -27,6 +27,13 @@ impl std::fmt::Debug for Known {
     }
 }
 
+/// The holder of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Holder<'a> {
+    pub(super) principal: &'a Arc<Principal>,
+    pub(super) expires_at: Option<SystemTime>,
+}
+
 impl Tokens {
     /// An empty list lets nobody in.
     pub(super) fn new(entries: Vec<TokenEntry>) -> Self {
@@ -38,12 +45,12 @@ impl Tokens {
         Self(entries.into_iter().map(known).collect())
     }
 
-    /// Who holds this token, where it is known and has not expired.
+    /// Who holds this token and until when, where it is known and has not expired.
     ///
     /// The digest is compared with every entry, each in constant time, and only then is anything
     /// branched on, so that neither a shared prefix nor the place in the list shows in the time. A
     /// slow hash would add nothing (tokens are random) and would be a lever for overload.
-    pub(super) fn holder(&self, presented: &[u8], now: SystemTime) -> Option<&Arc<Principal>> {
+    pub(super) fn holder(&self, presented: &[u8], now: SystemTime) -> Option<Holder<'_>> {
         let digest: [u8; 32] = Sha256::digest(presented).into();
         let mut found = Choice::from(0);
         let mut place = 0_u64;
@@ -57,7 +64,10 @@ impl Tokens {
         }
         let known = self.0.get(usize::try_from(place).ok()?)?;
         let valid = known.expires_at.is_none_or(|end| now < end);
-        valid.then_some(&known.principal)
+        valid.then_some(Holder {
+            principal: &known.principal,
+            expires_at: known.expires_at,
+        })
     }
 }
 
@@ -163,7 +173,10 @@ mod tests {
         let tokens = Tokens::new(entries);
         for i in [0, 1, 50, 99] {
             let holder = tokens.holder(format!("T{i}").as_bytes(), UNIX_EPOCH);
-            assert_eq!(holder.map(|p| p.id), Some(PrincipalId(i)));
+            assert_eq!(
+                holder.map(|holder| holder.principal.id),
+                Some(PrincipalId(i))
+            );
         }
         for wrong in ["", "T", "T100", "t1", "T1 ", "T1\0", "T1="] {
             assert_eq!(

@@ -15,10 +15,14 @@ pub(super) fn refused(gate: Gate) -> Fault {
             "the server could not be kept running; see /servers for the reason",
         ),
         Gate::Stopped => Fault::new(FaultKind::ServerStopped, "the server is stopped"),
-        Gate::ShuttingDown => Fault::new(FaultKind::ShuttingDown, "the gateway is shutting down"),
+        Gate::ShuttingDown => return shutting_down(Delivered::No),
         Gate::Open | Gate::Hold(_) | Gate::Asleep(_) => starting(None),
     };
     fault.delivered(Delivered::No)
+}
+
+pub(super) fn shutting_down(delivered: Delivered) -> Fault {
+    Fault::new(FaultKind::ShuttingDown, "the gateway is shutting down").delivered(delivered)
 }
 
 pub(super) fn starting(next_start: Option<Duration>) -> Fault {

@@ -4,7 +4,7 @@
 
 /// Resident memory of a process in bytes, where the system tells; `None` for a process that is gone.
 ///
-/// `VmRSS` of `/proc/<pid>/status` is in kibibytes whatever the page size (proc_pid_status(5)). The
+/// `VmRSS` of `/proc/<pid>/status` is in kibibytes whatever the page size (`proc_pid_status(5)`). The
 /// file is made in memory by the kernel, so reading it does not wait for a disk.
 #[cfg(all(target_os = "linux", not(feature = "plain-unix")))]
 pub fn resident_bytes(pid: u32) -> Option<u64> {

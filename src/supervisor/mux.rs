@@ -448,6 +448,24 @@ impl Mux {
         count
     }
 
+    /// Ends everything that waits or is under way, because the gateway cannot wait for it any longer.
+    pub(super) fn give_up(&self) {
+        let mut table = self.table();
+        let ids: Vec<u64> = table.entries.keys().copied().collect();
+        let mut ended = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let Some(entry) = table.remove(id) {
+                let delivered = table.withdraw(id, entry.stage, "the gateway is shutting down");
+                ended.push((entry, delivered));
+            }
+        }
+        drop(table);
+        self.writable.notify_one();
+        for (entry, delivered) in ended {
+            let _ = entry.outcome.send(Err(faults::shutting_down(delivered)));
+        }
+    }
+
     /// Sets what is done with requests. Where they are refused from now on, those that wait are too.
     pub(super) fn set_gate(&self, gate: Gate) {
         let now = Instant::now();

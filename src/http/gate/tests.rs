@@ -15,7 +15,7 @@ use crate::http::fixture::{self, Running, Wire};
 use crate::http::observe::Unobserved;
 use crate::http::routes;
 
-const SHORT: Duration = Duration::from_millis(100);
+const SHORT: Duration = Duration::from_millis(500);
 const TOKEN: &str = "host: localhost\r\nauthorization: Bearer T1\r\n";
 
 /// Reads the body as the endpoints do.
