@@ -14,10 +14,11 @@ mod server;
 pub use labels::{DropReason, Outcome, method_label, revision_label};
 pub use server::{Operation, ServerInstruments};
 
+use std::time::Duration;
+
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::noop::NoopMeterProvider;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter};
-use tokio::time::Instant;
 
 use crate::fault::FaultKind;
 use crate::types::ServerId;
@@ -48,6 +49,7 @@ pub struct Instruments {
     http_duration: Histogram<f64>,
     http_active: UpDownCounter<i64>,
     connections: UpDownCounter<i64>,
+    refused_connections: Counter<u64>,
     refusals: Counter<u64>,
     streams: UpDownCounter<i64>,
     restarts: Counter<u64>,
@@ -104,6 +106,11 @@ impl Instruments {
                 "HTTP requests without a response yet",
             ),
             connections: level(own!("connections"), "{connection}", "open TCP connections"),
+            refused_connections: count(
+                own!("connections.refused"),
+                "{connection}",
+                "TCP connections that were closed for being over a cap",
+            ),
             refusals: count(
                 own!("refusals"),
                 "{request}",
@@ -147,9 +154,19 @@ impl Instruments {
         ServerInstruments::new(self.clone(), server)
     }
 
-    /// Counts a TCP connection as open until the answer is dropped.
-    pub fn connection(&self) -> Held {
-        Held::new(&self.connections, None)
+    /// Counts a TCP connection as open, until [`Instruments::connection_closed`].
+    pub fn connection_opened(&self) {
+        self.connections.add(1, &[]);
+    }
+
+    /// Counts an open TCP connection as closed.
+    pub fn connection_closed(&self) {
+        self.connections.add(-1, &[]);
+    }
+
+    /// Counts a TCP connection that was closed for being over a cap.
+    pub fn connection_refused(&self) {
+        self.refused_connections.add(1, &[]);
     }
 
     /// Counts a request that was refused before it reached an endpoint: `auth_failed`, `auth_denied`,
@@ -158,23 +175,55 @@ impl Instruments {
         self.refusals.add(1, &[KeyValue::new("reason", why.code())]);
     }
 
-    /// Counts an HTTP request as active and starts its clock; see [`HttpRequest::finish`].
-    ///
-    /// `scheme` is `http` or `https`.
-    pub fn http_request(&self, method: &str, scheme: &'static str) -> HttpRequest {
-        let labels = [
-            KeyValue::new("http.request.method", labels::http_method_label(method)),
-            KeyValue::new("url.scheme", scheme),
-        ];
-        self.http_active.add(1, &labels);
-        HttpRequest {
-            active: self.http_active.clone(),
-            duration: self.http_duration.clone(),
-            labels,
-            started: Instant::now(),
-            answered: false,
-        }
+    /// Counts an HTTP request as active, until [`Instruments::http_ended`].
+    pub fn http_started(&self) {
+        self.http_active.add(1, &[]);
     }
+
+    /// Records an HTTP request, and counts it as active no longer.
+    pub fn http_ended(&self, request: &HttpRequest<'_>) {
+        let HttpRequest {
+            method,
+            route,
+            status,
+            duration,
+        } = *request;
+        self.http_active.add(-1, &[]);
+        let method = labels::http_method_label(method);
+        let mut labels = labels::Labels::new(&[KeyValue::new("http.request.method", method)]);
+        if let Some(route) = route {
+            labels.push(KeyValue::new("http.route", route));
+        }
+        if let Some(status) = status {
+            labels.push(KeyValue::new(
+                "http.response.status_code",
+                i64::from(status),
+            ));
+        }
+        let error = match status {
+            Some(status) => labels::http_error_label(status),
+            None => Some("disconnected"),
+        };
+        if let Some(error) = error {
+            labels.push(KeyValue::new("error.type", error));
+        }
+        self.http_duration
+            .record(duration.as_secs_f64(), labels.as_slice());
+    }
+}
+
+/// One finished HTTP request, as it is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpRequest<'a> {
+    /// The method as it came; the metric bounds it.
+    pub method: &'a str,
+    /// The route's template (`/{server_id}/rpc`), never the path.
+    pub route: Option<&'static str>,
+    /// The response's status; `None` where the client went away first, which is the `error.type`
+    /// `disconnected`.
+    pub status: Option<u16>,
+    /// Until the head of the response.
+    pub duration: Duration,
 }
 
 /// One thing that is counted while this value lives.
@@ -198,52 +247,5 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.counter.add(-1, self.label.as_slice());
-    }
-}
-
-/// One HTTP request that has no response yet.
-///
-/// Dropped without [`HttpRequest::finish`], it is recorded with the `error.type` `disconnected`: the
-/// client went away first.
-#[derive(Debug)]
-#[must_use = "the request counts as active until this is finished or dropped"]
-pub struct HttpRequest {
-    active: UpDownCounter<i64>,
-    duration: Histogram<f64>,
-    /// Method and scheme.
-    labels: [KeyValue; 2],
-    started: Instant,
-    answered: bool,
-}
-
-impl HttpRequest {
-    /// Records the request's duration; `route` is the template (`/{server_id}/rpc`), never the path.
-    pub fn finish(mut self, route: Option<&'static str>, status: u16) {
-        self.answered = true;
-        let mut labels = labels::Labels::new(&self.labels);
-        labels.push(KeyValue::new(
-            "http.response.status_code",
-            i64::from(status),
-        ));
-        if let Some(route) = route {
-            labels.push(KeyValue::new("http.route", route));
-        }
-        if let Some(kind) = labels::http_error_label(status) {
-            labels.push(KeyValue::new("error.type", kind));
-        }
-        self.duration
-            .record(self.started.elapsed().as_secs_f64(), labels.as_slice());
-    }
-}
-
-impl Drop for HttpRequest {
-    fn drop(&mut self) {
-        self.active.add(-1, &self.labels);
-        if !self.answered {
-            let mut labels = labels::Labels::new(&self.labels);
-            labels.push(KeyValue::new("error.type", "disconnected"));
-            self.duration
-                .record(self.started.elapsed().as_secs_f64(), labels.as_slice());
-        }
     }
 }

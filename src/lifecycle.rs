@@ -91,7 +91,7 @@ async fn serve(
         config: edge,
         relay: Arc::clone(&relay),
         metrics: Arc::new(telemetry.prometheus()),
-        instruments: telemetry.instruments().clone(),
+        observer: Some(telemetry.edge_observer()),
     };
     let mut edge = tokio_util::task::AbortOnDropHandle::new(tokio::task::spawn(http::serve(listener, parts, drain.clone(), kill.clone())));
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");

@@ -6,6 +6,7 @@
 
 mod config;
 mod counted;
+mod edge;
 mod environment;
 mod line;
 mod otlp;
@@ -171,6 +172,11 @@ impl Telemetry {
     /// The instruments that feed `/metrics` and OTLP.
     pub fn instruments(&self) -> &Instruments {
         &self.instruments
+    }
+
+    /// What the edge reports to, for [`crate::http::Parts`].
+    pub fn edge_observer(&self) -> Arc<dyn crate::http::Observer> {
+        Arc::new(edge::EdgeObserver(self.instruments.clone()))
     }
 
     /// All metrics in the Prometheus text format.

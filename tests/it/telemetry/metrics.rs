@@ -1,6 +1,6 @@
 //! The metrics page: every instrument under its name, and no series that a caller can invent.
 
-use host_mcp_gateway::fault::FaultKind;
+use host_mcp_gateway::http::{Check, Observed};
 use host_mcp_gateway::instruments::DropReason;
 use host_mcp_gateway::supervisor::State;
 
@@ -11,13 +11,22 @@ fn the_prometheus_text_has_every_instrument_under_its_name() {
     let fixture = Fixture::new(&[]);
     let instruments = fixture.telemetry.instruments();
     let server = instruments.for_server(&server_id());
-    let connection = instruments.connection();
+    let edge = fixture.telemetry.edge_observer();
+    edge.connection_opened();
+    edge.connection_refused();
     let held = [server.in_flight(), server.queued(), server.stream()];
-    instruments
-        .http_request("POST", "http")
-        .finish(Some("/{server_id}/rpc"), 503);
-    drop(instruments.http_request("BREW", "http"));
-    instruments.refused(FaultKind::HostDenied);
+    let ended = |method, status| Observed {
+        method,
+        route: Some("/{server_id}/rpc"),
+        status,
+        elapsed: Duration::from_millis(3),
+    };
+    edge.request_started();
+    edge.request_started();
+    edge.request_started();
+    edge.request_ended(&ended("POST", Some(503)));
+    edge.request_ended(&ended("GET", None));
+    edge.request_refused(Check::Host);
     server.restarted();
     server.dropped(DropReason::LateReply);
     for method in ["tools/call", "invented/1", "invented/2"] {
@@ -38,8 +47,10 @@ fn the_prometheus_text_has_every_instrument_under_its_name() {
         format!("host_mcp_gateway_server_restarts_total{{{id}}} 1"),
         format!("host_mcp_gateway_server_dropped_total{{{id},reason=\"late_reply\"}} 1"),
         "host_mcp_gateway_refusals_total{reason=\"host_denied\"} 1".to_owned(),
-        "http_server_active_requests{http_request_method=\"POST\",url_scheme=\"http\"} 0"
-            .to_owned(),
+        "http_server_active_requests 1".to_owned(),
+        "host_mcp_gateway_connections_refused_total 1".to_owned(),
+        "http_server_request_duration_seconds_count{error_type=\"503\",http_request_method=\"POST\",http_response_status_code=\"503\",http_route=\"/{server_id}/rpc\"} 1".to_owned(),
+        "http_server_request_duration_seconds_count{error_type=\"disconnected\",http_request_method=\"GET\",http_route=\"/{server_id}/rpc\"} 1".to_owned(),
         "host_mcp_gateway_log_dropped_total 0".to_owned(),
     ];
     for expected in series {
@@ -55,10 +66,10 @@ fn the_prometheus_text_has_every_instrument_under_its_name() {
     let unknown: Vec<_> = text.lines().filter(of_unknown).collect();
     assert_eq!(unknown.len(), 1, "{text}");
     assert!(unknown[0].ends_with(" 2"), "{unknown:?}");
-    assert!(text.contains("error_type=\"disconnected\""), "{text}");
     assert!(!text.contains("otel_scope"), "{text}");
 
-    drop((connection, held));
+    drop(held);
+    edge.connection_closed();
     let text = fixture.telemetry.prometheus()();
     assert!(
         text.lines()
