@@ -14,7 +14,6 @@ use tokio_util::task::TaskTracker;
 use super::config::{LimitsConfig, canonical};
 use super::connection::{self, Answers, Ends};
 use super::limiter::MinuteCounts;
-use crate::fault::FaultKind;
 use crate::instruments::{Held, Instruments};
 
 #[cfg(test)]
@@ -205,7 +204,7 @@ impl Slots {
         if open.total >= table.max || here >= table.max_per_ip {
             let total = open.total;
             drop(open);
-            table.instruments.refused(FaultKind::RateLimited);
+            table.instruments.connection_refused();
             if table.refused.count(ip, tokio::time::Instant::now()).count == 1 {
                 tracing::warn!(peer = %ip, total, from_peer = here, "too many connections, closing new ones from {ip}");
             }

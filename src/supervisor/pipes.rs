@@ -57,9 +57,9 @@ pub(super) async fn write_frames(
             &only.bytes
         } else {
             joined.clear();
-            frames
-                .iter()
-                .for_each(|frame| joined.extend_from_slice(&frame.bytes));
+            for frame in &frames {
+                joined.extend_from_slice(&frame.bytes);
+            }
             &joined
         };
         let (written, end) = write_all(&mut stdin, batch, stall, &close).await;
@@ -196,7 +196,7 @@ impl Reader {
                 self.progress(line, &envelope);
             }
             ChildMessage::Notification { method } => {
-                self.listener.notification(&method, line, &envelope)
+                self.listener.notification(&method, line, &envelope);
             }
             ChildMessage::Garbage => self.listener.dropped(DropReason::GarbageLine, line.len()),
         }
