@@ -1,5 +1,150 @@
 //! The edge: sockets, who may enter, and which endpoint a request is for.
+//!
+//! ```text
+//! accept ── connection ── gate ── routes ── one file an endpoint
+//! caps      hyper, its    address, Host,     negotiate, body,
+//! back-off  deadlines     Origin, token,     relay, error
+//! drain     (phase)       share, headers
+//! ```
+//!
+//! `gate` is the whole service that `accept` hands requests to, and the router is inside it: what is
+//! not let in does not reach a route, and nothing of a body is read before that is decided.
 
+mod accept;
+mod admission;
+mod allowlist;
+mod ask;
+mod body;
 mod config;
+mod connection;
+mod error;
+mod events;
+#[cfg(test)]
+mod fixture;
+mod gate;
+mod health;
+mod held;
+mod host;
+mod limiter;
+mod logs;
+mod negotiate;
+mod observe;
+mod operate;
+mod phase;
+mod refusals;
+mod routes;
+mod rpc;
+mod servers;
+mod share;
+mod sse;
+mod token;
+mod wrapper;
 
+pub use admission::Check;
 pub use config::{AdmissionConfig, Config, LimitsConfig, TokenEntry, canonical};
+pub use host::is_host_rule;
+pub use observe::{Observed, Observer};
+pub use routes::{RouteInfo, routes};
+pub use token::is_bearer_token;
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use body::BodyLimits;
+use gate::{Gate, Guard};
+use observe::Unobserved;
+
+use crate::relay::Relay;
+
+/// Writes the metrics as Prometheus text.
+pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the edge is built from, beside its listener.
+pub struct Parts {
+    /// Who may enter, and the limits.
+    pub config: Config,
+    /// Where messages go.
+    pub relay: Arc<Relay>,
+    /// What `/metrics` shows.
+    pub metrics: MetricsText,
+    /// Who is told of what happens; `None` measures nothing.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What endpoints work with.
+struct Edge {
+    limits: LimitsConfig,
+    relay: Arc<Relay>,
+    metrics: MetricsText,
+    guard: Arc<Guard>,
+    started: Instant,
+}
+
+impl Edge {
+    fn body_limits(&self) -> BodyLimits {
+        BodyLimits {
+            max: self.limits.max_body_bytes,
+            deadline: self.limits.body,
+        }
+    }
+}
+
+/// Opens the listening socket; the error is that of the system, such as an address in use.
+pub async fn bind(config: &Config) -> io::Result<TcpListener> {
+    TcpListener::bind(config.bind).await
+}
+
+/// Serves until `drain` or `kill`, and returns when the last connection is gone.
+///
+/// On `drain` nothing new is accepted, requests that still come are refused with `shutting_down`,
+/// the relay is drained, which ends its event streams, and what is under way has `limits.drain` to
+/// end. On `kill` everything is dropped at once. The error is that of a listener that cannot accept
+/// any more; it is returned after a drain of the edge.
+pub async fn serve(
+    listener: TcpListener,
+    parts: Parts,
+    drain: CancellationToken,
+    kill: CancellationToken,
+) -> io::Result<()> {
+    let Parts {
+        config,
+        relay,
+        metrics,
+        observer,
+    } = parts;
+    let limits = config.limits;
+    let observer = observer.unwrap_or_else(|| Arc::new(Unobserved));
+    // A listener that fails drains the edge alone, so the token is one of our own.
+    let drain = drain.child_token();
+    let guard = Arc::new(Guard::new(&config, drain.clone(), Arc::clone(&observer)));
+    let edge = Arc::new(Edge {
+        limits,
+        relay: Arc::clone(&relay),
+        metrics,
+        guard: Arc::clone(&guard),
+        started: Instant::now(),
+    });
+    let service = Gate::new(guard, routes::build().with_state(edge));
+    let end_streams = async {
+        drain.cancelled().await;
+        relay.drain();
+    };
+    let accepting = accept::run(listener, service, limits, &drain, &kill, observer);
+    let mut accepting = std::pin::pin!(accepting);
+    tokio::select! {
+        outcome = &mut accepting => outcome,
+        () = end_streams => accepting.await,
+    }
+}

@@ -1,0 +1,241 @@
+//! The accept loop: connection caps, back-off when the machine is out of descriptors, and the drain.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::config::{LimitsConfig, canonical};
+use super::connection::{self, Answers, Ends};
+use super::limiter::MinuteCounts;
+use super::observe::Observer;
+
+#[cfg(test)]
+mod tests;
+
+/// Delays after failed accepts: 5 ms, doubled each time, at most 1 s.
+const BACKOFF_FIRST: Duration = Duration::from_millis(5);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// Accepts and serves until `drain` or `kill`, and returns when the last connection is gone.
+///
+/// On `drain` the listener is closed and idle connections end; what is under way has `limits.drain`
+/// to end before it is dropped. On `kill` everything is dropped at once. Dropping the future drops
+/// all connections too. The error is that of a listener that cannot accept any more; `drain` is
+/// cancelled then, and the error is returned after the drain.
+pub(super) async fn run<S>(
+    listener: TcpListener,
+    service: S,
+    limits: LimitsConfig,
+    drain: &CancellationToken,
+    kill: &CancellationToken,
+    observer: Arc<dyn Observer>,
+) -> io::Result<()>
+where
+    S: Answers,
+{
+    let tracker = TaskTracker::new();
+    let ends = Ends {
+        drain: drain.clone(),
+        cut: kill.child_token(),
+    };
+    let _cut_when_dropped = ends.cut.clone().drop_guard();
+    let slots = Slots::new(&limits, observer);
+    let mut backoff = Backoff::default();
+    let outcome = loop {
+        let accepted = tokio::select! {
+            biased;
+            () = ends.cut.cancelled() => break Ok(()),
+            () = ends.drain.cancelled() => break Ok(()),
+            accepted = listener.accept() => accepted,
+        };
+        let pause = match accepted {
+            Ok((socket, peer)) => {
+                backoff.recovered();
+                if let Some(slot) = slots.take(peer.ip()) {
+                    // Failing means that the peer is gone already, and serving finds that out.
+                    let _gone = socket.set_nodelay(true);
+                    let service = service.clone();
+                    let ends = ends.clone();
+                    tracker.spawn(async move {
+                        connection::serve(socket, peer, service, limits, ends).await;
+                        drop(slot);
+                    });
+                }
+                continue;
+            }
+            Err(error) => match kind_of(&error) {
+                AcceptError::Connection => continue,
+                AcceptError::Machine => backoff.failed(&error),
+                AcceptError::Listener => {
+                    tracing::error!(%error, "cannot accept connections any more: {error}");
+                    break Err(error);
+                }
+            },
+        };
+        tokio::select! {
+            () = ends.drain.cancelled() => {}
+            () = ends.cut.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    };
+    drop(listener);
+    ends.drain.cancel();
+    tracker.close();
+    tokio::select! {
+        () = tracker.wait() => {}
+        () = ends.cut.cancelled() => {}
+        () = tokio::time::sleep(limits.drain) => {
+            tracing::warn!(connections = tracker.len(), "drain deadline passed, dropping what is still under way");
+        }
+    }
+    ends.cut.cancel();
+    tracker.wait().await;
+    outcome
+}
+
+/// What a failed accept is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AcceptError {
+    /// The connection that would have been accepted; the next may be fine (accept(2), "Error handling").
+    Connection,
+    /// The process or machine: out of descriptors or memory. Passes, but not by trying at once.
+    Machine,
+    /// The listener itself.
+    Listener,
+}
+
+fn kind_of(error: &io::Error) -> AcceptError {
+    match Errno::from_io_error(error) {
+        Some(
+            Errno::CONNABORTED
+            | Errno::CONNRESET
+            | Errno::INTR
+            | Errno::AGAIN
+            | Errno::PROTO
+            | Errno::NETDOWN
+            | Errno::NETUNREACH
+            | Errno::HOSTDOWN
+            | Errno::HOSTUNREACH
+            | Errno::TIMEDOUT,
+        ) => AcceptError::Connection,
+        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP) => {
+            AcceptError::Listener
+        }
+        Some(_) | None => AcceptError::Machine,
+    }
+}
+
+/// How long to wait before the next accept; one episode of failures is logged once.
+#[derive(Debug, Default)]
+struct Backoff {
+    delay: Option<Duration>,
+}
+
+impl Backoff {
+    fn failed(&mut self, error: &io::Error) -> Duration {
+        let delay = if let Some(last) = self.delay {
+            (last * 2).min(BACKOFF_MAX)
+        } else {
+            tracing::warn!(%error, "cannot accept connections for now: {error}");
+            BACKOFF_FIRST
+        };
+        self.delay = Some(delay);
+        delay
+    }
+
+    fn recovered(&mut self) {
+        if self.delay.take().is_some() {
+            tracing::info!("accepting connections again");
+        }
+    }
+}
+
+/// The connections that are open, in total and by address.
+///
+/// A connection over a cap is closed at once: waiting would let one address keep all others waiting.
+#[derive(Clone)]
+struct Slots(Arc<SlotTable>);
+
+struct SlotTable {
+    max: usize,
+    max_per_ip: usize,
+    open: Mutex<Open>,
+    refused: MinuteCounts,
+    observer: Arc<dyn Observer>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    total: usize,
+    by_ip: HashMap<IpAddr, usize>,
+}
+
+/// One open connection; gives its place back when dropped.
+#[must_use]
+struct Slot {
+    table: Arc<SlotTable>,
+    ip: IpAddr,
+}
+
+impl Slots {
+    fn new(limits: &LimitsConfig, observer: Arc<dyn Observer>) -> Self {
+        Self(Arc::new(SlotTable {
+            max: limits.max_connections,
+            max_per_ip: limits.max_connections_per_ip,
+            open: Mutex::default(),
+            refused: MinuteCounts::default(),
+            observer,
+        }))
+    }
+
+    fn take(&self, ip: IpAddr) -> Option<Slot> {
+        let table = &self.0;
+        let ip = canonical(ip);
+        let mut open = table.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = open.by_ip.get(&ip).copied().unwrap_or(0);
+        if open.total >= table.max || here >= table.max_per_ip {
+            let total = open.total;
+            drop(open);
+            table.observer.connection_refused();
+            if table.refused.count(ip, tokio::time::Instant::now()).count == 1 {
+                tracing::warn!(peer = %ip, total, from_peer = here, "too many connections, closing new ones from {ip}");
+            }
+            return None;
+        }
+        open.total += 1;
+        open.by_ip.insert(ip, here + 1);
+        drop(open);
+        table.observer.connection_opened();
+        Some(Slot {
+            table: Arc::clone(table),
+            ip,
+        })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut open = self
+            .table
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        open.total = open.total.saturating_sub(1);
+        // The entry goes with its last connection, so the table is no larger than what is open.
+        if let Some(here) = open.by_ip.get_mut(&self.ip) {
+            *here = here.saturating_sub(1);
+            if *here == 0 {
+                open.by_ip.remove(&self.ip);
+            }
+        }
+        drop(open);
+        self.table.observer.connection_closed();
+    }
+}

@@ -1,0 +1,189 @@
+//! What handlers want to know of a request: who asks, about which server, with which switches.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path};
+use http::HeaderMap;
+use http::request::Parts;
+
+use super::body::BodyMark;
+use super::connection::Peer;
+use crate::fault::{Fault, FaultKind};
+use crate::protocol::trace_context::TraceContext;
+use crate::relay::Caller;
+use crate::types::{Principal, ServerId};
+
+/// The session of a client, as the MCP transport names it.
+pub(super) const SESSION_HEADER: &str = "mcp-session-id";
+
+/// The one who asks.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    /// Principal, session and peer, as the relay takes them.
+    pub(super) caller: Caller,
+    /// To be set when the body was read.
+    pub(super) mark: BodyMark,
+}
+
+impl Asker {
+    /// Reads what the gate and the accept loop put into the request.
+    pub(super) fn of(parts: &Parts) -> Result<Self, Fault> {
+        let principal = principal(&parts.extensions)?;
+        let peer: SocketAddr = parts
+            .extensions
+            .get::<Peer>()
+            .map(|peer| peer.0)
+            .ok_or_else(unguarded)?;
+        let mark = parts.extensions.get::<BodyMark>().cloned();
+        Ok(Self {
+            caller: Caller {
+                principal,
+                session: session(&parts.headers)?,
+                peer,
+                trace: trace(&parts.headers),
+            },
+            mark: mark.ok_or_else(unguarded)?,
+        })
+    }
+}
+
+/// Who was let in.
+pub(super) fn principal(extensions: &http::Extensions) -> Result<Arc<Principal>, Fault> {
+    extensions
+        .get::<Arc<Principal>>()
+        .map(Arc::clone)
+        .ok_or_else(unguarded)
+}
+
+/// Cannot happen while the gate is the outermost service; refused rather than served if it ever does.
+fn unguarded() -> Fault {
+    tracing::error!("a request came past the gate");
+    Fault::new(FaultKind::InternalError, "internal error")
+}
+
+/// Fails for a principal without the right to start and stop servers.
+pub(super) fn require_admin(principal: &Principal) -> Result<(), Fault> {
+    if principal.admin {
+        return Ok(());
+    }
+    Err(Fault::new(
+        FaultKind::AuthDenied,
+        "the token lacks the right to do this",
+    ))
+}
+
+/// The caller's span, where the headers name a valid one (W3C Trace Context).
+fn trace(headers: &HeaderMap) -> Option<TraceContext> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    TraceContext::parse(text("traceparent")?, text("tracestate"))
+}
+
+/// The session header, where there is one; what can be no session id is an unknown session.
+fn session(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    let mut values = headers.get_all(SESSION_HEADER).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value
+            .to_str()
+            .map(|text| Some(text.to_owned()))
+            .map_err(|_opaque| Fault::new(FaultKind::SessionNotFound, "unknown session")),
+        (Some(_), Some(_)) => Err(Fault::new(
+            FaultKind::InvalidRequest,
+            "more than one mcp-session-id header",
+        )),
+    }
+}
+
+/// The server in the path, percent-decoded and not yet checked.
+#[derive(Clone, Debug)]
+pub(super) struct PathServer(Option<String>);
+
+impl PathServer {
+    /// The id; what cannot be one is an unknown server, and its text goes nowhere.
+    pub(super) fn server(&self) -> Result<ServerId, Fault> {
+        self.0
+            .as_deref()
+            .map_or_else(|| Err(unknown_server()), server_id)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathServer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        Ok(Self(path.ok().map(|Path(text)| text)))
+    }
+}
+
+/// A text as the id of a server.
+pub(super) fn server_id(text: &str) -> Result<ServerId, Fault> {
+    text.parse().map_err(|_invalid| unknown_server())
+}
+
+fn unknown_server() -> Fault {
+    Fault::new(FaultKind::ServerNotFound, "unknown server_id")
+}
+
+/// Whether a switch stands in the query: `?wait`, `?wait=1` or `?wait=true`.
+pub(super) fn switch(query: Option<&str>, name: &str) -> bool {
+    query.is_some_and(|query| {
+        query.split('&').any(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            key == name && matches!(value, "" | "1" | "true")
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn a_switch_is_on_when_it_is_named() {
+        for (query, on) in [
+            ("wait", true),
+            ("wait=", true),
+            ("wait=1", true),
+            ("a=b&wait=true", true),
+            ("wait=0", false),
+            ("wait=false", false),
+            ("waiting", false),
+            ("", false),
+        ] {
+            assert_eq!(switch(Some(query), "wait"), on, "{query:?}");
+        }
+        assert!(!switch(None, "wait"));
+    }
+
+    #[test]
+    fn there_is_at_most_one_session() {
+        let of = |values: &[&[u8]]| {
+            let headers = values
+                .iter()
+                .map(|value| {
+                    let name = http::HeaderName::from_static(SESSION_HEADER);
+                    (name, HeaderValue::from_bytes(value).unwrap())
+                })
+                .collect();
+            session(&headers).map_err(|fault| fault.kind)
+        };
+        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(of(&[b"abc"]), Ok(Some("abc".to_owned())));
+        assert_eq!(of(&[b"a\xff"]), Err(FaultKind::SessionNotFound));
+        assert_eq!(of(&[b"a", b"a"]), Err(FaultKind::InvalidRequest));
+    }
+
+    #[test]
+    fn what_is_no_server_id_is_an_unknown_server() {
+        assert_eq!(server_id("s1").unwrap().as_str(), "s1");
+        for text in ["", "..", "s1\0", "s1\r\nX: 1", "health", "ѕ1", "a/b", "%zz"] {
+            let fault = PathServer(Some(text.to_owned())).server().unwrap_err();
+            assert_eq!(fault, unknown_server(), "{text:?}");
+        }
+        assert_eq!(PathServer(None).server().unwrap_err(), unknown_server());
+    }
+}

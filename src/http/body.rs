@@ -1,0 +1,191 @@
+//! Reading a request's body: bounded in size and in time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout_at};
+
+use crate::fault::{Fault, FaultKind};
+
+/// How much body is taken, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyLimits {
+    /// In bytes.
+    pub(super) max: usize,
+    /// From the first look at the body to its end, in total and not per read.
+    pub(super) deadline: Duration,
+}
+
+/// Remembers whether a request's body was read to its end. Where it was not, the connection has to be
+/// closed after the response, because what follows on it is the rest of that body.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BodyMark(Arc<AtomicBool>);
+
+impl BodyMark {
+    /// Whether the body was read to its end.
+    pub(super) fn is_read(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Reads a body to its end.
+///
+/// A `Content-Length` over the cap is refused before a byte is read, which also means that no
+/// `100 Continue` is sent for it; a chunked body is refused at the frame that goes over. Trailers are
+/// read past and not used.
+pub(super) async fn read(
+    mut body: Body,
+    limits: BodyLimits,
+    mark: &BodyMark,
+) -> Result<Bytes, Fault> {
+    let too_large = || {
+        let message = format!("body over the cap of {} bytes", limits.max);
+        Fault::new(FaultKind::PayloadTooLarge, message)
+    };
+    let announced = body.size_hint().lower();
+    if usize::try_from(announced).map_or(true, |announced| announced > limits.max) {
+        return Err(too_large());
+    }
+    let deadline = Instant::now() + limits.deadline;
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    loop {
+        let Ok(frame) = timeout_at(deadline, body.frame()).await else {
+            return Err(Fault::new(
+                FaultKind::BodyTimeout,
+                "body did not arrive in time",
+            ));
+        };
+        let data = match frame {
+            None => break,
+            // Bad chunk sizes, a body shorter than announced, or a lost connection.
+            Some(Err(error)) => {
+                tracing::debug!(%error, "cannot read a request body: {error}");
+                return Err(Fault::new(
+                    FaultKind::InvalidRequest,
+                    "body could not be read",
+                ));
+            }
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        };
+        if first.len() + rest.len() + data.len() > limits.max {
+            return Err(too_large());
+        }
+        // Most bodies are one frame, and that is passed on without a copy.
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    mark.0.store(true, Ordering::Relaxed);
+    Ok(if rest.is_empty() {
+        first
+    } else {
+        rest.freeze()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::{StreamExt, stream};
+    use std::convert::Infallible;
+
+    const LIMITS: BodyLimits = BodyLimits {
+        max: 8,
+        deadline: Duration::from_secs(30),
+    };
+
+    fn chunked(pieces: &[&'static str]) -> Body {
+        let pieces: Vec<_> = pieces
+            .iter()
+            .map(|piece| Ok::<_, Infallible>(*piece))
+            .collect();
+        Body::from_stream(stream::iter(pieces))
+    }
+
+    async fn outcome(body: Body) -> (Result<Bytes, FaultKind>, bool) {
+        let mark = BodyMark::default();
+        let read = read(body, LIMITS, &mark).await.map_err(|fault| fault.kind);
+        (read, mark.is_read())
+    }
+
+    #[tokio::test]
+    async fn a_body_up_to_the_cap_is_read_whole() {
+        for (body, expected) in [
+            (Body::empty(), ""),
+            (Body::from("12345678"), "12345678"),
+            (chunked(&["12", "", "345", "678"]), "12345678"),
+        ] {
+            assert_eq!(outcome(body).await, (Ok(Bytes::from(expected)), true));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_cap_is_refused() {
+        let refused = (Err(FaultKind::PayloadTooLarge), false);
+        assert_eq!(outcome(Body::from("123456789")).await, refused);
+        assert_eq!(outcome(chunked(&["12345", "6789"])).await, refused);
+    }
+
+    #[tokio::test]
+    async fn an_announced_length_over_the_cap_is_refused_unread() {
+        let unread = stream::poll_fn(|_| -> std::task::Poll<Option<Result<Bytes, Infallible>>> {
+            panic!("the body was read")
+        });
+        let body =
+            http_body_util::StreamBody::new(unread.map(|item| item.map(http_body::Frame::data)));
+        let announced = Announced(body, 9);
+        assert_eq!(
+            outcome(Body::new(announced)).await,
+            (Err(FaultKind::PayloadTooLarge), false)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trickled_body_is_given_up_after_the_total_deadline() {
+        let start = Instant::now();
+        let trickle = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(7)).await;
+            Some((Ok::<_, Infallible>("x"), ()))
+        });
+        let read = outcome(Body::from_stream(trickle)).await;
+        assert_eq!(read, (Err(FaultKind::BodyTimeout), false));
+        assert_eq!(start.elapsed(), LIMITS.deadline);
+    }
+
+    #[tokio::test]
+    async fn a_broken_body_is_an_invalid_request() {
+        let broken = stream::iter([Ok("12"), Err(std::io::Error::other("reset"))]);
+        let read = outcome(Body::from_stream(broken)).await;
+        assert_eq!(read, (Err(FaultKind::InvalidRequest), false));
+    }
+
+    /// A body that announces a length.
+    struct Announced<B>(B, u64);
+
+    impl<B: http_body::Body + Unpin> http_body::Body for Announced<B> {
+        type Data = B::Data;
+        type Error = B::Error;
+
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<B::Data>, B::Error>>> {
+            std::pin::Pin::new(&mut self.0).poll_frame(cx)
+        }
+
+        fn size_hint(&self) -> http_body::SizeHint {
+            http_body::SizeHint::with_exact(self.1)
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! One connection: HTTP/1.1 by hyper, its deadlines by [`super::phase`], its end by us.
+//!
+//! What hyper answers on its own, with a bare status and no body, before any request exists: 400 for
+//! a head that does not parse (also conflicting lengths, bad transfer codings, the PROXY protocol),
+//! 431 for more than [`MAX_HEADERS`] headers or a head over [`HEAD_BUFFER`], 414 for a target over
+//! 65534 bytes. It closes the connection after each. To the HTTP/2 preface it closes without a word.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::config::LimitsConfig;
+use super::phase::{Clock, LastByte, Overdue, Watched};
+
+/// Headers in one request; hyper's own default, which it does not call stable.
+const MAX_HEADERS: usize = 100;
+
+/// The read buffer of a connection, and so the largest head. Large enough for a target that is
+/// refused as such (414), small enough that 1024 connections cost at most 96 MiB before anybody is
+/// let in. Trailers and chunk extensions are held to 16 KiB each by hyper.
+const HEAD_BUFFER: usize = 96 * 1024;
+
+/// How long, and for how many bytes, we read past the end of our last response.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// Where a request's connection comes from; in the extensions of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+/// How the connections of a listener are ended.
+#[derive(Clone, Debug)]
+pub(super) struct Ends {
+    /// No further request; what is under way goes on.
+    pub(super) drain: CancellationToken,
+    /// Dropped at once.
+    pub(super) cut: CancellationToken,
+}
+
+enum End {
+    Done(hyper::Result<()>),
+    Overdue(Overdue),
+}
+
+/// A service that answers HTTP requests and never fails.
+pub(super) trait Answers:
+    tower::Service<
+        http::Request<Body>,
+        Response = http::Response<Body>,
+        Error = Infallible,
+        Future: Send,
+    > + Clone
+    + Send
+    + Unpin
+    + 'static
+{
+}
+
+impl<S> Answers for S where
+    S: tower::Service<
+            http::Request<Body>,
+            Response = http::Response<Body>,
+            Error = Infallible,
+            Future: Send,
+        > + Clone
+        + Send
+        + Unpin
+        + 'static
+{
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve<Io, S>(
+    socket: Io,
+    peer: SocketAddr,
+    service: S,
+    limits: LimitsConfig,
+    ends: Ends,
+) where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Answers,
+{
+    let Ends { drain, cut } = ends;
+    tokio::select! {
+        biased;
+        () = cut.cancelled() => tracing::debug!(%peer, "connection cut"),
+        () = serve_until(socket, peer, service, &limits, drain) => {}
+    }
+}
+
+async fn serve_until<Io, S>(
+    socket: Io,
+    peer: SocketAddr,
+    service: S,
+    limits: &LimitsConfig,
+    drain: CancellationToken,
+) where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Answers,
+{
+    let clock = Clock::new(limits);
+    let socket = TokioIo::new(Watched::new(socket, Arc::clone(&clock)));
+    let answer = {
+        let clock = Arc::clone(&clock);
+        hyper::service::service_fn(move |request: http::Request<Incoming>| {
+            clock.request_parsed();
+            let clock = Arc::clone(&clock);
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(Peer(peer));
+            let answer = service.clone().oneshot(request);
+            // Boxed so that the connection can be moved out of when it is done.
+            Box::pin(async move {
+                let response = answer.await?;
+                Ok::<_, Infallible>(response.map(|body| LastByte::new(body, clock)))
+            })
+        })
+    };
+    let mut connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(HEAD_BUFFER)
+        .serve_connection(socket, answer);
+
+    let mut timer = pin!(sleep_until(tokio::time::Instant::now()));
+    let mut draining = pin!(drain.cancelled());
+    let mut drained = false;
+    let end = poll_fn(|cx| {
+        if !drained && draining.as_mut().poll(cx).is_ready() {
+            drained = true;
+            // Closes an idle connection at once, others after the response under way.
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        if let Poll::Ready(outcome) = connection.poll_without_shutdown(cx) {
+            return Poll::Ready(End::Done(outcome));
+        }
+        let Some((deadline, overdue)) = clock.deadline() else {
+            return Poll::Pending;
+        };
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        timer.as_mut().poll(cx).map(|()| End::Overdue(overdue))
+    })
+    .await;
+
+    match end {
+        End::Done(outcome) => {
+            if let Err(error) = outcome {
+                tracing::debug!(%peer, %error, "connection ended: {error}");
+            }
+            linger(connection.into_parts().io.into_inner()).await;
+        }
+        End::Overdue(overdue) => {
+            tracing::debug!(%peer, ?overdue, "connection closed for being slow");
+        }
+    }
+}
+
+/// Ends our half and reads on for a moment.
+///
+/// A socket that is closed with unread bytes in it is reset, and a reset can take our last response,
+/// often a refusal of the very body that is still coming, out of the client's hands (RFC 9112, 9.6).
+async fn linger(mut socket: impl AsyncRead + AsyncWrite + Unpin) {
+    let read_past = async {
+        if socket.shutdown().await.is_err() {
+            return;
+        }
+        let mut scratch = [0_u8; 2048];
+        let mut total = 0_usize;
+        while let Ok(count) = socket.read(&mut scratch).await {
+            total += count;
+            if count == 0 || total > LINGER_BYTES {
+                return;
+            }
+        }
+    };
+    // A peer that neither closes nor stops within the second is cut off all the same.
+    let _elapsed = timeout(LINGER, read_past).await;
+}

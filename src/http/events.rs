@@ -1,0 +1,44 @@
+//! `GET /{server_id}/rpc`: the notifications of a server for one new session.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use futures_util::StreamExt;
+use http::HeaderValue;
+use http::header::HeaderName;
+
+use super::ask::{self, PathServer, SESSION_HEADER};
+use super::error::Problem;
+use super::negotiate::{Offer, require_accept};
+use super::{Edge, sse};
+use crate::fault::{Fault, FaultKind};
+
+/// Opens the stream; it ends when the client goes, or when the relay ends it.
+///
+/// An event is one plain `data:` line with one JSON-RPC message, without a name or an id: there is
+/// nothing else on this stream, and it cannot be resumed.
+pub(super) async fn events(
+    State(edge): State<Arc<Edge>>,
+    path: PathServer,
+    request: Request,
+) -> Result<Response, Problem> {
+    let server = path.server()?;
+    require_accept(request.headers(), Offer::EventStream)?;
+    let principal = ask::principal(request.extensions())?;
+    let place = sse::Place::take(&edge.guard, request.extensions())?;
+    let stream = edge
+        .relay
+        .open_stream(&server, &principal)
+        .map_err(|fault| Problem::from(fault).of(&server))?;
+    let session = HeaderValue::from_str(stream.session_id()).map_err(|error| {
+        tracing::error!(%error, "session id is no header value: {error}");
+        Fault::new(FaultKind::InternalError, "internal error")
+    })?;
+    let frames = stream.map(|message| sse::event(&message));
+    let mut response = sse::response(frames, place);
+    response
+        .headers_mut()
+        .insert(HeaderName::from_static(SESSION_HEADER), session);
+    Ok(response)
+}

@@ -1,0 +1,332 @@
+//! The gate in front of every route, of unknown paths and of every method.
+//!
+//! It wraps the router as a whole, so no route can be added outside of it (CVE-2026-33032 is one route
+//! without its layer). In this order: who may enter ([`admission`]), whether we are shutting down,
+//! the size of the head, the token's share. What comes out has the headers that all responses
+//! have, and is logged once.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, PROXY_AUTHORIZATION, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Method, Request};
+use http_body::Body as _;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tower::{Service, ServiceExt};
+
+use super::admission::{self, Admission, Admitted, Check, Refused};
+use super::body::BodyMark;
+use super::config::Config;
+use super::connection::Peer;
+use super::error::Problem;
+use super::held::Held;
+use super::limiter::MinuteCounts;
+use super::observe::{Observed, Observer};
+use super::refusals::RefusalLog;
+use super::routes::Route;
+use super::share::Shares;
+use crate::fault::{Delivered, Fault, FaultKind};
+use crate::types::wall;
+
+/// The longest request target, in bytes.
+const MAX_TARGET: usize = 8 * 1024;
+
+/// The largest header block, names and values, in bytes.
+const MAX_HEADER_BLOCK: usize = 32 * 1024;
+
+/// When the token that a request was let in by expires; in the extensions of the request, for streams
+/// that would outlive it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ValidUntil(pub(super) Option<Instant>);
+
+/// Everything that the gate decides by.
+pub(super) struct Guard {
+    pub(super) admission: Admission,
+    pub(super) shares: Shares,
+    pub(super) drain: CancellationToken,
+    pub(super) observer: Arc<dyn Observer>,
+    failed_auth_per_minute: u32,
+    failed_auth: MinuteCounts,
+    refusals: RefusalLog,
+}
+
+impl Guard {
+    /// Takes the rules of the config; `drain` turns requests away once it is cancelled.
+    pub(super) fn new(
+        config: &Config,
+        drain: CancellationToken,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self {
+            admission: Admission::new(config.admission.clone()),
+            shares: Shares::new(&config.admission, &config.limits),
+            drain,
+            observer,
+            failed_auth_per_minute: config.admission.failed_auth_per_minute,
+            failed_auth: MinuteCounts::default(),
+            refusals: RefusalLog::default(),
+        }
+    }
+
+    /// What a refused request is told.
+    ///
+    /// Failed authentications are counted by address, and over the limit the answer is 429. A right
+    /// token always passes: it is compared before anything is counted, so nobody behind a shared
+    /// address can lock another out, and the comparison is too cheap to need protection.
+    fn refuse(&self, refused: Refused) -> Fault {
+        let Refused { check, client } = refused;
+        let now = Instant::now();
+        self.observer.request_refused(check);
+        self.refusals.note(check, client, now);
+        if check != Check::Token {
+            return check.fault();
+        }
+        let counted = self.failed_auth.count(client, now);
+        if counted.count <= self.failed_auth_per_minute {
+            return check.fault();
+        }
+        Fault::new(FaultKind::RateLimited, "too many failed authentications")
+            .retry_after(counted.remaining)
+    }
+}
+
+/// The gate with what lies behind it.
+#[derive(Clone)]
+pub(super) struct Gate<S> {
+    guard: Arc<Guard>,
+    inner: S,
+}
+
+impl<S> Gate<S> {
+    /// Puts the gate before a service.
+    pub(super) fn new(guard: Arc<Guard>, inner: S) -> Self {
+        Self { guard, inner }
+    }
+}
+
+impl<S> Service<Request<Body>> for Gate<S>
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (guard, inner) = (Arc::clone(&self.guard), self.inner.clone());
+        Box::pin(async move { Ok(answer(&guard, inner, request).await) })
+    }
+}
+
+async fn answer<S>(guard: &Guard, inner: S, request: Request<Body>) -> Response
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible>,
+{
+    let started = Instant::now();
+    let (mut parts, body) = request.into_parts();
+    let peer = peer_of(&parts.extensions);
+    let mark = BodyMark::default();
+    let has_body = !body.is_end_stream();
+
+    let mut response = match admission::admit(&guard.admission, peer.ip(), &parts, wall::now()) {
+        Err(refused) => Problem::from(guard.refuse(refused)).into_response(),
+        Ok(Admitted {
+            principal,
+            client,
+            valid_for,
+        }) => {
+            let mut watch = Watch::start(guard, method_word(&parts.method), started);
+            tracing::trace!(%client, principal = %principal.name, "request let in");
+            let name = Arc::clone(&principal.name);
+            // Nothing further in has a use for the token, so nothing further in can leak it.
+            parts.headers.remove(AUTHORIZATION);
+            parts.headers.remove(PROXY_AUTHORIZATION);
+            parts.extensions.insert(principal);
+            parts.extensions.insert(mark.clone());
+            // An end beyond what the clock can say is no end.
+            let until = valid_for.and_then(|valid| started.checked_add(valid));
+            parts.extensions.insert(ValidUntil(until));
+            let request = Request::from_parts(parts, body);
+            let response = AssertUnwindSafe(pass(guard, inner, request))
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|panic| internal_error(panic.as_ref()));
+            watch.end(&response, &name);
+            response
+        }
+    };
+
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if has_body && !mark.is_read() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// From admission to the route.
+async fn pass<S>(guard: &Guard, inner: S, request: Request<Body>) -> Response
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible>,
+{
+    let refuse = |fault: Fault| Problem::from(fault).into_response();
+    if guard.drain.is_cancelled() {
+        let fault = Fault::new(FaultKind::ShuttingDown, "the gateway is shutting down");
+        return refuse(fault.delivered(Delivered::No));
+    }
+    if target_length(&request) > MAX_TARGET {
+        let message = "request target over the cap of 8192 bytes";
+        return refuse(Fault::new(FaultKind::UriTooLong, message));
+    }
+    if header_length(request.headers()) > MAX_HEADER_BLOCK {
+        let message = "headers over the cap of 32768 bytes";
+        return refuse(Fault::new(FaultKind::HeadersTooLarge, message));
+    }
+    // Only what can wait takes of the share: a token at its limit can still look at `/health`, and
+    // event streams have a share of their own.
+    let principal = request
+        .extensions()
+        .get::<Arc<crate::types::Principal>>()
+        .map(|principal| principal.id);
+    let permit = match principal {
+        Some(id) if request.method() == Method::POST => match guard.shares.request(id) {
+            Ok(permit) => Some(permit),
+            Err(fault) => return refuse(fault),
+        },
+        Some(_) | None => None,
+    };
+    let response = inner
+        .oneshot(request)
+        .await
+        .unwrap_or_else(|never| match never {});
+    match permit {
+        // Under way until the last byte was taken: a slow reader holds the memory of its reply.
+        Some(permit) => response.map(|body| Body::new(Held::new(body, permit))),
+        None => response,
+    }
+}
+
+fn internal_error(panic: &(dyn Any + Send)) -> Response {
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    tracing::error!(message, "a request handler panicked: {message}");
+    Problem::from(Fault::new(FaultKind::InternalError, "internal error")).into_response()
+}
+
+/// The accept loop always tells the peer; a service that is called otherwise gets an address that no
+/// allowlist can hold on purpose.
+fn peer_of(extensions: &http::Extensions) -> SocketAddr {
+    extensions.get::<Peer>().map_or(
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+        |peer| peer.0,
+    )
+}
+
+fn target_length(request: &Request<Body>) -> usize {
+    let uri = request.uri();
+    let authority = uri
+        .authority()
+        .map_or(0, |authority| authority.as_str().len());
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    authority + path
+}
+
+fn header_length(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
+        .sum()
+}
+
+/// The method from a closed set of words, as metrics want it (OpenTelemetry, `http.request.method`).
+fn method_word(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = [
+        "GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH", "CONNECT", "TRACE",
+    ];
+    KNOWN
+        .into_iter()
+        .find(|known| *known == method.as_str())
+        .unwrap_or("_OTHER")
+}
+
+/// One request that was let in, from its start to its response, whichever way it ends.
+struct Watch<'a> {
+    guard: &'a Guard,
+    method: &'static str,
+    started: Instant,
+    ended: bool,
+}
+
+impl<'a> Watch<'a> {
+    fn start(guard: &'a Guard, method: &'static str, started: Instant) -> Self {
+        guard.observer.request_started();
+        Self {
+            guard,
+            method,
+            started,
+            ended: false,
+        }
+    }
+
+    fn end(&mut self, response: &Response, principal: &str) {
+        self.ended = true;
+        let observed = Observed {
+            method: self.method,
+            route: response.extensions().get::<Route>().map(|route| route.0),
+            status: Some(response.status().as_u16()),
+            elapsed: self.started.elapsed(),
+        };
+        self.guard.observer.request_ended(&observed);
+        let Observed {
+            method,
+            route,
+            status: _,
+            elapsed,
+        } = observed;
+        tracing::debug!(
+            method,
+            route = route.unwrap_or("unmatched"),
+            status = response.status().as_u16(),
+            duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            principal,
+            "request answered"
+        );
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.guard.observer.request_ended(&Observed {
+                method: self.method,
+                route: None,
+                status: None,
+                elapsed: self.started.elapsed(),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! The operator's verbs: `POST /servers/{id}/start`, `stop` and `restart`.
+//!
+//! Without `?wait` the order is taken and answered with 202; with it the answer comes when it is
+//! carried out, with 200, or says why it cannot be. A body is not read.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+
+use super::Edge;
+use super::ask::{self, PathServer};
+use super::error::{Problem, json};
+use crate::types::ServerId;
+
+#[derive(Clone, Copy, Debug)]
+enum Verb {
+    Start,
+    Stop,
+    Restart,
+}
+
+#[derive(Serialize)]
+struct Done<'a> {
+    server_id: &'a ServerId,
+    status: &'static str,
+}
+
+/// Starts a server, also one that was given up.
+pub(super) async fn start(
+    State(edge): State<Arc<Edge>>,
+    path: PathServer,
+    request: Request,
+) -> Result<Response, Problem> {
+    carry_out(&edge, Verb::Start, &path, request).await
+}
+
+/// Stops a server and keeps it stopped.
+pub(super) async fn stop(
+    State(edge): State<Arc<Edge>>,
+    path: PathServer,
+    request: Request,
+) -> Result<Response, Problem> {
+    carry_out(&edge, Verb::Stop, &path, request).await
+}
+
+/// Stops a server and starts it anew.
+pub(super) async fn restart(
+    State(edge): State<Arc<Edge>>,
+    path: PathServer,
+    request: Request,
+) -> Result<Response, Problem> {
+    carry_out(&edge, Verb::Restart, &path, request).await
+}
+
+async fn carry_out(
+    edge: &Edge,
+    verb: Verb,
+    path: &PathServer,
+    request: Request,
+) -> Result<Response, Problem> {
+    let principal = ask::principal(request.extensions())?;
+    // The right first: without it, a token cannot even ask which servers exist here.
+    ask::require_admin(&principal)?;
+    let server = path.server()?;
+    let of_server = |fault| Problem::from(fault).of(&server);
+    let handle = edge
+        .relay
+        .server(&principal, server.as_str())
+        .map_err(of_server)?
+        .clone();
+    let wait = ask::switch(request.uri().query(), "wait");
+    // The body goes now: it is not `Sync`, and nobody reads it.
+    drop(request);
+    let carried_out = match verb {
+        Verb::Start => handle.start(wait).await,
+        Verb::Stop => handle.stop(wait).await,
+        Verb::Restart => handle.restart(wait).await,
+    };
+    carried_out.map_err(of_server)?;
+    tracing::info!(server = %server, ?verb, principal = %principal.name, "operator's order for {server}: {verb:?}");
+    let mut response = json(&Done {
+        server_id: &server,
+        status: handle.status().state.as_str(),
+    });
+    if !wait {
+        *response.status_mut() = StatusCode::ACCEPTED;
+    }
+    Ok(response)
+}

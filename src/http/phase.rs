@@ -1,0 +1,324 @@
+//! Where a connection stands, and until when it may stand there.
+//!
+//! | phase | begins with | ends with | deadline |
+//! | --- | --- | --- | --- |
+//! | silent | the connection | its first byte | `first_byte` |
+//! | head | the first byte of a request | its parsed head | `headers`, in total and not per read |
+//! | serving | the parsed head | the end of the response | none here: the body has its own, the relay has its own |
+//! | idle | the end of a response | the next request's first byte | `idle` |
+//!
+//! Beside these, a write that the peer does not take is given up after `body`: a client that stops
+//! reading must not hold a response for ever.
+//!
+//! The clock is told of the transitions by the socket's reads and writes ([`Watched`]), by the call
+//! of the service and by the drop of the response's body ([`LastByte`]). All of that happens inside
+//! the poll of the connection, so whoever polls the connection and then looks at the clock sees the
+//! truth. hyper's own `header_read_timeout` stays off: it is also the timer of the silent and of the
+//! idle phase and cannot tell them apart. hyper-util's `auto` builder is not used because it waits
+//! for a first byte without any timer (hyper#3756).
+//!
+//! One case is looser than the table: bytes of a next request that came while a response was under
+//! way count as idle until more of them come, so that such a head may take `idle` plus `headers`.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::config::LimitsConfig;
+
+/// What a connection took too long for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// The first byte.
+    FirstByte,
+    /// A request's head.
+    Headers,
+    /// The next request on a kept-alive connection.
+    Idle,
+    /// Taking what we write.
+    Write,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Silent,
+    Head,
+    Serving,
+    Idle,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    since: Instant,
+    write_blocked_since: Option<Instant>,
+}
+
+/// The clock of one connection.
+#[derive(Debug)]
+pub(super) struct Clock {
+    first_byte: Duration,
+    headers: Duration,
+    idle: Duration,
+    write: Duration,
+    state: Mutex<State>,
+}
+
+impl Clock {
+    /// A clock that starts now, in the silent phase.
+    pub(super) fn new(limits: &LimitsConfig) -> Arc<Self> {
+        Arc::new(Self {
+            first_byte: limits.first_byte,
+            headers: limits.headers,
+            idle: limits.idle,
+            write: limits.body,
+            state: Mutex::new(State {
+                phase: Phase::Silent,
+                since: Instant::now(),
+                write_blocked_since: None,
+            }),
+        })
+    }
+
+    /// The next deadline of the connection, and what it is for.
+    pub(super) fn deadline(&self) -> Option<(Instant, Overdue)> {
+        let state = self.state();
+        let phase = match state.phase {
+            Phase::Silent => Some((state.since + self.first_byte, Overdue::FirstByte)),
+            Phase::Head => Some((state.since + self.headers, Overdue::Headers)),
+            Phase::Idle => Some((state.since + self.idle, Overdue::Idle)),
+            Phase::Serving => None,
+        };
+        let write = state
+            .write_blocked_since
+            .map(|since| (since + self.write, Overdue::Write));
+        phase.into_iter().chain(write).min_by_key(|(at, _)| *at)
+    }
+
+    /// A head was parsed and its request is being answered.
+    pub(super) fn request_parsed(&self) {
+        // Silent | Head | Idle => Serving
+        self.enter(Phase::Serving);
+    }
+
+    fn bytes_arrived(&self) {
+        let phase = self.state().phase;
+        match phase {
+            // Silent | Idle => Head
+            Phase::Silent | Phase::Idle => self.enter(Phase::Head),
+            // More of the head, or a body, or a request after this one.
+            Phase::Head | Phase::Serving => {}
+        }
+    }
+
+    fn response_ended(&self) {
+        // Serving => Idle
+        self.enter(Phase::Idle);
+    }
+
+    fn enter(&self, phase: Phase) {
+        let mut state = self.state();
+        state.phase = phase;
+        state.since = Instant::now();
+    }
+
+    fn wrote<T>(&self, outcome: Poll<T>) -> Poll<T> {
+        let mut state = self.state();
+        if outcome.is_ready() {
+            state.write_blocked_since = None;
+        } else if state.write_blocked_since.is_none() {
+            state.write_blocked_since = Some(Instant::now());
+        }
+        outcome
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A socket that tells the clock of its reads and writes.
+#[derive(Debug)]
+pub(super) struct Watched<S> {
+    socket: S,
+    clock: Arc<Clock>,
+}
+
+impl<S> Watched<S> {
+    /// Puts a socket under the clock.
+    pub(super) fn new(socket: S, clock: Arc<Clock>) -> Self {
+        Self { socket, clock }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.clock.bytes_arrived();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.socket).poll_write(cx, buf);
+        self.clock.wrote(outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        self.clock.wrote(outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+/// A response body whose drop tells the clock that the response has ended.
+#[derive(Debug)]
+pub(super) struct LastByte<B> {
+    body: B,
+    clock: Arc<Clock>,
+}
+
+impl<B> LastByte<B> {
+    /// Puts a response body under the clock.
+    pub(super) fn new(body: B, clock: Arc<Clock>) -> Self {
+        Self { body, clock }
+    }
+}
+
+impl<B> Drop for LastByte<B> {
+    fn drop(&mut self) {
+        self.clock.response_ended();
+    }
+}
+
+impl<B: Body + Unpin> Body for LastByte<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+    use tokio::io::duplex;
+    use tokio::time::advance;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn clock() -> Arc<Clock> {
+        Clock::new(&LimitsConfig {
+            first_byte: SECOND,
+            headers: 2 * SECOND,
+            idle: 3 * SECOND,
+            body: 4 * SECOND,
+            ..crate::http::fixture::config().limits
+        })
+    }
+
+    /// The deadline as seconds from now.
+    fn left(clock: &Clock) -> Option<(Duration, Overdue)> {
+        let (at, overdue) = clock.deadline()?;
+        Some((at - Instant::now(), overdue))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_phase_has_its_own_deadline() {
+        let clock = clock();
+        assert_eq!(left(&clock), Some((SECOND, Overdue::FirstByte)));
+        clock.bytes_arrived();
+        advance(SECOND).await;
+        clock.bytes_arrived();
+        assert_eq!(
+            left(&clock),
+            Some((SECOND, Overdue::Headers)),
+            "in total, not per read"
+        );
+        clock.request_parsed();
+        clock.bytes_arrived();
+        assert_eq!(left(&clock), None, "a body is not the connection's matter");
+        clock.response_ended();
+        assert_eq!(left(&clock), Some((3 * SECOND, Overdue::Idle)));
+        clock.bytes_arrived();
+        assert_eq!(left(&clock), Some((2 * SECOND, Overdue::Headers)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_is_not_taken_has_a_deadline_until_something_is() {
+        let clock = clock();
+        clock.request_parsed();
+        let (ours, mut theirs) = duplex(4);
+        let mut ours = Watched::new(ours, Arc::clone(&clock));
+        ours.write_all(b"full").await.unwrap();
+        assert_eq!(left(&clock), None);
+        let mut blocked = Box::pin(ours.write_all(b"more"));
+        assert!(futures_util::poll!(&mut blocked).is_pending());
+        advance(SECOND).await;
+        assert!(futures_util::poll!(&mut blocked).is_pending());
+        assert_eq!(
+            left(&clock),
+            Some((3 * SECOND, Overdue::Write)),
+            "still the same wait"
+        );
+        tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut [0; 4])
+            .await
+            .unwrap();
+        blocked.await.unwrap();
+        assert_eq!(left(&clock), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_drop_of_a_response_ends_the_serving() {
+        let clock = clock();
+        clock.request_parsed();
+        drop(LastByte::new(axum::body::Body::empty(), Arc::clone(&clock)));
+        assert_eq!(left(&clock), Some((3 * SECOND, Overdue::Idle)));
+    }
+}

@@ -1,0 +1,74 @@
+//! One JSON-RPC message in, its answer out: `POST /{server_id}/rpc` and `POST /rpc`.
+//!
+//! The bytes of message and answer are the client's and the server's own; the relay looks at them,
+//! this floor does not.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::ask::{self, Asker};
+use super::error::{self, Problem};
+use super::negotiate::{Offer, require_accept, require_json_body};
+use super::{Edge, body, wrapper};
+use crate::relay::Answer;
+use crate::types::ServerId;
+
+/// `POST /{server_id}/rpc`: the body is the message, the response's body is the answer.
+pub(super) async fn plain(
+    State(edge): State<Arc<Edge>>,
+    path: ask::PathServer,
+    request: Request,
+) -> Result<Response, Problem> {
+    let server = path.server()?;
+    let (asker, message) = take(&edge, request).await?;
+    Ok(match relay(&edge, &server, asker, message).await? {
+        Answer::Reply(reply) => error::json_bytes(reply),
+        Answer::Accepted => accepted(),
+    })
+}
+
+/// `POST /rpc`: server and message in a wrapper, and so the answer.
+pub(super) async fn wrapped(
+    State(edge): State<Arc<Edge>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (asker, text) = take(&edge, request).await?;
+    let wrapper::Wrapped { server_id, payload } = wrapper::open(&text)?;
+    let server = ask::server_id(&server_id)?;
+    Ok(match relay(&edge, &server, asker, payload).await? {
+        Answer::Reply(reply) => error::json_bytes(wrapper::close(&server, &reply)),
+        Answer::Accepted => accepted(),
+    })
+}
+
+/// Checks the headers, then reads the body.
+async fn take(edge: &Edge, request: Request) -> Result<(Asker, Bytes), Problem> {
+    let (parts, body) = request.into_parts();
+    require_json_body(&parts.headers)?;
+    require_accept(&parts.headers, Offer::Json)?;
+    let asker = Asker::of(&parts)?;
+    let text = body::read(body, edge.body_limits(), &asker.mark).await?;
+    Ok((asker, text))
+}
+
+async fn relay(
+    edge: &Edge,
+    server: &ServerId,
+    asker: Asker,
+    message: Bytes,
+) -> Result<Answer, Problem> {
+    edge.relay
+        .message(server, asker.caller, message)
+        .await
+        .map_err(|failure| Problem::from(failure).of(server))
+}
+
+/// A notification or a response has no answer, not even an empty object.
+fn accepted() -> Response {
+    (StatusCode::ACCEPTED, Body::empty()).into_response()
+}

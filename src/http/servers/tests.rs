@@ -1,0 +1,133 @@
+//! The listing as clients read it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
+
+use super::*;
+use crate::supervisor::{
+    BackoffConfig, ProbeConfig, RequestConfig, RestartLimit, RestartPolicy, State as Word,
+    StopConfig,
+};
+use crate::types::Incarnation;
+
+fn config() -> supervisor::Config {
+    let second = Duration::from_secs(1);
+    supervisor::Config {
+        id: "s1".parse().unwrap(),
+        launch: Launch {
+            command: "npx".to_owned(),
+            program: PathBuf::from("/usr/bin/npx"),
+            args: vec!["--key=hunter2".to_owned()],
+            working_dir: Some(PathBuf::from("/srv")),
+            env: vec![(OsString::from("KEY"), OsString::from("hunter2"))],
+        },
+        autostart: true,
+        disabled: false,
+        restart_policy: RestartPolicy::OnFailure,
+        backoff: BackoffConfig {
+            first: second,
+            max: second,
+        },
+        restart_limit: RestartLimit {
+            count: 1,
+            window: second,
+        },
+        startup_timeout: second,
+        era_probe: second,
+        stop: StopConfig {
+            grace: second,
+            term_grace: second,
+        },
+        probe: ProbeConfig {
+            interval: second,
+            timeout: second,
+            misses: 1,
+        },
+        requests: RequestConfig {
+            timeout: second,
+            max: second,
+            hold: second,
+            max_in_flight: 1,
+            max_queue: 1,
+        },
+        max_line_bytes: 1,
+        stdin_stall: second,
+    }
+}
+
+fn status() -> Status {
+    Status {
+        state: Word::Stopped,
+        asleep: true,
+        pid: None,
+        incarnation: Incarnation(0),
+        session_id: None,
+        restart_count: 0,
+        ready_since: None,
+        next_start: None,
+        last_exit: None,
+        last_exit_at: None,
+        last_error: None,
+        protocol: None,
+        server_info: None,
+    }
+}
+
+fn facts(now: Instant) -> Facts {
+    Facts {
+        stderr_tail: vec!["a \"line\"".to_owned()],
+        load: (3, 2),
+        memory_bytes: Some(4096),
+        now,
+    }
+}
+
+#[test]
+fn every_member_is_there_in_its_order_and_no_argument_or_variable_is() {
+    let now = Instant::now();
+    let status = Status {
+        state: Word::Ready,
+        pid: Some(7),
+        incarnation: Incarnation(2),
+        session_id: Some("life".to_owned()),
+        restart_count: 1,
+        ready_since: Some(now),
+        next_start: Some(now + Duration::from_millis(1500)),
+        last_exit: Some(Exit::Code(3)),
+        last_exit_at: Some(UNIX_EPOCH),
+        last_error: Some("exited with code 3".to_owned()),
+        protocol: Some("2025-11-25".to_owned()),
+        server_info: Some(r#"{"name": "x"}"#.into()),
+        ..status()
+    };
+    let expected = concat!(
+        r#"{"server_id":"s1","status":"ready","pid":7,"restart_count":1,"last_exit_code":3,"#,
+        r#""last_exit_at":"1970-01-01T00:00:00.000Z","session_id":"life","autostart":true,"#,
+        r#""restart_policy":"on-failure","command":"npx","working_directory":"/srv","#,
+        r#""incarnation":2,"uptime_seconds":0,"next_start_in_ms":1500,"last_exit_signal":null,"#,
+        r#""last_error":"exited with code 3","stderr_tail":["a \"line\""],"#,
+        r#""protocol":"2025-11-25","server_info":{"name": "x"},"in_flight":3,"sessions":2,"#,
+        r#""memory_bytes":4096}"#
+    );
+    let text = serde_json::to_string(&view(&config(), &status, facts(now))).unwrap();
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn what_is_unknown_is_null() {
+    let broken = Status {
+        last_exit: Some(Exit::Signal(9)),
+        server_info: Some("not json".into()),
+        ..status()
+    };
+    let mut config = config();
+    config.launch.working_dir = None;
+    let view = view(&config, &broken, facts(Instant::now()));
+    let value = serde_json::to_value(&view).unwrap();
+    assert_eq!(value["last_exit_code"], serde_json::Value::Null);
+    assert_eq!(value["last_exit_signal"], 9);
+    assert_eq!(value["server_info"], serde_json::Value::Null);
+    assert_eq!(value["pid"], serde_json::Value::Null);
+    assert_eq!(value["working_directory"], "");
+}

@@ -1,0 +1,244 @@
+//! Server-sent events: framing, keep-alive comments, and the response around them.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http::HeaderValue;
+use http::header::{CONTENT_TYPE, HeaderName};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use super::ask;
+use super::gate::{Guard, ValidUntil};
+use super::held::Held;
+use super::observe::Observer;
+use crate::fault::Fault;
+
+/// Below the 30 s and 60 s after which common proxies give a silent connection up.
+const KEEP_ALIVE: Duration = Duration::from_secs(25);
+
+/// A place among a token's event streams, held before a stream is opened and until it ends.
+#[must_use]
+pub(super) struct Place {
+    _permit: super::share::Permit,
+    valid_until: ValidUntil,
+    observer: Arc<dyn Observer>,
+}
+
+impl Place {
+    /// Takes a place, where the token has one left.
+    pub(super) fn take(guard: &Guard, extensions: &http::Extensions) -> Result<Self, Fault> {
+        let permit = guard.shares.stream(ask::principal(extensions)?.id)?;
+        guard.observer.stream_opened();
+        Ok(Self {
+            _permit: permit,
+            valid_until: extensions.get().copied().unwrap_or_default(),
+            observer: Arc::clone(&guard.observer),
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.observer.stream_closed();
+    }
+}
+
+/// One event without a name: `data:` and one line.
+///
+/// A line break inside would end the line or the event, so each part of such a text becomes a
+/// `data:` line of its own, which readers join with a line feed (WHATWG HTML, 9.2.6).
+pub(super) fn event(data: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(data.len() + 16);
+    for line in lines(data) {
+        frame.put_slice(b"data: ");
+        frame.put_slice(line);
+        frame.put_u8(b'\n');
+    }
+    frame.put_u8(b'\n');
+    frame.freeze()
+}
+
+/// One event with a name, which must have no line break in it.
+pub(super) fn named_event(name: &'static str, data: &[u8]) -> Bytes {
+    let event = event(data);
+    let mut frame = BytesMut::with_capacity(event.len() + name.len() + 8);
+    frame.put_slice(b"event: ");
+    frame.put_slice(name.as_bytes());
+    frame.put_u8(b'\n');
+    frame.put_slice(&event);
+    frame.freeze()
+}
+
+/// The parts between CR LF, LF and CR.
+fn lines(data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    data.split(|byte| *byte == b'\n').flat_map(|part| {
+        let part = part.strip_suffix(b"\r").unwrap_or(part);
+        part.split(|byte| *byte == b'\r')
+    })
+}
+
+/// A stream of framed events as a response; `: ok` is sent at once, so that the client knows that it
+/// is connected before anything happens.
+pub(super) fn response<S>(frames: S, place: Place) -> Response
+where
+    S: Stream<Item = Bytes> + Send + 'static,
+{
+    let ValidUntil(end) = place.valid_until;
+    let expired = async move {
+        match end {
+            Some(end) => sleep_until(end).await,
+            None => std::future::pending().await,
+        }
+    };
+    let frames = frames.take_until(expired);
+    let body = Body::from_stream(KeptAlive::new(Box::pin(frames)));
+    let mut response = Response::new(Body::new(Held::new(body, place)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    // nginx and its kin hold a response back until it is large enough, unless told.
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    response
+}
+
+/// Frames with a comment before the first and one in every pause of [`KEEP_ALIVE`].
+struct KeptAlive<S> {
+    frames: S,
+    opened: bool,
+    pause: Pin<Box<Sleep>>,
+}
+
+impl<S> KeptAlive<S> {
+    fn new(frames: S) -> Self {
+        Self {
+            frames,
+            opened: false,
+            pause: Box::pin(sleep(KEEP_ALIVE)),
+        }
+    }
+
+    fn restart_pause(&mut self) {
+        self.pause.as_mut().reset(Instant::now() + KEEP_ALIVE);
+    }
+}
+
+impl<S: Stream<Item = Bytes> + Unpin> Stream for KeptAlive<S> {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if !self.opened {
+            self.opened = true;
+            return Poll::Ready(Some(Ok(Bytes::from_static(b": ok\n\n"))));
+        }
+        if let Poll::Ready(frame) = Pin::new(&mut self.frames).poll_next(cx) {
+            self.restart_pause();
+            return Poll::Ready(frame.map(Ok));
+        }
+        if self.pause.as_mut().poll(cx).is_ready() {
+            self.restart_pause();
+            return Poll::Ready(Some(Ok(Bytes::from_static(b": keep-alive\n\n"))));
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+    use http_body_util::BodyExt;
+    use std::sync::atomic::{AtomicI32, Ordering};
+    use tokio_util::sync::CancellationToken;
+
+    use crate::http::fixture;
+    use crate::types::{Principal, PrincipalId};
+
+    #[test]
+    fn an_event_is_one_data_line_for_each_line() {
+        assert_eq!(event(br#"{"a":1}"#), "data: {\"a\":1}\n\n");
+        assert_eq!(
+            event(b"a\nb\r\nc\rd"),
+            "data: a\ndata: b\ndata: c\ndata: d\n\n"
+        );
+        assert_eq!(event(b""), "data: \n\n");
+        assert_eq!(named_event("skipped", b"3"), "event: skipped\ndata: 3\n\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_opens_with_a_comment_and_is_kept_alive_in_pauses() {
+        let start = Instant::now();
+        let frames = stream::unfold(0_u32, |n| async move {
+            (n < 2).then_some(())?;
+            sleep(Duration::from_mins(1)).await;
+            Some((event(n.to_string().as_bytes()), n + 1))
+        });
+        let mut kept = KeptAlive::new(Box::pin(frames));
+        let mut seen = Vec::new();
+        while let Some(Ok(frame)) = kept.next().await {
+            let text = String::from_utf8(frame.to_vec()).unwrap();
+            seen.push((start.elapsed().as_secs(), text));
+        }
+        let expected = [
+            (0, ": ok\n\n"),
+            (25, ": keep-alive\n\n"),
+            (50, ": keep-alive\n\n"),
+            (60, "data: 0\n\n"),
+            (85, ": keep-alive\n\n"),
+            (110, ": keep-alive\n\n"),
+            (120, "data: 1\n\n"),
+        ]
+        .map(|(second, text)| (second, text.to_owned()));
+        assert_eq!(seen, expected);
+    }
+
+    /// Streams that are open.
+    #[derive(Default)]
+    struct Open(AtomicI32);
+
+    impl Observer for Open {
+        fn stream_opened(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn stream_closed(&self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_with_its_token_and_gives_its_place_back() {
+        let open = Arc::new(Open::default());
+        let mut config = fixture::config();
+        config.limits.max_streams_per_token = 1;
+        let observer = Arc::<Open>::clone(&open);
+        let guard = Guard::new(&config, CancellationToken::new(), observer);
+        let mut extensions = http::Extensions::new();
+        extensions.insert(Arc::new(Principal {
+            id: PrincipalId(1),
+            name: "one".into(),
+            admin: false,
+            servers: None,
+        }));
+        let start = Instant::now();
+        extensions.insert(ValidUntil(Some(start + Duration::from_secs(30))));
+
+        let place = Place::take(&guard, &extensions).unwrap();
+        let response = response(stream::pending(), place);
+        assert!(Place::take(&guard, &extensions).is_err(), "one at a time");
+        assert_eq!(open.0.load(Ordering::Relaxed), 1);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, ": ok\n\n: keep-alive\n\n");
+        assert_eq!(start.elapsed(), Duration::from_secs(30));
+        assert_eq!(open.0.load(Ordering::Relaxed), 0);
+        assert!(Place::take(&guard, &extensions).is_ok());
+    }
+}

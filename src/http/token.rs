@@ -1,0 +1,205 @@
+//! Bearer tokens: which one was presented, and whose it is.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+use super::config::TokenEntry;
+use crate::types::Principal;
+
+/// Every token that is known, by its SHA-256.
+#[derive(Debug)]
+pub(super) struct Tokens(Vec<Known>);
+
+struct Known {
+    sha256: [u8; 32],
+    expires_at: Option<SystemTime>,
+    principal: Arc<Principal>,
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.principal.name.fmt(f)
+    }
+}
+
+/// The holder of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Holder<'a> {
+    pub(super) principal: &'a Arc<Principal>,
+    pub(super) expires_at: Option<SystemTime>,
+}
+
+impl Tokens {
+    /// An empty list lets nobody in.
+    pub(super) fn new(entries: Vec<TokenEntry>) -> Self {
+        let known = |entry: TokenEntry| Known {
+            sha256: entry.sha256,
+            expires_at: entry.expires_at,
+            principal: Arc::new(entry.principal),
+        };
+        Self(entries.into_iter().map(known).collect())
+    }
+
+    /// Who holds this token and until when, where it is known and has not expired.
+    ///
+    /// The digest is compared with every entry, each in constant time, and only then is anything
+    /// branched on, so that neither a shared prefix nor the place in the list shows in the time. A
+    /// slow hash would add nothing (tokens are random) and would be a lever for overload.
+    pub(super) fn holder(&self, presented: &[u8], now: SystemTime) -> Option<Holder<'_>> {
+        let digest: [u8; 32] = Sha256::digest(presented).into();
+        let mut found = Choice::from(0);
+        let mut place = 0_u64;
+        for (index, known) in (0_u64..).zip(&self.0) {
+            let same = digest.ct_eq(&known.sha256);
+            place.conditional_assign(&index, same);
+            found |= same;
+        }
+        if !bool::from(found) {
+            return None;
+        }
+        let known = self.0.get(usize::try_from(place).ok()?)?;
+        let valid = known.expires_at.is_none_or(|end| now < end);
+        valid.then_some(Holder {
+            principal: &known.principal,
+            expires_at: known.expires_at,
+        })
+    }
+}
+
+/// The token of the one `Authorization: Bearer` header (RFC 6750, 2.1); `None` where there is none,
+/// more than one, another scheme, or a value that is no `token68`.
+///
+/// It is hashed where it lies in the header map and never copied.
+pub(super) fn presented(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let (scheme, rest) = value.as_bytes().split_at_checked(b"bearer".len())?;
+    let token = rest.trim_ascii_start();
+    let spaces = rest.len() - token.len();
+    let separated = spaces > 0 && rest.iter().take(spaces).all(|byte| *byte == b' ');
+    (scheme.eq_ignore_ascii_case(b"bearer") && separated && is_token68(token)).then_some(token)
+}
+
+/// Whether a text can be presented as a bearer token at all; one that cannot would never match.
+pub fn is_bearer_token(text: &str) -> bool {
+    is_token68(text.as_bytes())
+}
+
+/// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="` (RFC 9110, 11.2).
+fn is_token68(token: &[u8]) -> bool {
+    let legal = |c: &u8| c.is_ascii_alphanumeric() || b"-._~+/".contains(c);
+    let body = token.iter().take_while(|c| legal(c)).count();
+    body > 0 && token.iter().skip(body).all(|c| *c == b'=')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::PrincipalId;
+    use http::HeaderValue;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn entry(id: u32, token: &str, expires_at: Option<SystemTime>) -> TokenEntry {
+        TokenEntry {
+            sha256: Sha256::digest(token.as_bytes()).into(),
+            expires_at,
+            principal: Principal {
+                id: PrincipalId(id),
+                name: format!("holder {id}").into(),
+                admin: false,
+                servers: None,
+            },
+        }
+    }
+
+    fn headers(values: &[&[u8]]) -> HeaderMap {
+        let header = |value: &&[u8]| (AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+        values.iter().map(header).collect()
+    }
+
+    #[test]
+    fn a_token_is_read_from_exactly_one_bearer_header() {
+        let one = |value: &'static [u8]| presented(&headers(&[value])).map(<[u8]>::to_vec);
+        for value in [
+            &b"Bearer T1"[..],
+            b"bearer T1",
+            b"BEARER T1",
+            b"Bearer   T1",
+        ] {
+            assert_eq!(one(value).as_deref(), Some(&b"T1"[..]), "{value:?}");
+        }
+        assert_eq!(
+            one(b"Bearer a-._~+/9==").as_deref(),
+            Some(&b"a-._~+/9=="[..])
+        );
+        for value in [
+            &b""[..],
+            b"T1",
+            b"BearerT1",
+            b"Bearer",
+            b"Bearer ",
+            b"Basic T1",
+            b"Token T1",
+            b"Bearer\tT1",
+            b"Bearer \tT1",
+            b"Bearer T1,T1",
+            b"Bearer T1 T1",
+            b"Bearer T=1",
+            b"Bearer =",
+            b"Bearer T%31",
+            b"Bearer T\xff",
+            b"Bearer \"T1\"",
+            b"\xffBearer T1",
+        ] {
+            assert_eq!(one(value), None, "{value:?}");
+        }
+        assert_eq!(presented(&headers(&[])), None);
+        let (good, bad) = (&b"Bearer T1"[..], &b"Bearer no"[..]);
+        for pair in [[good, bad], [bad, good], [good, good]] {
+            assert_eq!(presented(&headers(&pair)), None, "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn every_place_in_the_list_is_found_and_nothing_near_it() {
+        let entries = (0..100).map(|i| entry(i, &format!("T{i}"), None)).collect();
+        let tokens = Tokens::new(entries);
+        for i in [0, 1, 50, 99] {
+            let holder = tokens.holder(format!("T{i}").as_bytes(), UNIX_EPOCH);
+            assert_eq!(
+                holder.map(|holder| holder.principal.id),
+                Some(PrincipalId(i))
+            );
+        }
+        for wrong in ["", "T", "T100", "t1", "T1 ", "T1\0", "T1="] {
+            assert_eq!(
+                tokens.holder(wrong.as_bytes(), UNIX_EPOCH),
+                None,
+                "{wrong:?}"
+            );
+        }
+        assert_eq!(Tokens::new(vec![]).holder(b"", UNIX_EPOCH), None);
+    }
+
+    #[test]
+    fn a_token_ends_at_its_expiry() {
+        let end = UNIX_EPOCH + Duration::from_secs(100);
+        let tokens = Tokens::new(vec![entry(0, "T1", Some(end))]);
+        let at = |now| tokens.holder(b"T1", now).is_some();
+        assert!(at(end - Duration::from_nanos(1)));
+        assert!(!at(end));
+    }
+
+    #[test]
+    fn debug_shows_no_digest() {
+        let tokens = Tokens::new(vec![entry(7, "T1", None)]);
+        assert_eq!(format!("{tokens:?}"), "Tokens([\"holder 7\"])");
+    }
+}
