@@ -81,7 +81,12 @@ pub fn load(path: &Path, env: &Env) -> Result<Config, Faults> {
 
 /// Reads a config that exists in memory only, as if it were a private file of this name.
 pub fn from_text(text: &str, path: &Path, env: &Env) -> Result<Config, Faults> {
-    read(&Source::private(text.to_owned(), env.uid()), path, path, env)
+    read(
+        &Source::private(text.to_owned(), env.uid()),
+        path,
+        path,
+        env,
+    )
 }
 
 fn read(source: &Source, path: &Path, absolute: &Path, env: &Env) -> Result<Config, Faults> {

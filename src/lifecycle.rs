@@ -47,8 +47,12 @@ pub enum Ended {
 }
 
 /// Runs the gateway until it is told to stop; `ready` is called once, when it listens.
-pub fn run(config: Config, ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>) -> anyhow::Result<Ended> {
-    let workers = std::thread::available_parallelism().map_or(MIN_WORKERS, |cores| cores.get().max(MIN_WORKERS));
+pub fn run(
+    config: Config,
+    ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
+) -> anyhow::Result<Ended> {
+    let workers = std::thread::available_parallelism()
+        .map_or(MIN_WORKERS, |cores| cores.get().max(MIN_WORKERS));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .enable_all()
@@ -71,7 +75,14 @@ async fn serve(
     telemetry: &Telemetry,
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ended> {
-    let Config { http: edge, relay, servers, log: _, path, warnings } = config;
+    let Config {
+        http: edge,
+        relay,
+        servers,
+        log: _,
+        path,
+        warnings,
+    } = config;
     // Installed before anything is started: a signal from here on is an orderly stop.
     let mut signals = Signals::install().context("cannot install signal handlers")?;
     for warning in warnings {
@@ -82,8 +93,12 @@ async fn serve(
         tracing::info!(server_id = %server.id, command = server.launch.command, program = %program, "server configured");
     }
     let bind = edge.bind;
-    let listener = http::bind(&edge).await.with_context(|| format!("cannot listen on {bind}"))?;
-    let address = listener.local_addr().context("cannot tell the listening address")?;
+    let listener = http::bind(&edge)
+        .await
+        .with_context(|| format!("cannot listen on {bind}"))?;
+    let address = listener
+        .local_addr()
+        .context("cannot tell the listening address")?;
     let stops = Stops::of(&edge, &servers);
     let relay = Arc::new(Relay::start(relay, servers, telemetry.instruments()));
     let (drain, kill) = (CancellationToken::new(), CancellationToken::new());
@@ -93,7 +108,12 @@ async fn serve(
         metrics: Arc::new(telemetry.prometheus()),
         instruments: telemetry.instruments().clone(),
     };
-    let mut edge = tokio_util::task::AbortOnDropHandle::new(tokio::task::spawn(http::serve(listener, parts, drain.clone(), kill.clone())));
+    let mut edge = tokio_util::task::AbortOnDropHandle::new(tokio::task::spawn(http::serve(
+        listener,
+        parts,
+        drain.clone(),
+        kill.clone(),
+    )));
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     ready(address)?;
     service::ready();
@@ -107,7 +127,12 @@ async fn serve(
     };
     service::stopping();
     drain.cancel();
-    let ended = Drain { relay: &relay, stops, kill: &kill, signals: &mut signals };
+    let ended = Drain {
+        relay: &relay,
+        stops,
+        kill: &kill,
+        signals: &mut signals,
+    };
     if let Some(outcome) = failed {
         ended.stop_servers().await;
         outcome.context("the listener has failed")?;
@@ -137,11 +162,22 @@ struct Stops {
 
 impl Stops {
     fn of(edge: &http::Config, servers: &[crate::supervisor::Config]) -> Self {
-        let grace = servers.iter().map(|server| server.stop.grace).max().unwrap_or_default();
-        let ladder = servers.iter().map(|server| server.stop.grace + server.stop.term_grace).max().unwrap_or_default();
+        let grace = servers
+            .iter()
+            .map(|server| server.stop.grace)
+            .max()
+            .unwrap_or_default();
+        let ladder = servers
+            .iter()
+            .map(|server| server.stop.grace + server.stop.term_grace)
+            .max()
+            .unwrap_or_default();
         // Servers that end when their stdin does are gone within the drain; the others take longer.
         let reserved = (grace + STOP_MARGIN / 6).min(edge.limits.drain / 2);
-        Self { requests: edge.limits.drain - reserved, servers: ladder + STOP_MARGIN }
+        Self {
+            requests: edge.limits.drain - reserved,
+            servers: ladder + STOP_MARGIN,
+        }
     }
 }
 
@@ -154,7 +190,10 @@ struct Drain<'a> {
 
 impl Drain<'_> {
     async fn finish(self, edge: &mut EdgeTask) -> std::io::Result<()> {
-        tracing::info!(drain_ms = u64::try_from(self.stops.requests.as_millis()).unwrap_or(u64::MAX), "stopping; send the signal again to end everything at once");
+        tracing::info!(
+            drain_ms = u64::try_from(self.stops.requests.as_millis()).unwrap_or(u64::MAX),
+            "stopping; send the signal again to end everything at once"
+        );
         let finished = tokio::select! {
             ended = timeout(self.stops.requests, &mut *edge) => ended.ok(),
             () = self.signals.asked_to_end() => {

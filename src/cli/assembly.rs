@@ -1,17 +1,19 @@
 //! The doors from the command line to the floor below, each in one place.
-//!
-//! What is behind a door that is not connected in a build says so and fails; nothing pretends.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::check::Prober;
-use super::check::report::Outcome;
 use super::exit::Exit;
+use super::terminal;
+use crate::config::{self, Config, Env, Faults};
+use crate::lifecycle::{self, Ended};
 use crate::supervisor;
-use crate::types::ServerId;
+
+mod probe;
+
+pub(super) use probe::SupervisedProber;
 
 /// What the command line wants to know of a config file that is in order.
 #[derive(Debug)]
@@ -33,60 +35,63 @@ pub(super) struct Refused {
     pub(super) missing: bool,
 }
 
-/// A part of the program that this build does not have.
-#[derive(Debug, thiserror::Error)]
-#[error("{0} is not part of this build")]
-struct NotConnected(&'static str);
-
 /// Reads and checks a config file.
 pub(super) fn load(path: &Path) -> Result<Loaded, Refused> {
-    let fault = NotConnected("the config loader");
-    Err(Refused {
-        faults: vec![format!("{}: {fault}", path.display())],
-        missing: !path.exists(),
+    let config = config::load(path, &Env::of_process()).map_err(|faults| refused(&faults))?;
+    Ok(Loaded {
+        base_url: format!("http://{}", config.http.bind),
+        servers: config.servers,
+        warnings: config.warnings,
     })
+}
+
+fn refused(faults: &Faults) -> Refused {
+    Refused {
+        faults: faults.to_string().lines().map(str::to_owned).collect(),
+        missing: faults.is_missing(),
+    }
 }
 
 /// The JSON Schema of the config file.
 pub(super) fn schema() -> anyhow::Result<String> {
-    Err(NotConnected("the config schema").into())
+    Ok(serde_json::to_string_pretty(&config::schema())?)
 }
 
 /// Runs the gateway with this config file until it is told to stop.
-pub(super) fn run(_config: &Path) -> anyhow::Result<Exit> {
-    Err(NotConnected("the daemon").into())
+pub(super) fn run(path: &Path) -> anyhow::Result<Exit> {
+    match config::load(path, &Env::of_process()) {
+        Ok(config) => serve(config, |_address| Ok(())),
+        Err(faults) => {
+            terminal::complain(&faults.to_string());
+            if faults.is_missing() {
+                terminal::remark("write a first config with: host-mcp-gateway init");
+            }
+            Ok(Exit::ConfigRefused)
+        }
+    }
 }
 
 /// Runs the gateway with a config that exists in memory only; `ready` is called once, when the gateway
 /// listens.
 pub(super) fn demo(
-    _config: &str,
-    _ready: &mut dyn FnMut(SocketAddr) -> anyhow::Result<()>,
+    text: &str,
+    ready: &mut dyn FnMut(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Exit> {
-    Err(NotConnected("the daemon").into())
+    let config = config::from_text(text, Path::new("demo"), &Env::of_process())?;
+    serve(config, ready)
 }
 
-/// Starts servers through the supervisor, for `check --start`.
-#[derive(Debug)]
-pub(super) struct SupervisedProber;
-
-impl Prober for SupervisedProber {
-    async fn probe(&self, _server: &supervisor::Config) -> Outcome {
-        Outcome::Failed {
-            reason: NotConnected("the supervisor").to_string(),
-            stderr_tail: Vec::new(),
-        }
+fn serve(
+    config: Config,
+    ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
+) -> anyhow::Result<Exit> {
+    match lifecycle::run(config, ready)? {
+        Ended::AsAsked => Ok(Exit::Fine),
+        Ended::Failed => Ok(Exit::Failed),
     }
-
-    fn stderr_tail(&self, _server: &ServerId) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn stop(&self, _server: &ServerId) {}
 }
 
 /// Runs the guard of one server; `args` are the command line after the verb.
-pub fn guard(_args: impl Iterator<Item = OsString>) -> ExitCode {
-    super::terminal::complain(&NotConnected("the guard").to_string());
-    Exit::Failed.into()
+pub fn guard(args: impl Iterator<Item = OsString>) -> ExitCode {
+    supervisor::guard::main(args)
 }

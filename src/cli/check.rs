@@ -55,7 +55,7 @@ pub(super) fn run(args: &CheckArgs, config: &Path, out: &mut dyn Write) -> anyho
                 config,
                 loaded,
                 limit,
-                &assembly::SupervisedProber,
+                &assembly::SupervisedProber::default(),
             ))
         }
         Ok(loaded) => Report::read(config, loaded),

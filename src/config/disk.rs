@@ -24,7 +24,11 @@ pub(super) struct Source {
 impl Source {
     /// A text that nobody else can read.
     pub(super) fn private(text: String, owner: u32) -> Self {
-        Self { text: Zeroizing::new(text), mode: Mode::RUSR | Mode::WUSR, owner }
+        Self {
+            text: Zeroizing::new(text),
+            mode: Mode::RUSR | Mode::WUSR,
+            owner,
+        }
     }
 }
 

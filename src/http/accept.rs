@@ -14,7 +14,8 @@ use tokio_util::task::TaskTracker;
 use super::config::{LimitsConfig, canonical};
 use super::connection::{self, Answers, Ends};
 use super::limiter::MinuteCounts;
-use super::observe::Observer;
+use crate::fault::FaultKind;
+use crate::instruments::{Held, Instruments};
 
 #[cfg(test)]
 mod tests;
@@ -35,7 +36,7 @@ pub(super) async fn run<S>(
     limits: LimitsConfig,
     drain: &CancellationToken,
     kill: &CancellationToken,
-    observer: Arc<dyn Observer>,
+    instruments: Instruments,
 ) -> io::Result<()>
 where
     S: Answers,
@@ -46,7 +47,7 @@ where
         cut: kill.child_token(),
     };
     let _cut_when_dropped = ends.cut.clone().drop_guard();
-    let slots = Slots::new(&limits, observer);
+    let slots = Slots::new(&limits, instruments);
     let mut backoff = Backoff::default();
     let outcome = loop {
         let accepted = tokio::select! {
@@ -168,7 +169,7 @@ struct SlotTable {
     max_per_ip: usize,
     open: Mutex<Open>,
     refused: MinuteCounts,
-    observer: Arc<dyn Observer>,
+    instruments: Instruments,
 }
 
 #[derive(Debug, Default)]
@@ -182,16 +183,17 @@ struct Open {
 struct Slot {
     table: Arc<SlotTable>,
     ip: IpAddr,
+    _counted: Held,
 }
 
 impl Slots {
-    fn new(limits: &LimitsConfig, observer: Arc<dyn Observer>) -> Self {
+    fn new(limits: &LimitsConfig, instruments: Instruments) -> Self {
         Self(Arc::new(SlotTable {
             max: limits.max_connections,
             max_per_ip: limits.max_connections_per_ip,
             open: Mutex::default(),
             refused: MinuteCounts::default(),
-            observer,
+            instruments,
         }))
     }
 
@@ -203,7 +205,7 @@ impl Slots {
         if open.total >= table.max || here >= table.max_per_ip {
             let total = open.total;
             drop(open);
-            table.observer.connection_refused();
+            table.instruments.refused(FaultKind::RateLimited);
             if table.refused.count(ip, tokio::time::Instant::now()).count == 1 {
                 tracing::warn!(peer = %ip, total, from_peer = here, "too many connections, closing new ones from {ip}");
             }
@@ -212,8 +214,8 @@ impl Slots {
         open.total += 1;
         open.by_ip.insert(ip, here + 1);
         drop(open);
-        table.observer.connection_opened();
         Some(Slot {
+            _counted: table.instruments.connection(),
             table: Arc::clone(table),
             ip,
         })
@@ -235,7 +237,5 @@ impl Drop for Slot {
                 open.by_ip.remove(&self.ip);
             }
         }
-        drop(open);
-        self.table.observer.connection_closed();
     }
 }

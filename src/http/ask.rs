@@ -75,7 +75,7 @@ pub(super) fn require_admin(principal: &Principal) -> Result<(), Fault> {
 }
 
 /// The caller's span, where the headers name a valid one (W3C Trace Context).
-fn trace(headers: &HeaderMap) -> Option<TraceContext> {
+pub(super) fn trace(headers: &HeaderMap) -> Option<TraceContext> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     TraceContext::parse(text("traceparent")?, text("tracestate"))
 }

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -16,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::accept;
 use super::config::{AdmissionConfig, Config, LimitsConfig, TokenEntry};
 use super::connection::Answers;
-use super::observe::Unobserved;
+use crate::instruments::Instruments;
 use crate::types::{Principal, PrincipalId};
 
 /// Loopback only, hosts `localhost` and 127.0.0.1, and the tokens `T1` (admin, named `one`) and `T2`
@@ -83,7 +82,7 @@ impl Running {
                 limits,
                 &drained,
                 &killed,
-                Arc::new(Unobserved),
+                Instruments::noop(),
             )
             .await
         });
