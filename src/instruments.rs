@@ -14,7 +14,6 @@ mod server;
 pub use labels::{DropReason, Outcome, method_label, revision_label};
 pub use server::{Operation, ServerInstruments};
 
-use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::noop::NoopMeterProvider;
