@@ -36,6 +36,7 @@ mod routes;
 mod rpc;
 mod servers;
 mod share;
+mod slots;
 mod sse;
 mod token;
 mod wrapper;
@@ -57,6 +58,7 @@ use tokio_util::sync::CancellationToken;
 use body::BodyLimits;
 use gate::{Gate, Guard};
 use observe::Unobserved;
+use slots::Door;
 
 use crate::relay::Relay;
 
@@ -136,12 +138,20 @@ pub async fn serve(
         guard: Arc::clone(&guard),
         started: Instant::now(),
     });
+    let door = Door {
+        limits,
+        standing: {
+            let guard = Arc::clone(&guard);
+            Arc::new(move |peer| guard.admission.standing(peer))
+        },
+        observer,
+    };
     let service = Gate::new(guard, routes::build().with_state(edge));
     let end_streams = async {
         drain.cancelled().await;
         relay.drain();
     };
-    let accepting = accept::run(listener, service, limits, &drain, &kill, observer);
+    let accepting = accept::run(listener, service, door, &drain, &kill);
     let mut accepting = std::pin::pin!(accepting);
     tokio::select! {
         outcome = &mut accepting => outcome,

@@ -33,9 +33,10 @@ const MAX_HEADERS: usize = 100;
 /// let in. Trailers and chunk extensions are held to 16 KiB each by hyper.
 const HEAD_BUFFER: usize = 96 * 1024;
 
-/// How long, and for how many bytes, we read past the end of our last response.
+/// How long, and for how many bytes, we read past the end of our last response: enough for a client
+/// in the middle of the largest body that is taken by default.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 256 * 1024;
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Where a request's connection comes from; in the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +179,7 @@ async fn linger(mut socket: impl AsyncRead + AsyncWrite + Unpin) {
         if socket.shutdown().await.is_err() {
             return;
         }
-        let mut scratch = [0_u8; 2048];
+        let mut scratch = vec![0_u8; 16 * 1024];
         let mut total = 0_usize;
         while let Ok(count) = socket.read(&mut scratch).await {
             total += count;

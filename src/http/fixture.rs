@@ -14,9 +14,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::accept;
+use super::allowlist::Standing;
 use super::config::{AdmissionConfig, Config, LimitsConfig, TokenEntry};
 use super::connection::Answers;
 use super::observe::Unobserved;
+use super::slots::Door;
 use crate::types::{Principal, PrincipalId};
 
 /// Loopback only, hosts `localhost` and 127.0.0.1, and the tokens `T1` (admin, named `one`) and `T2`
@@ -60,6 +62,15 @@ pub(super) fn config() -> Config {
     }
 }
 
+/// A door for clients of good standing that nobody measures.
+pub(super) fn door(limits: LimitsConfig) -> Door {
+    Door {
+        limits,
+        standing: Arc::new(|_peer| Standing::Client),
+        observer: Arc::new(Unobserved),
+    }
+}
+
 /// A listener on loopback that serves until it is told not to.
 pub(super) struct Running {
     pub(super) address: SocketAddr,
@@ -76,17 +87,9 @@ impl Running {
         let (drain, kill) = (CancellationToken::new(), CancellationToken::new());
         let mut task = JoinSet::new();
         let (drained, killed) = (drain.clone(), kill.clone());
-        task.spawn(async move {
-            accept::run(
-                listener,
-                service,
-                limits,
-                &drained,
-                &killed,
-                Arc::new(Unobserved),
-            )
-            .await
-        });
+        task.spawn(
+            async move { accept::run(listener, service, door(limits), &drained, &killed).await },
+        );
         Self {
             address,
             drain,

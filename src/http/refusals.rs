@@ -26,7 +26,7 @@ impl RefusalLog {
         }
         if counted.count <= LOGGED_PER_MINUTE {
             let check = check.as_str();
-            tracing::info!(%client, check, "request of {client} refused: {check} not allowed");
+            tracing::info!(%client, check, "request of {client} refused by the check of its {check}");
         }
     }
 }

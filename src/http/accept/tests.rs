@@ -1,7 +1,7 @@
 //! What the accept loop promises, over real sockets, with any service behind it.
 
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::*;
+use crate::http::config::LimitsConfig;
 use crate::http::fixture::{self, Running, Wire, soon};
 
 const SHORT: Duration = Duration::from_millis(100);
@@ -332,42 +333,4 @@ fn a_lost_connection_is_not_a_broken_listener() {
     ] {
         assert_eq!(kind_of(&errno.into()), kind, "{errno:?}");
     }
-}
-
-#[test]
-fn the_observer_hears_of_every_connection() {
-    #[derive(Default)]
-    struct Counts([AtomicUsize; 3]);
-    impl Observer for Counts {
-        fn connection_opened(&self) {
-            self.0[0].fetch_add(1, Ordering::Relaxed);
-        }
-        fn connection_closed(&self) {
-            self.0[1].fetch_add(1, Ordering::Relaxed);
-        }
-        fn connection_refused(&self) {
-            self.0[2].fetch_add(1, Ordering::Relaxed);
-        }
-    }
-    let counts = Arc::new(Counts::default());
-    let limits = LimitsConfig {
-        max_connections_per_ip: 1,
-        ..limits()
-    };
-    let slots = Slots::new(&limits, Arc::<Counts>::clone(&counts));
-    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-    let first = slots.take(ip("192.0.2.1"));
-    assert!(
-        slots.take(ip("::ffff:192.0.2.1")).is_none(),
-        "the same address"
-    );
-    let _other = slots.take(ip("192.0.2.2")).unwrap();
-    drop(first);
-    let seen = [0, 1, 2].map(|n| counts.0[n].load(Ordering::Relaxed));
-    assert_eq!(seen, [2, 1, 1]);
-    assert_eq!(
-        slots.0.open.lock().unwrap().by_ip.len(),
-        1,
-        "no entry without connections"
-    );
 }
