@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::routing::get;
+use axum::routing::{any, get};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -139,6 +139,23 @@ async fn a_reader_that_stops_reading_is_given_up() {
         watch.elapsed() < limits.drain,
         "the drain deadline ended it"
     );
+}
+
+#[tokio::test]
+async fn the_last_response_of_a_connection_arrives_whole() {
+    const SIZE: usize = 16 * 1024 * 1024;
+    let large = Router::new().route("/", any(|| async { vec![b'x'; SIZE] }));
+    let running = Running::start(limits(), large).await;
+    // The second leaves a body unread, so nothing but the write is left to end the connection.
+    for request in [
+        "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 9\r\n\r\n",
+    ] {
+        let mut wire = running.connect().await;
+        wire.send(request).await;
+        wire.until("\r\n\r\n").await;
+        assert_eq!(wire.rest().await.len(), SIZE, "{request}");
+    }
 }
 
 #[tokio::test]
