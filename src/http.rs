@@ -28,7 +28,6 @@ mod host;
 mod limiter;
 mod logs;
 mod negotiate;
-mod observe;
 mod operate;
 mod phase;
 mod refusals;
@@ -44,7 +43,6 @@ mod wrapper;
 pub use admission::Check;
 pub use config::{AdmissionConfig, Config, LimitsConfig, TokenEntry, canonical};
 pub use host::is_host_rule;
-pub use observe::{Observed, Observer};
 pub use routes::{RouteInfo, routes};
 pub use token::is_bearer_token;
 
@@ -57,9 +55,9 @@ use tokio_util::sync::CancellationToken;
 
 use body::BodyLimits;
 use gate::{Gate, Guard};
-use observe::Unobserved;
 use slots::Door;
 
+use crate::instruments::Instruments;
 use crate::relay::Relay;
 
 /// Writes the metrics as Prometheus text.
@@ -73,8 +71,8 @@ pub struct Parts {
     pub relay: Arc<Relay>,
     /// What `/metrics` shows.
     pub metrics: MetricsText,
-    /// Who is told of what happens; `None` measures nothing.
-    pub observer: Option<Arc<dyn Observer>>,
+    /// What is measured.
+    pub instruments: Instruments,
 }
 
 impl std::fmt::Debug for Parts {
@@ -124,13 +122,12 @@ pub async fn serve(
         config,
         relay,
         metrics,
-        observer,
+        instruments,
     } = parts;
     let limits = config.limits;
-    let observer = observer.unwrap_or_else(|| Arc::new(Unobserved));
     // A listener that fails drains the edge alone, so the token is one of our own.
     let drain = drain.child_token();
-    let guard = Arc::new(Guard::new(&config, drain.clone(), Arc::clone(&observer)));
+    let guard = Arc::new(Guard::new(&config, drain.clone(), instruments.clone()));
     let edge = Arc::new(Edge {
         limits,
         relay: Arc::clone(&relay),
@@ -144,7 +141,7 @@ pub async fn serve(
             let guard = Arc::clone(&guard);
             Arc::new(move |peer| guard.admission.standing(peer))
         },
-        observer,
+        instruments,
     };
     let service = Gate::new(guard, routes::build().with_state(edge));
     let end_streams = async {

@@ -6,12 +6,12 @@
 //! | floor | module | what lives there |
 //! | --- | --- | --- |
 //! | 6 face | `cli`, `host_server` | the verbs of the command line, all printing, every exit code; the built-in MCP server |
-//! | 5 assembly | `config`, `telemetry`, `lifecycle` | the config file; logs, OTLP and metrics; signals, drain and exit |
+//! | 5 assembly | [`config`], `telemetry`, [`lifecycle`] | the config file; logs, OTLP and metrics; signals, drain and exit |
 //! | 4 edge | [`http`] | the accept loop, who may enter, one file an endpoint family, fault to status |
 //! | 3 relay | [`relay`] | which message goes to which server, and what the gateway answers itself |
 //! | 2 supervision | [`supervisor`] | the actor of one server, its pure state machine, pipes, guard, pending answers |
-//! | 1 protocol | `protocol` | bytes: envelope scan, line framing, id and token rewriting, eras |
-//! | 0 words | [`types`], [`fault`], `instruments` | parsed newtypes, the closed catalogue of faults, names of what is measured |
+//! | 1 protocol | [`protocol`], [`spans`] | bytes: envelope scan, line framing, id and token rewriting, eras |
+//! | 0 words | [`types`], [`fault`], [`instruments`] | parsed newtypes, the closed catalogue of faults, names of what is measured |
 //!
 //! A request travels down the floors once and its answer up once. The edge decides who is speaking,
 //! the protocol floor finds where the id stands in the bytes without building a tree, the relay picks
@@ -20,8 +20,16 @@
 //! was let in is held in exactly one table until exactly one of four things happens to it: it is
 //! answered, it times out, it is cancelled, or the child is lost.
 
+pub mod cli;
+pub mod config;
 pub mod fault;
+pub mod host_server;
 pub mod http;
+pub mod instruments;
+pub mod lifecycle;
+pub mod protocol;
 pub mod relay;
+pub mod spans;
 pub mod supervisor;
+pub mod telemetry;
 pub mod types;

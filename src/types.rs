@@ -3,11 +3,13 @@
 mod principal;
 mod secret;
 mod server_id;
+mod token;
 pub mod wall;
 
 pub use principal::{Principal, PrincipalId};
 pub use secret::Secret;
 pub use server_id::{InvalidServerId, RESERVED_SERVER_IDS, ServerId};
+pub use token::{TOKEN_PREFIX, fresh_token, is_own_token, token_of};
 
 /// Which life of a server something belongs to.
 ///

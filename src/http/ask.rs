@@ -11,6 +11,7 @@ use http::request::Parts;
 use super::body::BodyMark;
 use super::connection::Peer;
 use crate::fault::{Fault, FaultKind};
+use crate::protocol::trace_context::TraceContext;
 use crate::relay::Caller;
 use crate::types::{Principal, ServerId};
 
@@ -41,6 +42,7 @@ impl Asker {
                 principal,
                 session: session(&parts.headers)?,
                 peer,
+                trace: trace(&parts.headers),
             },
             mark: mark.ok_or_else(unguarded)?,
         })
@@ -70,6 +72,12 @@ pub(super) fn require_admin(principal: &Principal) -> Result<(), Fault> {
         FaultKind::AuthDenied,
         "the token lacks the right to do this",
     ))
+}
+
+/// The caller's span, where the headers name a valid one (W3C Trace Context).
+pub(super) fn trace(headers: &HeaderMap) -> Option<TraceContext> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    TraceContext::parse(text("traceparent")?, text("tracestate"))
 }
 
 /// The session header, where there is one; what can be no session id is an unknown session.

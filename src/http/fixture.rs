@@ -17,8 +17,8 @@ use super::accept;
 use super::allowlist::Standing;
 use super::config::{AdmissionConfig, Config, LimitsConfig, TokenEntry};
 use super::connection::Answers;
-use super::observe::Unobserved;
 use super::slots::Door;
+use crate::instruments::Instruments;
 use crate::types::{Principal, PrincipalId};
 
 /// Loopback only, hosts `localhost` and 127.0.0.1, and the tokens `T1` (admin, named `one`) and `T2`
@@ -67,7 +67,7 @@ pub(super) fn door(limits: LimitsConfig) -> Door {
     Door {
         limits,
         standing: Arc::new(|_peer| Standing::Client),
-        observer: Arc::new(Unobserved),
+        instruments: Instruments::noop(),
     }
 }
 

@@ -20,24 +20,28 @@ use futures_util::FutureExt;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, PROXY_AUTHORIZATION, X_CONTENT_TYPE_OPTIONS,
 };
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
+use tracing::{Instrument, Span};
 
 use super::admission::{self, Admission, Admitted, Check, Refused};
+use super::ask;
 use super::body::BodyMark;
 use super::config::Config;
 use super::connection::Peer;
 use super::error::Problem;
 use super::held::Held;
 use super::limiter::MinuteCounts;
-use super::observe::{Observed, Observer};
 use super::refusals::RefusalLog;
-use super::routes::Route;
+use super::routes::{self, Route};
 use super::share::Shares;
 use crate::fault::{Delivered, Fault, FaultKind};
+use crate::instruments::{HttpRequest, Instruments};
+use crate::spans::{self, HttpCall};
 use crate::types::wall;
 
 /// The longest request target, in bytes.
@@ -56,7 +60,7 @@ pub(super) struct Guard {
     pub(super) admission: Admission,
     pub(super) shares: Shares,
     pub(super) drain: CancellationToken,
-    pub(super) observer: Arc<dyn Observer>,
+    pub(super) instruments: Instruments,
     failed_auth_per_minute: u32,
     failed_auth: MinuteCounts,
     refusals: RefusalLog,
@@ -64,16 +68,12 @@ pub(super) struct Guard {
 
 impl Guard {
     /// Takes the rules of the config; `drain` turns requests away once it is cancelled.
-    pub(super) fn new(
-        config: &Config,
-        drain: CancellationToken,
-        observer: Arc<dyn Observer>,
-    ) -> Self {
+    pub(super) fn new(config: &Config, drain: CancellationToken, instruments: Instruments) -> Self {
         Self {
             admission: Admission::new(config.admission.clone()),
             shares: Shares::new(&config.admission, &config.limits),
             drain,
-            observer,
+            instruments,
             failed_auth_per_minute: config.admission.failed_auth_per_minute,
             failed_auth: MinuteCounts::default(),
             refusals: RefusalLog::default(),
@@ -86,9 +86,14 @@ impl Guard {
     /// token always passes: it is compared before anything is counted, so nobody behind a shared
     /// address can lock another out, and the comparison is too cheap to need protection.
     fn refuse(&self, refused: Refused) -> Fault {
+        let fault = self.refusal(refused);
+        self.instruments.refused(fault.kind);
+        fault
+    }
+
+    fn refusal(&self, refused: Refused) -> Fault {
         let Refused { check, client } = refused;
         let now = Instant::now();
-        self.observer.request_refused(check);
         self.refusals.note(check, client, now);
         if check != Check::Token {
             return check.fault();
@@ -152,7 +157,7 @@ where
             client,
             valid_for,
         }) => {
-            let mut watch = Watch::start(guard, method_word(&parts.method), started);
+            let watch = Watch::start(guard, &parts, peer, started);
             tracing::trace!(%client, principal = %principal.name, "request let in");
             let name = Arc::clone(&principal.name);
             // Nothing further in has a use for the token, so nothing further in can leak it.
@@ -166,6 +171,7 @@ where
             let request = Request::from_parts(parts, body);
             let response = AssertUnwindSafe(pass(guard, inner, request))
                 .catch_unwind()
+                .instrument(watch.span.clone())
                 .await
                 .unwrap_or_else(|panic| internal_error(panic.as_ref()));
             watch.end(&response, &name);
@@ -259,72 +265,50 @@ fn header_length(headers: &HeaderMap) -> usize {
         .sum()
 }
 
-/// The method from a closed set of words, as metrics want it (OpenTelemetry, `http.request.method`).
-fn method_word(method: &Method) -> &'static str {
-    const KNOWN: [&str; 9] = [
-        "GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH", "CONNECT", "TRACE",
-    ];
-    KNOWN
-        .into_iter()
-        .find(|known| *known == method.as_str())
-        .unwrap_or("_OTHER")
-}
-
 /// One request that was let in, from its start to its response, whichever way it ends.
-struct Watch<'a> {
-    guard: &'a Guard,
-    method: &'static str,
+struct Watch {
+    method: Method,
     started: Instant,
-    ended: bool,
+    measured: HttpRequest,
+    span: Span,
 }
 
-impl<'a> Watch<'a> {
-    fn start(guard: &'a Guard, method: &'static str, started: Instant) -> Self {
-        guard.observer.request_started();
+impl Watch {
+    fn start(guard: &Guard, parts: &Parts, peer: SocketAddr, started: Instant) -> Self {
+        let span = if spans::enabled() {
+            let trace = ask::trace(&parts.headers);
+            spans::http(&HttpCall {
+                method: parts.method.as_str(),
+                route: routes::template(parts.uri.path()),
+                path: parts.uri.path(),
+                scheme: "http",
+                peer,
+                parent: trace.as_ref(),
+            })
+        } else {
+            Span::none()
+        };
         Self {
-            guard,
-            method,
+            method: parts.method.clone(),
             started,
-            ended: false,
+            measured: guard.instruments.http_request(parts.method.as_str()),
+            span,
         }
     }
 
-    fn end(&mut self, response: &Response, principal: &str) {
-        self.ended = true;
-        let observed = Observed {
-            method: self.method,
-            route: response.extensions().get::<Route>().map(|route| route.0),
-            status: Some(response.status().as_u16()),
-            elapsed: self.started.elapsed(),
-        };
-        self.guard.observer.request_ended(&observed);
-        let Observed {
-            method,
-            route,
-            status: _,
-            elapsed,
-        } = observed;
+    fn end(self, response: &Response, principal: &str) {
+        let route = response.extensions().get::<Route>().map(|route| route.0);
+        let status = response.status().as_u16();
+        spans::finish_http(&self.span, status);
+        self.measured.finish(route, status);
         tracing::debug!(
-            method,
+            method = %self.method,
             route = route.unwrap_or("unmatched"),
-            status = response.status().as_u16(),
-            duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            status,
+            duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             principal,
             "request answered"
         );
-    }
-}
-
-impl Drop for Watch<'_> {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.guard.observer.request_ended(&Observed {
-                method: self.method,
-                route: None,
-                status: None,
-                elapsed: self.started.elapsed(),
-            });
-        }
     }
 }
 

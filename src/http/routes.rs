@@ -69,6 +69,25 @@ pub fn routes() -> &'static [RouteInfo] {
     &ROUTES
 }
 
+/// The template that a path fits, for the name of a span that begins before the router was asked.
+pub(super) fn template(path: &str) -> Option<&'static str> {
+    let fits = |template: &str| {
+        let (mut segments, mut wanted) = (path.split('/'), template.split('/'));
+        loop {
+            match (segments.next(), wanted.next()) {
+                (None, None) => return true,
+                (Some(segment), Some(want)) if segment == want => {}
+                (Some(segment), Some(want)) if want.starts_with('{') && !segment.is_empty() => {}
+                (Some(_), _) | (None, Some(_)) => return false,
+            }
+        }
+    };
+    routes()
+        .iter()
+        .map(|route| route.path)
+        .find(|template| fits(template))
+}
+
 /// The router with every route and nothing else.
 pub(super) fn build() -> Router<Arc<Edge>> {
     assemble(handler)

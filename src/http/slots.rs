@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::allowlist::Standing;
 use super::config::{LimitsConfig, canonical};
 use super::limiter::MinuteCounts;
-use super::observe::Observer;
+use crate::fault::FaultKind;
+use crate::instruments::{Held, Instruments};
 
 /// Strangers, who will all be refused, have one place in sixteen, so that they cannot keep out those
 /// who may enter.
@@ -17,7 +18,7 @@ const STRANGERS_SHARE: usize = 16;
 pub(super) struct Door {
     pub(super) limits: LimitsConfig,
     pub(super) standing: Arc<dyn Fn(IpAddr) -> Standing + Send + Sync>,
-    pub(super) observer: Arc<dyn Observer>,
+    pub(super) instruments: Instruments,
 }
 
 /// The connections that are open, in total and by address.
@@ -45,6 +46,7 @@ pub(super) struct Slot {
     table: Arc<SlotTable>,
     ip: IpAddr,
     standing: Standing,
+    _counted: Held,
 }
 
 impl Slots {
@@ -64,14 +66,14 @@ impl Slots {
         let standing = (table.door.standing)(ip);
         let taken = table.open().take(ip, standing, &table.door.limits);
         if taken {
-            table.door.observer.connection_opened();
             return Some(Slot {
+                _counted: table.door.instruments.connection(),
                 table: Arc::clone(table),
                 ip,
                 standing,
             });
         }
-        table.door.observer.connection_refused();
+        table.door.instruments.refused(FaultKind::RateLimited);
         if table.refused.count(ip, tokio::time::Instant::now()).count == 1 {
             tracing::warn!(peer = %ip, "too many connections, closing new ones from {ip}");
         }
@@ -125,14 +127,11 @@ impl Open {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.table.open().give_back(self.ip, self.standing);
-        self.table.door.observer.connection_closed();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
     use crate::http::fixture;
 
@@ -141,29 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn the_observer_hears_of_every_connection() {
-        #[derive(Default)]
-        struct Counts([AtomicUsize; 3]);
-        impl Observer for Counts {
-            fn connection_opened(&self) {
-                self.0[0].fetch_add(1, Ordering::Relaxed);
-            }
-            fn connection_closed(&self) {
-                self.0[1].fetch_add(1, Ordering::Relaxed);
-            }
-            fn connection_refused(&self) {
-                self.0[2].fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        let counts = Arc::new(Counts::default());
+    fn caps_hold_by_address_and_places_are_given_back() {
         let limits = LimitsConfig {
             max_connections_per_ip: 1,
             ..limits()
         };
-        let slots = Slots::new(Door {
-            observer: Arc::<Counts>::clone(&counts),
-            ..fixture::door(limits)
-        });
+        let slots = Slots::new(fixture::door(limits));
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let first = slots.take(ip("192.0.2.1"));
         assert!(
@@ -172,13 +154,12 @@ mod tests {
         );
         let _other = slots.take(ip("192.0.2.2")).unwrap();
         drop(first);
-        let seen = [0, 1, 2].map(|n| counts.0[n].load(Ordering::Relaxed));
-        assert_eq!(seen, [2, 1, 1]);
         assert_eq!(
-            slots.0.open.lock().unwrap().by_ip.len(),
+            slots.0.open().by_ip.len(),
             1,
             "no entry without connections"
         );
+        assert!(slots.take(ip("192.0.2.1")).is_some(), "the place is free");
     }
 
     #[test]

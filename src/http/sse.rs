@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,7 +16,6 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use super::ask;
 use super::gate::{Guard, ValidUntil};
 use super::held::Held;
-use super::observe::Observer;
 use crate::fault::Fault;
 
 /// Below the 30 s and 60 s after which common proxies give a silent connection up.
@@ -28,25 +26,16 @@ const KEEP_ALIVE: Duration = Duration::from_secs(25);
 pub(super) struct Place {
     _permit: super::share::Permit,
     valid_until: ValidUntil,
-    observer: Arc<dyn Observer>,
 }
 
 impl Place {
     /// Takes a place, where the token has one left.
     pub(super) fn take(guard: &Guard, extensions: &http::Extensions) -> Result<Self, Fault> {
         let permit = guard.shares.stream(ask::principal(extensions)?.id)?;
-        guard.observer.stream_opened();
         Ok(Self {
             _permit: permit,
             valid_until: extensions.get().copied().unwrap_or_default(),
-            observer: Arc::clone(&guard.observer),
         })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.observer.stream_closed();
     }
 }
 
@@ -156,7 +145,9 @@ mod tests {
     use super::*;
     use futures_util::stream;
     use http_body_util::BodyExt;
-    use std::sync::atomic::{AtomicI32, Ordering};
+    use std::sync::Arc;
+
+    use crate::instruments::Instruments;
     use tokio_util::sync::CancellationToken;
 
     use crate::http::fixture;
@@ -200,27 +191,11 @@ mod tests {
         assert_eq!(seen, expected);
     }
 
-    /// Streams that are open.
-    #[derive(Default)]
-    struct Open(AtomicI32);
-
-    impl Observer for Open {
-        fn stream_opened(&self) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-
-        fn stream_closed(&self) {
-            self.0.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
     #[tokio::test(start_paused = true)]
     async fn a_stream_ends_with_its_token_and_gives_its_place_back() {
-        let open = Arc::new(Open::default());
         let mut config = fixture::config();
         config.limits.max_streams_per_token = 1;
-        let observer = Arc::<Open>::clone(&open);
-        let guard = Guard::new(&config, CancellationToken::new(), observer);
+        let guard = Guard::new(&config, CancellationToken::new(), Instruments::noop());
         let mut extensions = http::Extensions::new();
         extensions.insert(Arc::new(Principal {
             id: PrincipalId(1),
@@ -234,11 +209,9 @@ mod tests {
         let place = Place::take(&guard, &extensions).unwrap();
         let response = response(stream::pending(), place);
         assert!(Place::take(&guard, &extensions).is_err(), "one at a time");
-        assert_eq!(open.0.load(Ordering::Relaxed), 1);
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, ": ok\n\n: keep-alive\n\n");
         assert_eq!(start.elapsed(), Duration::from_secs(30));
-        assert_eq!(open.0.load(Ordering::Relaxed), 0);
         assert!(Place::take(&guard, &extensions).is_ok());
     }
 }

@@ -50,6 +50,33 @@ pub enum Exit {
     Signal(i32),
 }
 
+impl Exit {
+    /// Whether `on-failure` takes this for a clean end: exit code 0, or a signal by which programs are
+    /// asked to end (the table of `Restart=` in systemd.service).
+    pub fn is_clean(self) -> bool {
+        // SIGHUP, SIGINT, SIGPIPE, SIGTERM: the same numbers on every Unix.
+        matches!(self, Self::Code(0) | Self::Signal(1 | 2 | 13 | 15))
+    }
+
+    /// The signal's name, such as `SIGKILL`.
+    pub fn signal_name(self) -> Option<String> {
+        let Self::Signal(number) = self else {
+            return None;
+        };
+        let known = signal_hook::low_level::signal_name(number);
+        Some(known.map_or_else(|| format!("signal {number}"), str::to_owned))
+    }
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self, self.signal_name()) {
+            (Self::Code(code), _) => write!(f, "exited with code {code}"),
+            (Self::Signal(_), name) => write!(f, "was ended by {}", name.unwrap_or_default()),
+        }
+    }
+}
+
 /// A snapshot of what is known of one server.
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -79,4 +106,38 @@ pub struct Status {
     pub protocol: Option<String>,
     /// The child's `serverInfo`, a JSON object.
     pub server_info: Option<std::sync::Arc<str>>,
+}
+
+impl Status {
+    /// It does not run, and no request will change that.
+    pub fn has_ended(&self) -> bool {
+        match self.state {
+            State::Failed => true,
+            State::Stopped => !self.asleep,
+            State::Starting
+            | State::Ready
+            | State::Unhealthy
+            | State::Backoff
+            | State::Stopping => false,
+        }
+    }
+
+    /// What is known before the actor has said anything.
+    pub(super) fn new() -> Self {
+        Self {
+            state: State::Stopped,
+            asleep: true,
+            pid: None,
+            incarnation: Incarnation::default(),
+            session_id: None,
+            restart_count: 0,
+            ready_since: None,
+            next_start: None,
+            last_exit: None,
+            last_exit_at: None,
+            last_error: None,
+            protocol: None,
+            server_info: None,
+        }
+    }
 }

@@ -27,6 +27,13 @@ pub struct InvalidServerId {
     suggestion: Option<String>,
 }
 
+impl InvalidServerId {
+    /// A legal id that is near to the input, where there is one.
+    pub fn suggestion(&self) -> Option<&str> {
+        self.suggestion.as_deref()
+    }
+}
+
 impl ServerId {
     /// The id as text.
     pub fn as_str(&self) -> &str {

@@ -12,8 +12,8 @@ use super::*;
 use crate::http::body::{self, BodyLimits};
 use crate::http::config::LimitsConfig;
 use crate::http::fixture::{self, Running, Wire};
-use crate::http::observe::Unobserved;
 use crate::http::routes;
+use crate::instruments::Instruments;
 
 const SHORT: Duration = Duration::from_millis(500);
 const TOKEN: &str = "host: localhost\r\nauthorization: Bearer T1\r\n";
@@ -47,7 +47,7 @@ fn router(limits: LimitsConfig) -> Router {
 }
 
 fn gate(config: &Config, drain: CancellationToken) -> Gate<Router> {
-    let guard = Guard::new(config, drain, Arc::new(Unobserved));
+    let guard = Guard::new(config, drain, Instruments::noop());
     Gate::new(Arc::new(guard), router(config.limits))
 }
 

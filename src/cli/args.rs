@@ -1,0 +1,293 @@
+//! The shape of the command line, and what is done to it before it is parsed.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::types::is_own_token;
+
+const FIRST_STEPS: &str = "\
+First steps:
+  host-mcp-gateway demo
+      try it out: a gateway on this machine only, with a built-in server; prints what to paste
+  host-mcp-gateway init --import && host-mcp-gateway check --start
+      write a config from the servers of the MCP clients on this machine, then start each one once
+
+Without a verb it runs the gateway.";
+
+const EXIT_CODES: &str = "\
+First steps:
+  host-mcp-gateway demo
+      try it out: a gateway on this machine only, with a built-in server; prints what to paste
+  host-mcp-gateway init --import && host-mcp-gateway check --start
+      write a config from the servers of the MCP clients on this machine, then start each one once
+
+Without a verb it runs the gateway. Clients that send the token of the config, as
+\"Authorization: Bearer TOKEN\", then reach all servers on http://127.0.0.1:7411/mcp
+and one server on http://127.0.0.1:7411/SERVER/mcp.
+
+Exit codes: 0 fine, 1 failed, 2 usage, 3 gateway not reachable, 4 not ready, 5 restarting,
+6 a server has failed, 78 config refused.";
+
+/// What people would call a flag for a token.
+const SECRET_FLAGS: [&str; 6] = [
+    "token",
+    "auth-token",
+    "bearer",
+    "bearer-token",
+    "password",
+    "secret",
+];
+
+/// Keeps stdio MCP servers alive on this machine and serves them to MCP clients over HTTP, with a token.
+#[derive(Debug, Parser)]
+#[command(name = "host-mcp-gateway", version, after_help = FIRST_STEPS, after_long_help = EXIT_CODES)]
+pub(super) struct Cli {
+    /// The config file [default: ~/.config/host-mcp-gateway/config.json]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(super) config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(super) verb: Option<Verb>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Run the gateway until it is told to stop (SIGTERM or Ctrl-C); the same as no verb
+    Run,
+    /// Try it out: a gateway on loopback with a built-in server and a fresh token
+    Demo,
+    /// Write a first config with a fresh token
+    Init(InitArgs),
+    /// Say everything that is wrong with the config; with --start, start every server once
+    Check(CheckArgs),
+    /// Print what to paste into an MCP client
+    ClientConfig(ClientConfigArgs),
+    /// Print the JSON Schema of the config file
+    Schema,
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Serve facts about this machine as an MCP server on stdin and stdout
+    #[command(hide = true)]
+    HostServer,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct InitArgs {
+    /// Where to write it [default: the path of --config]
+    #[arg(long, value_name = "PATH")]
+    pub(super) path: Option<PathBuf>,
+    /// Take the servers from the configs of the MCP clients on this machine, after showing them
+    #[arg(long)]
+    pub(super) import: bool,
+    /// Replace a config that exists, with its token
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Do not ask before the servers that were found are taken over
+    #[arg(long)]
+    pub(super) yes: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct CheckArgs {
+    /// Start every server as the gateway would, do the handshake and count its tools
+    #[arg(long)]
+    pub(super) start: bool,
+    /// How to print the report
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) output: OutputForm,
+    /// With --start: how long one server may take, in seconds [default: its own deadlines]
+    #[arg(long, value_name = "SECONDS", requires = "start",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(super) timeout: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ClientConfigArgs {
+    /// The client
+    #[arg(value_enum, value_name = "NAME")]
+    pub(super) client: Client,
+    /// One server only, instead of all on one endpoint
+    #[arg(long, value_name = "ID")]
+    pub(super) server: Option<crate::types::ServerId>,
+    /// Where the client reaches the gateway [default: the address in the config]
+    #[arg(long, value_name = "URL")]
+    pub(super) url: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(super) shell: clap_complete::Shell,
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum OutputForm {
+    /// For people.
+    #[default]
+    Text,
+    /// For scripts.
+    Json,
+}
+
+/// A client that a snippet is known for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Client {
+    /// Claude Code
+    ClaudeCode,
+    /// Cursor
+    Cursor,
+    /// Visual Studio Code
+    Vscode,
+    /// A shell
+    Curl,
+    /// Any other: the facts that it will ask for
+    Generic,
+}
+
+/// Why a command line was not taken.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// It is wrong, or it asked for help or the version.
+    Parser(clap::Error),
+    /// It holds a secret, or was about to.
+    SecretInArguments {
+        /// The flag, without its value.
+        flag: String,
+    },
+}
+
+/// Parses a whole command line, the program's name first.
+pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Refusal> {
+    let args: Vec<OsString> = args.into_iter().map(normalise).collect();
+    if let Some(flag) = args.iter().skip(1).find_map(secret_flag) {
+        return Err(Refusal::SecretInArguments { flag });
+    }
+    Cli::try_parse_from(args).map_err(Refusal::Parser)
+}
+
+/// `-config PATH` and `-config=PATH`, as launchd files for an earlier gateway of this name write it.
+fn normalise(arg: OsString) -> OsString {
+    match arg.to_str() {
+        Some(text) if text == "-config" || text.starts_with("-config=") => {
+            format!("-{text}").into()
+        }
+        _ => arg,
+    }
+}
+
+/// What would carry a secret, if this argument does; the secret itself is dropped here.
+fn secret_flag(arg: &OsString) -> Option<String> {
+    let text = arg.to_string_lossy();
+    let (flag, value) = text.split_once('=').unwrap_or((&text, ""));
+    // A token of our own is known wherever it stands.
+    if is_own_token(flag) || is_own_token(value) {
+        return Some("a token on the command line".to_owned());
+    }
+    let name = flag.strip_prefix('-')?.trim_start_matches('-');
+    let name = name.replace('_', "-").to_ascii_lowercase();
+    SECRET_FLAGS
+        .contains(&name.as_str())
+        .then(|| flag.to_owned())
+}
+
+/// Tells a person why a secret is not taken from the command line, and where it belongs.
+pub(super) fn why_no_secret(flag: &str) -> String {
+    format!(
+        "{flag} is refused: every user of this machine can read a command line (ps), and shells keep it \
+         in their history\n  put the token into the config file (\"auth_token\", or \"auth_token_file\"); \
+         if this one was real, replace it now"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parsed(args: &[&str]) -> Result<Cli, Refusal> {
+        parse(
+            std::iter::once("host-mcp-gateway")
+                .chain(args.iter().copied())
+                .map(OsString::from),
+        )
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_config_is_named_with_one_dash_or_two_before_or_after_the_verb() {
+        let cases: [&[&str]; 6] = [
+            &["-config", "/c"],
+            &["-config=/c"],
+            &["--config", "/c"],
+            &["--config=/c", "run"],
+            &["check", "-config", "/c"],
+            &["check", "--config", "/c"],
+        ];
+        for args in cases {
+            let cli = parsed(args).unwrap_or_else(|refusal| panic!("{args:?}: {refusal:?}"));
+            assert_eq!(cli.config, Some(PathBuf::from("/c")), "{args:?}");
+        }
+        assert!(parsed(&[]).unwrap().verb.is_none());
+    }
+
+    #[test]
+    fn a_secret_is_refused_and_not_repeated() {
+        let cases: [&[&str]; 5] = [
+            &["--token", "hunter2"],
+            &["--auth-token=hunter2"],
+            &["run", "--auth_token", "hunter2"],
+            &["-token=hunter2"],
+            &["check", "--Bearer=hunter2"],
+        ];
+        for args in cases {
+            let Err(Refusal::SecretInArguments { flag }) = parsed(args) else {
+                panic!("{args:?} was taken");
+            };
+            let told = why_no_secret(&flag);
+            assert!(
+                !told.contains("hunter2") && told.contains("config file"),
+                "{told}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_of_our_own_is_known_wherever_it_stands() {
+        let token = crate::types::token_of(&[7; 32]);
+        let with_flag = format!("--confi={}", token.expose());
+        for args in [["call", token.expose()], ["run", &with_flag]] {
+            let refusal = format!("{:?}", parsed(&args).expect_err("must be refused"));
+            assert!(refusal.starts_with("SecretInArguments"), "{refusal}");
+            assert!(!refusal.contains(token.expose()));
+        }
+    }
+
+    #[test]
+    fn help_teaches_the_first_step_and_hides_what_is_not_for_people() {
+        let help = Cli::command().render_help().to_string();
+        assert!(help.contains("host-mcp-gateway demo"), "{help}");
+        assert!(help.contains("init --import"), "{help}");
+        assert!(!help.contains("host-server"), "{help}");
+        let long = Cli::command().render_long_help().to_string();
+        assert!(long.contains("78 config refused"), "{long}");
+    }
+
+    #[test]
+    fn a_timeout_without_a_start_is_a_mistake() {
+        assert!(matches!(
+            parsed(&["check", "--timeout", "3"]),
+            Err(Refusal::Parser(_))
+        ));
+        assert!(parsed(&["check", "--start", "--timeout", "3"]).is_ok());
+        assert!(parsed(&["check", "--start", "--timeout", "0"]).is_err());
+    }
+}

@@ -1,0 +1,149 @@
+//! `check --start`: each server is started by the supervisor of the daemon itself, and asked for its
+//! tools as a client would ask.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::cli::check::Prober;
+use crate::cli::check::report::Outcome;
+use crate::instruments::Instruments;
+use crate::relay::{self, Answer, Caller, Relay};
+use crate::supervisor::{self, RestartPolicy, ServerHandle};
+use crate::types::{Principal, PrincipalId, ServerId};
+
+/// Lines of stderr that are shown for a server that failed.
+const TAIL: usize = 5;
+const LIST_TOOLS: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+
+/// Starts servers through the supervisor, each with a relay of its own.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct SupervisedProber {
+    relays: Mutex<HashMap<ServerId, Arc<Relay>>>,
+}
+
+impl SupervisedProber {
+    fn relays(&self) -> MutexGuard<'_, HashMap<ServerId, Arc<Relay>>> {
+        self.relays.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&self, server: &supervisor::Config) -> Arc<Relay> {
+        // One start decides: a server that needs a second one is what the caller wants to hear of.
+        let server = supervisor::Config {
+            autostart: false,
+            restart_policy: RestartPolicy::Never,
+            ..server.clone()
+        };
+        let id = server.id.clone();
+        let relay = Arc::new(Relay::start(
+            no_streams(),
+            vec![server],
+            &Instruments::noop(),
+        ));
+        self.relays().insert(id, Arc::clone(&relay));
+        relay
+    }
+}
+
+impl Prober for SupervisedProber {
+    async fn probe(&self, server: &supervisor::Config) -> Outcome {
+        let relay = self.start(server);
+        let person = person();
+        let handle = match relay.server(&person, server.id.as_str()) {
+            Ok(handle) => handle,
+            Err(fault) => return failed(fault.message.into_owned(), None),
+        };
+        if let Err(fault) = handle.start(true).await {
+            let reason = handle.status().last_error.clone();
+            return failed(
+                reason.unwrap_or_else(|| fault.message.into_owned()),
+                Some(handle),
+            );
+        }
+        let caller = Caller {
+            principal: person,
+            session: None,
+            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            trace: None,
+        };
+        match relay.message(&server.id, caller, LIST_TOOLS.into()).await {
+            Ok(Answer::Reply(reply)) => Outcome::Ok {
+                tools: count_tools(&reply),
+                protocol: handle.status().protocol.clone(),
+            },
+            Ok(Answer::Accepted) => failed("tools/list got no answer".to_owned(), Some(handle)),
+            Err(failure) => failed(
+                format!("tools/list: {}", failure.fault.message),
+                Some(handle),
+            ),
+        }
+    }
+
+    fn stderr_tail(&self, server: &ServerId) -> Vec<String> {
+        let relay = self.relays().get(server).map(Arc::clone);
+        let person = person();
+        relay
+            .as_ref()
+            .and_then(|relay| relay.server(&person, server.as_str()).ok())
+            .map(newest)
+            .unwrap_or_default()
+    }
+
+    async fn stop(&self, server: &ServerId) {
+        let relay = self.relays().remove(server);
+        if let Some(relay) = relay {
+            relay.shutdown().await;
+        }
+    }
+}
+
+fn failed(reason: String, handle: Option<&ServerHandle>) -> Outcome {
+    Outcome::Failed {
+        reason,
+        stderr_tail: handle.map(newest).unwrap_or_default(),
+    }
+}
+
+fn newest(handle: &ServerHandle) -> Vec<String> {
+    let tail = handle.stderr_tail();
+    tail.get(tail.len().saturating_sub(TAIL)..)
+        .unwrap_or_default()
+        .to_vec()
+}
+
+/// How many tools a response to `tools/list` names; `None` where it is an error: a server without tools.
+fn count_tools(reply: &[u8]) -> Option<usize> {
+    #[derive(Deserialize)]
+    struct Response {
+        result: Option<Tools>,
+    }
+    #[derive(Deserialize)]
+    struct Tools {
+        tools: Vec<serde::de::IgnoredAny>,
+    }
+    let response: Response = serde_json::from_slice(reply).ok()?;
+    Some(response.result?.tools.len())
+}
+
+/// The person at the command line, who may do everything.
+fn person() -> Arc<Principal> {
+    Arc::new(Principal {
+        id: PrincipalId(0),
+        name: "check".into(),
+        admin: true,
+        servers: None,
+    })
+}
+
+/// Bounds of event streams, of which none is opened here.
+fn no_streams() -> relay::Config {
+    relay::Config {
+        stream_queue_events: 0,
+        stream_queue_bytes: 0,
+        max_streams_per_token: 0,
+        keep_alive: Duration::MAX,
+    }
+}

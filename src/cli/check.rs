@@ -1,0 +1,134 @@
+//! `check`: everything that is wrong with the config, and with `--start` whether every server starts.
+
+pub(super) mod report;
+
+mod render;
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _};
+use tokio::time::Instant;
+
+use self::report::{Outcome, Report, ServerReport};
+use super::args::{CheckArgs, OutputForm};
+use super::assembly::{self, Loaded};
+use super::{Exit, terminal};
+use crate::supervisor;
+use crate::types::ServerId;
+
+/// How many servers are started at a time: enough that a slow one does not hold up the rest, few enough
+/// that the machine's own slowness is not taken for theirs.
+const AT_A_TIME: usize = 4;
+
+/// After how long a person is told what is being waited for, and how often again.
+const PATIENCE: Duration = Duration::from_secs(1);
+const REMINDER: Duration = Duration::from_secs(10);
+
+/// Starts servers as the gateway would, for a look at them.
+pub(super) trait Prober: Sync {
+    /// Starts a server, waits for the handshake and asks for its tools. The future may be dropped at
+    /// any point; [`stop`](Self::stop) follows in any case.
+    fn probe(&self, server: &supervisor::Config) -> impl Future<Output = Outcome> + Send;
+
+    /// The newest lines of its stderr, oldest first.
+    fn stderr_tail(&self, server: &ServerId) -> Vec<String>;
+
+    /// Stops a server, started or not, and returns when no process of it is left.
+    fn stop(&self, server: &ServerId) -> impl Future<Output = ()> + Send;
+}
+
+pub(super) fn run(args: &CheckArgs, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let report = match assembly::load(config) {
+        Err(refused) => Report::refused(config, refused),
+        Ok(loaded) if args.start => {
+            let limit = args.timeout.map(Duration::from_secs);
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(start_all(
+                config,
+                loaded,
+                limit,
+                &assembly::SupervisedProber::default(),
+            ))
+        }
+        Ok(loaded) => Report::read(config, loaded),
+    };
+    match args.output {
+        OutputForm::Text => out.write_all(render::text(&report).as_bytes())?,
+        OutputForm::Json => writeln!(out, "{:#}", report.json())?,
+    }
+    Ok(report.exit())
+}
+
+/// Probes every server that is not disabled, a few at a time; the report has the order of the file.
+async fn start_all(
+    config: &Path,
+    loaded: Loaded,
+    limit: Option<Duration>,
+    prober: &impl Prober,
+) -> Report {
+    let waiting = Mutex::new(BTreeSet::new());
+    let probes = loaded.servers.iter().map(|server| {
+        let waiting = &waiting;
+        async move {
+            if server.disabled {
+                return ServerReport::of(server, Outcome::Disabled, Duration::ZERO);
+            }
+            let begun = Instant::now();
+            lock(waiting).insert(server.id.clone());
+            let outcome = probe(server, limit, prober).await;
+            let took = begun.elapsed();
+            prober.stop(&server.id).await;
+            lock(waiting).remove(&server.id);
+            ServerReport::of(server, outcome, took)
+        }
+    });
+    // Collected first, or the closure's lifetime would leak into the stream's type.
+    let probes: Vec<_> = probes.collect();
+    let all = stream::iter(probes).buffered(AT_A_TIME).collect::<Vec<_>>();
+    tokio::pin!(all);
+    let mut remind = tokio::time::interval_at(Instant::now() + PATIENCE, REMINDER);
+    let servers = loop {
+        tokio::select! {
+            servers = &mut all => break servers,
+            _ = remind.tick() => {
+                let names: Vec<String> = lock(&waiting).iter().map(ServerId::to_string).collect();
+                terminal::remark(&format!("waiting for {}", names.join(", ")));
+            }
+        }
+    };
+    Report::started(config, servers, loaded.warnings)
+}
+
+async fn probe(
+    server: &supervisor::Config,
+    limit: Option<Duration>,
+    prober: &impl Prober,
+) -> Outcome {
+    // Where the caller names no limit, the server's own deadlines hold: one for the start, one for the
+    // request for its tools.
+    let limit = limit.unwrap_or(
+        server
+            .startup_timeout
+            .saturating_add(server.requests.timeout),
+    );
+    let outcome = tokio::time::timeout(limit, prober.probe(server)).await;
+    outcome.unwrap_or_else(|_elapsed| Outcome::Failed {
+        reason: format!("not done after {} ms", limit.as_millis()),
+        stderr_tail: prober.stderr_tail(&server.id),
+    })
+}
+
+fn lock(waiting: &Mutex<BTreeSet<ServerId>>) -> std::sync::MutexGuard<'_, BTreeSet<ServerId>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

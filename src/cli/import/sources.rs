@@ -1,0 +1,167 @@
+//! Which clients keep their servers where, and how a file of theirs is read.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::cli::surroundings::Surroundings;
+
+/// `~/.claude.json` holds histories too and grows; more than this is no config.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// One file that may hold servers.
+#[derive(Debug)]
+pub(in crate::cli) struct Source {
+    /// The client's name, for people.
+    pub(super) client: &'static str,
+    pub(super) file: PathBuf,
+    shape: Shape,
+}
+
+/// One entry of a file.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) value: Value,
+    /// The folder that the client would start it in, unless the entry names one.
+    pub(super) project: Option<String>,
+}
+
+/// Where in the file the servers stand.
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    /// An object below this key.
+    Below(&'static str),
+    /// An object below this key, in a file of a project: `PROJECT/.mcp.json` (1 folder up) or
+    /// `PROJECT/.vscode/mcp.json` (2).
+    Project(&'static str, usize),
+    /// Below `mcpServers`, and below `mcpServers` of each of the `projects`.
+    ClaudeCode,
+}
+
+/// The files of all known clients that exist: of the user first, then of the project in the working
+/// directory.
+pub(in crate::cli) fn sources(at: &Surroundings) -> Vec<Source> {
+    let home = at.home.as_deref();
+    let in_home = |path: &str| home.map(|home| home.join(path));
+    let in_config = |path: &str| at.config_home().map(|folder| folder.join(path));
+    let in_library = |path: &str| in_home("Library/Application Support").map(|dir| dir.join(path));
+    let in_project = |path: &str| at.cwd.as_deref().map(|cwd| cwd.join(path));
+    let mcp_servers = Shape::Below("mcpServers");
+    let known = [
+        (
+            "Claude Desktop",
+            in_library("Claude/claude_desktop_config.json"),
+            mcp_servers,
+        ),
+        (
+            "Claude Desktop",
+            in_config("Claude/claude_desktop_config.json"),
+            mcp_servers,
+        ),
+        ("Claude Code", in_home(".claude.json"), Shape::ClaudeCode),
+        ("Cursor", in_home(".cursor/mcp.json"), mcp_servers),
+        (
+            "VS Code",
+            in_library("Code/User/mcp.json"),
+            Shape::Below("servers"),
+        ),
+        (
+            "VS Code",
+            in_config("Code/User/mcp.json"),
+            Shape::Below("servers"),
+        ),
+        (
+            "Windsurf",
+            in_home(".codeium/windsurf/mcp_config.json"),
+            mcp_servers,
+        ),
+        ("Gemini CLI", in_home(".gemini/settings.json"), mcp_servers),
+        (
+            "Zed",
+            in_config("zed/settings.json"),
+            Shape::Below("context_servers"),
+        ),
+        (
+            "Claude Code",
+            in_project(".mcp.json"),
+            Shape::Project("mcpServers", 1),
+        ),
+        (
+            "Cursor",
+            in_project(".cursor/mcp.json"),
+            Shape::Project("mcpServers", 2),
+        ),
+        (
+            "VS Code",
+            in_project(".vscode/mcp.json"),
+            Shape::Project("servers", 2),
+        ),
+    ];
+    let mut sources: Vec<Source> = Vec::new();
+    for (client, file, shape) in known {
+        let Some(file) = file.filter(|file| file.is_file()) else {
+            continue;
+        };
+        // The working directory may be the home directory.
+        if !sources.iter().any(|source| source.file == file) {
+            sources.push(Source {
+                client,
+                file,
+                shape,
+            });
+        }
+    }
+    sources
+}
+
+impl Source {
+    /// The entries by name, in the order of the file; the error says why there are none.
+    pub(super) fn read(&self) -> Result<Vec<Entry>, String> {
+        let text = read_bounded(&self.file)?;
+        let root: Value =
+            jsonc_parser::parse_to_serde_value(&text, &jsonc_parser::ParseOptions::default())
+                .map_err(|error| format!("not JSON: {}", error.kind()))?;
+        Ok(match self.shape {
+            Shape::Below(key) => entries(root.get(key), None),
+            Shape::Project(key, up) => {
+                let folder = self.file.ancestors().nth(up).and_then(Path::to_str);
+                entries(root.get(key), folder)
+            }
+            Shape::ClaudeCode => {
+                let mut all = entries(root.get("mcpServers"), None);
+                let projects = root.get("projects").and_then(Value::as_object);
+                for (folder, project) in projects.into_iter().flatten() {
+                    all.extend(entries(project.get("mcpServers"), Some(folder)));
+                }
+                all
+            }
+        })
+    }
+}
+
+fn entries(servers: Option<&Value>, project: Option<&str>) -> Vec<Entry> {
+    let servers = servers.and_then(Value::as_object);
+    let entry = |(name, value): (&String, &Value)| Entry {
+        name: name.clone(),
+        value: value.clone(),
+        project: project.map(str::to_owned),
+    };
+    servers.into_iter().flatten().map(entry).collect()
+}
+
+fn read_bounded(path: &Path) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    let mut text = String::new();
+    let file = File::open(path).map_err(unreadable)?;
+    let read = file
+        .take(MAX_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
+    if u64::try_from(read).is_ok_and(|read| read > MAX_BYTES) {
+        return Err(format!("longer than {MAX_BYTES} bytes"));
+    }
+    Ok(text)
+}

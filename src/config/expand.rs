@@ -1,0 +1,124 @@
+//! `${VAR}` in strings: once, from left to right, never in what was put in.
+
+use super::env::Env;
+use super::fault::quoted;
+
+/// A string with its variables put in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Expanded {
+    pub(super) text: String,
+    /// The variables that were asked for, set or not.
+    pub(super) variables: Vec<String>,
+}
+
+/// Puts variables into a string: `${VAR}`, `${VAR:-default}` (the default also stands for an empty
+/// value, as in a shell), `${env:VAR}` as some clients write it, and `$$` for a `$`. Any other `$` is
+/// kept. A default is literal text and ends at the first `}`.
+///
+/// The error says what is wrong with a reference and shows nothing of the text around it.
+pub(super) fn expand(input: &str, env: &Env) -> Result<Expanded, String> {
+    let mut text = String::with_capacity(input.len());
+    let mut variables = Vec::new();
+    let mut rest = input;
+    while let Some((before, after)) = rest.split_once('$') {
+        text.push_str(before);
+        if let Some(after) = after.strip_prefix('$') {
+            text.push('$');
+            rest = after;
+        } else if let Some(after) = after.strip_prefix('{') {
+            let Some((reference, after)) = after.split_once('}') else {
+                return Err("has a \"${\" without a \"}\", write \"$$\" for a \"$\"".to_owned());
+            };
+            let (name, default) = match reference.split_once(":-") {
+                Some((name, default)) => (name, Some(default)),
+                None => (reference, None),
+            };
+            let name = name_of(name)?;
+            text.push_str(&value_of(name, default, env)?);
+            variables.push(name.to_owned());
+            rest = after;
+        } else {
+            text.push('$');
+            rest = after;
+        }
+    }
+    text.push_str(rest);
+    Ok(Expanded { text, variables })
+}
+
+/// The name in a reference. What is no name is not shown: it may be a piece of a secret.
+fn name_of(reference: &str) -> Result<&str, String> {
+    let name = reference.strip_prefix("env:").unwrap_or(reference);
+    let legal = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if legal && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        Ok(name)
+    } else if reference.starts_with("input:") {
+        Err("has a \"${input:…}\", which only an editor can ask for, use a variable".to_owned())
+    } else {
+        Err(
+            "has a \"${…}\" that is no variable name, write \"${NAME}\", \"${NAME:-default}\", or \"$$\" for a \"$\""
+                .to_owned(),
+        )
+    }
+}
+
+fn value_of(name: &str, default: Option<&str>, env: &Env) -> Result<String, String> {
+    let value = match env.var(name) {
+        Some(value) => value
+            .to_str()
+            .ok_or_else(|| format!("the variable {} is not UTF-8", quoted(name)))?,
+        None => "",
+    };
+    match (value, default) {
+        ("", Some(default)) => Ok(default.to_owned()),
+        ("", None) if env.var(name).is_none() => Err(format!(
+            "the variable {name} is not set, and \"${{{name}}}\" has no default"
+        )),
+        (value, _) => Ok(value.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(input: &str) -> Result<String, String> {
+        let variables = [("A", "1"), ("EMPTY", ""), ("NESTED", "${A}$$")];
+        let variables = variables.map(|(name, value)| (name.into(), value.into()));
+        expand(input, &Env::new(variables, None, 0)).map(|expanded| expanded.text)
+    }
+
+    #[test]
+    fn variables_are_put_in_once() {
+        for (input, output) in [
+            ("x${A}y${A}", "x1y1"),
+            ("${env:A}", "1"),
+            ("${NONE:-d}${A:-d}${EMPTY:-d}", "d1d"),
+            ("${NONE:-}${EMPTY}", ""),
+            ("${NONE:-a:-b}", "a:-b"),
+            ("$$ $${A} $A 100$ $", "$ ${A} $A 100$ $"),
+            ("${NESTED}", "${A}$$"),
+        ] {
+            assert_eq!(expanded(input).as_deref(), Ok(output), "{input}");
+        }
+    }
+
+    #[test]
+    fn a_bad_reference_is_named_without_the_text_around_it() {
+        for (input, reason) in [
+            ("canary${NONE}", "the variable NONE is not set"),
+            ("canary${A", "without a \"}\""),
+            ("canary${}", "no variable name"),
+            ("canary${p4$$canary}", "no variable name"),
+            ("canary${1A}", "no variable name"),
+            ("canary${${A}}", "no variable name"),
+            ("canary${input:token}", "only an editor"),
+        ] {
+            let error = expanded(input).expect_err(input);
+            assert!(error.contains(reason), "{input}: {error}");
+            assert!(!error.contains("canary"), "{input}: {error}");
+        }
+    }
+}

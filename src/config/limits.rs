@@ -1,0 +1,146 @@
+//! `limits`: every bound and deadline that is not named elsewhere, for all servers and for one.
+
+use super::reader::{Field, Scope};
+use super::section::section;
+use super::values::{Count, Millis};
+use crate::{http, relay};
+
+section! {
+    /// Bounds and deadlines. 0 never means "unlimited".
+    Limits {
+        /// The longest request body, in bytes.
+        max_body_bytes: Count = 4_194_304_u64,
+        /// The longest line that is taken from a server, in bytes.
+        max_line_bytes: Count = 16_777_216_u64,
+        /// Requests to one server that are written and not yet answered.
+        max_in_flight: Count = 512_u64,
+        /// Requests to one server that are accepted and not yet written.
+        max_queue: Count = 512_u64,
+        /// Requests of one token that are under way.
+        max_in_flight_per_token: Count = 256_u64,
+        /// How long a request is held while its server is restarted.
+        hold_ms: Millis = 5_000_u64,
+        /// Open connections.
+        max_connections: Count = 1024_u64,
+        /// Open connections from one address.
+        max_connections_per_ip: Count = 256_u64,
+        /// From accepting a connection to its first byte.
+        first_byte_ms: Millis = 10_000_u64,
+        /// From the first byte to the end of the headers.
+        headers_ms: Millis = 10_000_u64,
+        /// From the end of the headers to the end of the body.
+        body_ms: Millis = 30_000_u64,
+        /// How long a connection may stay open without a request.
+        idle_ms: Millis = 75_000_u64,
+        /// How long requests under way may take to end when the gateway stops.
+        drain_ms: Millis = 10_000_u64,
+        /// How long a server may leave its input unread before it is given up.
+        stdin_stall_ms: Millis = 10_000_u64,
+        /// From SIGTERM to SIGKILL when a server is stopped.
+        term_grace_ms: Millis = 5_000_u64,
+        /// From one probe of an idle server to the next.
+        probe_interval_ms: Millis = 30_000_u64,
+        /// How long a probe may stay unanswered.
+        probe_timeout_ms: Millis = 10_000_u64,
+        /// After how many missed probes in a row a server is restarted.
+        probe_misses: Count = 3_u64,
+        /// How long a new server may leave `server/discover` unanswered before it is taken for one of an older revision.
+        era_probe_ms: Millis = 3_000_u64,
+        /// How long a session may stay without a request. No effect in this version.
+        session_idle_ms: Millis = 600_000_u64,
+        /// Sessions of one token. No effect in this version.
+        max_sessions_per_token: Count = 1024_u64,
+        /// Open event streams of one token.
+        max_streams_per_token: Count = 1024_u64,
+        /// Events that may wait for a slow reader of one stream.
+        stream_queue_events: Count = 256_u64,
+        /// Bytes that may wait for a slow reader of one stream.
+        stream_queue_bytes: Count = 4_194_304_u64,
+        /// Events kept for a client that comes back. No effect in this version.
+        replay_events: Count = 256_u64,
+        /// Bytes kept for a client that comes back. No effect in this version.
+        replay_bytes: Count = 1_048_576_u64,
+        /// Failed authentications from one address within a minute.
+        failed_auth_per_minute: Count = 60_u64,
+    }
+}
+
+section! {
+    /// Bounds and deadlines of one server. Default: those of the whole file.
+    ServerLimits {
+        /// The longest line that is taken from the server, in bytes.
+        max_line_bytes: Count,
+        /// Requests that are written and not yet answered.
+        max_in_flight: Count,
+        /// Requests that are accepted and not yet written.
+        max_queue: Count,
+        /// How long a request is held while the server is restarted.
+        hold_ms: Millis,
+        /// How long the server may leave its input unread before it is given up.
+        stdin_stall_ms: Millis,
+        /// From SIGTERM to SIGKILL when the server is stopped.
+        term_grace_ms: Millis,
+        /// From one probe of the idle server to the next.
+        probe_interval_ms: Millis,
+        /// How long a probe may stay unanswered.
+        probe_timeout_ms: Millis,
+        /// After how many missed probes in a row the server is restarted.
+        probe_misses: Count,
+        /// How long the new server may leave `server/discover` unanswered before it is taken for one of an older revision.
+        era_probe_ms: Millis,
+    }
+}
+
+/// From one keep-alive comment of an event stream to the next: below the 30 s at which common proxies
+/// and clients give an idle stream up.
+const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(25);
+
+impl Limits {
+    /// The edge's share; `None` after a fault.
+    pub(super) fn http(&self) -> Option<http::LimitsConfig> {
+        Some(http::LimitsConfig {
+            max_body_bytes: self.max_body_bytes.get()?.size(),
+            max_connections: self.max_connections.get()?.size(),
+            max_connections_per_ip: self.max_connections_per_ip.get()?.size(),
+            max_in_flight_per_token: self.max_in_flight_per_token.get()?.size(),
+            max_streams_per_token: self.max_streams_per_token.get()?.size(),
+            first_byte: self.first_byte_ms.get()?.duration(),
+            headers: self.headers_ms.get()?.duration(),
+            body: self.body_ms.get()?.duration(),
+            idle: self.idle_ms.get()?.duration(),
+            drain: self.drain_ms.get()?.duration(),
+        })
+    }
+
+    /// The relay's share; `None` after a fault.
+    pub(super) fn relay(&self) -> Option<relay::Config> {
+        Some(relay::Config {
+            stream_queue_events: self.stream_queue_events.get()?.size(),
+            stream_queue_bytes: self.stream_queue_bytes.get()?.size(),
+            max_streams_per_token: self.max_streams_per_token.get()?.size(),
+            keep_alive: KEEP_ALIVE,
+        })
+    }
+
+    /// Warns of keys that are known and not yet used, so that nobody relies on them.
+    pub(super) fn warn_of_unused(&self, scope: &mut Scope<'_>) {
+        let unused = [
+            (self.session_idle_ms.is_given(), &self.session_idle_ms.place),
+            (
+                self.max_sessions_per_token.is_given(),
+                &self.max_sessions_per_token.place,
+            ),
+            (self.replay_events.is_given(), &self.replay_events.place),
+            (self.replay_bytes.is_given(), &self.replay_bytes.place),
+        ];
+        for (_, place) in unused.into_iter().filter(|(given, _)| *given) {
+            scope.warn(place, "has no effect in this version");
+        }
+    }
+}
+
+/// A limit of one server: its own where it is given, else that of the whole file.
+pub(super) fn pick<T: Copy>(own: Option<&Field<T>>, global: &Field<T>) -> Option<T> {
+    let own = own.filter(|field| field.is_given());
+    own.unwrap_or(global).get().copied()
+}

@@ -1,0 +1,158 @@
+//! One server of the file: its shape, and what the supervisor is told of it.
+
+use super::file::{File, RestartLimit};
+use super::launch;
+use super::limits::{Limits, ServerLimits, pick};
+use super::reader::{Map, Scope};
+use super::restarts::{requests, restarts};
+use super::section::section;
+use super::values::{Millis, MillisOrDefault, Text, choice};
+use crate::supervisor;
+use crate::types::ServerId;
+
+section! {
+    /// One MCP server that speaks on stdin and stdout.
+    #[expect(clippy::struct_field_names, reason = "the keys of the file")]
+    #[schemars(extend("required" = ["server_id", "command"]))]
+    Server {
+        /// Its name in URLs: letters, digits, `.`, `_` and `-`, at most 63, without `__`.
+        #[schemars(extend("pattern" = "^(?!.*__)[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", "examples" = ["git"]))]
+        server_id: Text,
+        /// The program, run without a shell: a name that is looked for in the server's PATH, or a path. A
+        /// relative path is taken from `working_dir`, without one from the folder of this file.
+        #[schemars(extend("minLength" = 1, "examples" = ["npx", "uvx", "~/bin/my-server"]))]
+        command: Text,
+        /// The arguments, each passed as it is: no shell, no `~`, no wildcards.
+        args: Vec<Text>,
+        /// The folder it runs in; a relative one is taken from the folder of this file. Default: the gateway's own.
+        working_dir: Text = "",
+        /// Variables for the server, over those that it inherits.
+        env: Map<Text>,
+        /// The variables that the server gets from the gateway's own environment; `["*"]` for all but the
+        /// gateway's own. Default: HOME, LOGNAME, PATH, SHELL, TERM, USER, LANG, TMPDIR.
+        #[schemars(extend("default" = launch::INHERITED))]
+        inherit_env: Vec<Text>,
+        /// Start it with the gateway; otherwise at the first request.
+        autostart: bool = false,
+        /// When it is started again after it ended.
+        restart_policy: RestartPolicy = "on-failure",
+        /// From its start to the end of the MCP handshake; 0 means the default.
+        startup_timeout_ms: MillisOrDefault = 60_000_u64,
+        /// Who shares a process. This version has `shared` only.
+        instance: Instance = "shared",
+        /// As at the top of the file, for this server.
+        request_timeout_ms: Millis,
+        /// As at the top of the file, for this server.
+        request_max_ms: Millis,
+        /// As at the top of the file, for this server.
+        restart_backoff_ms: Millis,
+        /// As at the top of the file, for this server.
+        restart_backoff_max_ms: Millis,
+        /// As at the top of the file, for this server.
+        restart_limit: RestartLimit,
+        /// From closing its input to SIGTERM when it is stopped.
+        stop_grace_ms: Millis = 2_000_u64,
+        /// Known, never started.
+        disabled: bool = false,
+        /// Bounds and deadlines of this server.
+        limits: ServerLimits,
+    }
+}
+
+choice! {
+    /// When a server that ended is started again.
+    RestartPolicy {
+        /// After every end.
+        Always = "always",
+        /// After every end but a clean one.
+        OnFailure = "on-failure",
+        /// Never.
+        Never = "never",
+    }
+}
+
+choice! {
+    /// Who shares a process of a server.
+    Instance {
+        /// One process for all clients.
+        Shared = "shared",
+        /// One process a session; not in this version.
+        Session = "session",
+        /// One process a token; not in this version.
+        Client = "client",
+    }
+}
+
+/// A server of either list, with its id.
+#[derive(Debug)]
+pub(super) struct Named<'f> {
+    pub(super) id: ServerId,
+    pub(super) server: &'f Server,
+    /// Switched off by the client that it was pasted from.
+    pub(super) off: bool,
+}
+
+/// What `startup_timeout_ms` 0 stands for; the same as the default of the key.
+const STARTUP_TIMEOUT_MS: u64 = 60_000;
+
+/// What the supervisor is told of a server; `None` after a fault.
+pub(super) fn build(
+    named: &Named<'_>,
+    file: &File,
+    limits: &Limits,
+    surroundings: &launch::Surroundings<'_>,
+    scope: &mut Scope<'_>,
+) -> Option<supervisor::Config> {
+    let server = named.server;
+    let launch = launch::build(server, surroundings, scope);
+    if matches!(
+        server.instance.get(),
+        Some(Instance::Session | Instance::Client)
+    ) {
+        let text = "only \"shared\" exists in this version: one process that all clients share";
+        scope.fault::<()>(&server.instance.place, text);
+    }
+    let own = server.limits.get();
+    let restarts = restarts(server, file, scope);
+    let requests = requests(server, file, limits, scope);
+    let (backoff, restart_limit) = restarts?;
+    let startup_timeout = match server.startup_timeout_ms.get()? {
+        MillisOrDefault(0) => STARTUP_TIMEOUT_MS,
+        MillisOrDefault(millis) => *millis,
+    };
+    Some(supervisor::Config {
+        id: named.id.clone(),
+        launch: launch?,
+        autostart: *server.autostart.get()?,
+        disabled: named.off || *server.disabled.get()?,
+        restart_policy: match server.restart_policy.get()? {
+            RestartPolicy::Always => supervisor::RestartPolicy::Always,
+            RestartPolicy::OnFailure => supervisor::RestartPolicy::OnFailure,
+            RestartPolicy::Never => supervisor::RestartPolicy::Never,
+        },
+        backoff,
+        restart_limit,
+        startup_timeout: Millis(startup_timeout).duration(),
+        era_probe: pick(own.map(|own| &own.era_probe_ms), &limits.era_probe_ms)?.duration(),
+        stop: supervisor::StopConfig {
+            grace: server.stop_grace_ms.get()?.duration(),
+            term_grace: pick(own.map(|own| &own.term_grace_ms), &limits.term_grace_ms)?.duration(),
+        },
+        probe: supervisor::ProbeConfig {
+            interval: pick(
+                own.map(|own| &own.probe_interval_ms),
+                &limits.probe_interval_ms,
+            )?
+            .duration(),
+            timeout: pick(
+                own.map(|own| &own.probe_timeout_ms),
+                &limits.probe_timeout_ms,
+            )?
+            .duration(),
+            misses: pick(own.map(|own| &own.probe_misses), &limits.probe_misses)?.small(),
+        },
+        requests: requests?,
+        max_line_bytes: pick(own.map(|own| &own.max_line_bytes), &limits.max_line_bytes)?.size(),
+        stdin_stall: pick(own.map(|own| &own.stdin_stall_ms), &limits.stdin_stall_ms)?.duration(),
+    })
+}

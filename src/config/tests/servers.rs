@@ -1,0 +1,210 @@
+//! What the supervisor is told of each server.
+
+use std::path::Path;
+
+use super::{Fixture, chmod, faults, loaded, with};
+
+fn variables(config: &super::Config, index: usize) -> Vec<(String, String)> {
+    let text = |os: &std::ffi::OsString| os.to_str().unwrap().to_owned();
+    let env = config.servers[index].launch.env.iter();
+    env.map(|(name, value)| (text(name), text(value))).collect()
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    let pairs = pairs.iter();
+    pairs
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+#[test]
+fn a_server_gets_what_it_inherits_by_name_and_its_own_variables() {
+    let fixture = Fixture::new(&[
+        ("PATH", "/bin"),
+        ("HOME", "/h"),
+        ("TERM", "() { :; }; echo"),
+        ("SECRET", "s"),
+        ("NOTIFY_SOCKET", "/n"),
+        ("LISTEN_FDS", "1"),
+        ("WATCHDOG_USEC", "1"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "k"),
+        ("LD_PRELOAD", "/l"),
+        ("CREDENTIALS_DIRECTORY", "/c"),
+        ("JOURNAL_STREAM", "1"),
+        ("INVOCATION_ID", "1"),
+    ]);
+    let config = fixture
+        .load(&with(
+            r#""mcpServers": {
+                "default": { "command": "sh", "env": { "HOME": "/other", "X": "${SECRET}$$", "F": "() { :; }" } },
+                "some": { "command": "/bin/sh", "inherit_env": ["SECRET", "NOT_SET"] },
+                "all": { "command": "sh", "inherit_env": ["*"] },
+                "none": { "command": "/bin/sh", "inherit_env": [] },
+            }"#,
+        ))
+        .expect("faults");
+    let (path, home) = (("PATH", "/bin"), ("HOME", "/h"));
+    assert_eq!(
+        variables(&config, 0),
+        pairs(&[("HOME", "/other"), path, ("X", "s$")])
+    );
+    assert_eq!(variables(&config, 1), pairs(&[("SECRET", "s")]));
+    assert_eq!(variables(&config, 2), pairs(&[home, path, ("SECRET", "s")]));
+    assert_eq!(variables(&config, 3), []);
+    let dropped = config
+        .warnings
+        .iter()
+        .filter(|warning| warning.contains("is left out"));
+    assert_eq!(dropped.count(), 3, "{:?}", config.warnings);
+}
+
+#[test]
+fn a_command_is_found_once_where_the_server_would_look() {
+    let fixture = Fixture::new(&[("PATH", "relative::/nowhere")]);
+    let bin = fixture.dir.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    chmod(&fixture.write("bin/tool", "#!/bin/sh\n"), 0o755);
+    fixture.write("bin/plain", "no program");
+    let bin = bin.to_str().unwrap();
+    let config = fixture
+        .load(&with(&format!(
+            r#""mcpServers": {{
+                "own": {{ "command": "tool", "env": {{ "PATH": "{bin}" }} }},
+                "lost": {{ "command": "tool --flag" }},
+                "plain": {{ "command": "plain", "env": {{ "PATH": "{bin}" }} }},
+                "home": {{ "command": "~/bin/tool" }},
+                "folder": {{ "command": "bin/tool" }},
+                "dir": {{ "command": "./tool", "working_dir": "bin" }},
+            }}"#
+        )))
+        .expect("faults");
+    let tool = Path::new(bin).join("tool");
+    let programs: Vec<_> = config
+        .servers
+        .iter()
+        .map(|s| s.launch.program.clone())
+        .collect();
+    assert_eq!(programs[0], tool);
+    assert_eq!(programs[1], Path::new("tool --flag"));
+    assert_eq!(programs[2], Path::new("plain"));
+    assert_eq!(programs[3], tool);
+    assert_eq!(programs[4], tool);
+    assert_eq!(programs[5], Path::new(bin).join("./tool"));
+    assert_eq!(
+        config.servers[5].launch.working_dir.as_deref(),
+        Some(Path::new(bin))
+    );
+    assert_eq!(
+        config.warnings,
+        [
+            "mcpServers.lost.command (line 3): PATH has a relative directory, which is passed over",
+            "mcpServers.lost.command (line 3): \"tool --flag\" was not found in the server's PATH, and arguments go into \"args\"",
+            "mcpServers.plain.command (line 4): \"plain\" was not found in the server's PATH",
+        ]
+    );
+}
+
+#[test]
+fn what_clients_write_is_taken_as_it_is_pasted() {
+    let config = loaded(&with(
+        r#""mcpServers": {
+            "a": { "type": "stdio", "command": "/bin/sh", "args": [], "env": {}, "cwd": "/", "disabled": true, "autoApprove": ["x"], "alwaysAllow": [], "timeout": 60 },
+            "b": { "command": "/bin/sh", "enabled": false, "autostart": true, "restart_policy": "never", "limits": { "max_queue": 7 } },
+            "c": { "command": "/bin/sh", "isActive": true }
+        }"#,
+    ));
+    let [a, b, c] = config.servers.as_slice() else {
+        panic!("{:?}", config.servers)
+    };
+    assert_eq!(a.launch.working_dir.as_deref(), Some(Path::new("/")));
+    assert!(a.disabled && b.disabled && !c.disabled);
+    assert!(b.autostart && b.restart_policy.as_str() == "never");
+    assert_eq!((b.requests.max_queue, c.requests.max_queue), (7, 512));
+    let client_keys: Vec<_> = config
+        .warnings
+        .iter()
+        .map(|w| w.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(
+        client_keys,
+        [
+            "mcpServers.a.alwaysAllow",
+            "mcpServers.a.autoApprove",
+            "mcpServers.a.timeout"
+        ]
+    );
+    let refused = faults(&with(
+        r#""mcpServers": { "a": { "command": "x", "envFile": ".env" }, "b": { "type": "pipe", "command": "x" } }"#,
+    ));
+    assert!(
+        refused.contains("put the variables into \"env\""),
+        "{refused}"
+    );
+    assert!(
+        refused.contains("unknown value \"pipe\", expected stdio"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_restart_limit_that_is_never_reached_is_refused_and_a_default_one_gives_way() {
+    let server =
+        r#""mcpServers": { "a": { "command": "/bin/sh" }, "b": { "command": "/bin/sh" } }"#;
+    let limit = |limit: &str| with(&format!(r#""restart_limit": {limit}, {server}"#));
+    insta::assert_snapshot!(faults(&limit(r#"{ "count": 10, "window_ms": 504000 }"#)), @r##"c.json: restart_limit.window_ms (line 1): 504000 can never be reached: restart_limit.count 10 means delays of up to 504000 ms together (restart_backoff_ms 2000, restart_backoff_max_ms 60000), expected a longer window_ms or a smaller count"##);
+    assert_eq!(
+        loaded(&limit(r#"{ "window_ms": 504001 }"#)).servers.len(),
+        2
+    );
+    let slow = loaded(&with(&format!(r#""restart_backoff_ms": 90000, {server}"#)));
+    assert_eq!(slow.servers[0].backoff.max.as_secs(), 90);
+    // Ten delays of 90 s and a fifth more, and as much again.
+    assert_eq!(slow.servers[0].restart_limit.window.as_secs(), 2160);
+}
+
+#[test]
+fn a_server_may_have_its_own_deadlines() {
+    let config = loaded(&with(
+        r#""request_timeout_ms": 1000, "limits": { "hold_ms": 11 }, "mcpServers": { "a": {
+            "command": "/bin/sh", "request_timeout_ms": 900000, "stop_grace_ms": 5, "startup_timeout_ms": 7,
+            "restart_backoff_ms": 3, "restart_limit": { "count": 2, "window_ms": 1000000 }, "limits": { "term_grace_ms": 9 } } }"#,
+    ));
+    let server = &config.servers[0];
+    assert_eq!(server.requests.timeout.as_millis(), 900_000);
+    assert_eq!(
+        server.requests.max.as_millis(),
+        900_000,
+        "a default gives way"
+    );
+    assert_eq!(server.requests.hold.as_millis(), 11);
+    assert_eq!(
+        (
+            server.stop.grace.as_millis(),
+            server.stop.term_grace.as_millis()
+        ),
+        (5, 9)
+    );
+    assert_eq!(server.startup_timeout.as_millis(), 7);
+    assert_eq!(
+        (server.backoff.first.as_millis(), server.restart_limit.count),
+        (3, 2)
+    );
+    let refused = faults(&with(
+        r#""request_timeout_ms": 2, "request_max_ms": 1, "mcpServers": { "a": { "command": "/bin/sh" } }"#,
+    ));
+    assert!(
+        refused.contains("request_max_ms (line 1): 1 is below request_timeout_ms 2"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn no_limit_can_be_switched_off_with_0() {
+    let keys = super::super::limits::Limits::KEYS;
+    let zeros: Vec<_> = keys.iter().map(|key| format!("\"{key}\": 0")).collect();
+    let refused = faults(&with(&format!("\"limits\": {{ {} }}", zeros.join(", "))));
+    assert_eq!(
+        refused.matches("0 never means \"unlimited\"").count(),
+        keys.len()
+    );
+}

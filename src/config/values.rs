@@ -1,0 +1,286 @@
+//! The kinds of value in the file: texts, secrets, numbers and words of a fixed choice.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use jsonc_parser::ast::Value;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::expand::{Expanded, expand};
+use super::fault::{Place, quoted};
+use super::reader::{Node, Read, Scope};
+use crate::types::Secret;
+
+/// A string with its variables put in.
+#[derive(Debug)]
+pub(super) struct Text {
+    pub(super) value: String,
+    pub(super) place: Place,
+    /// Whether a variable had a part in it, so that it may be a secret.
+    from_variable: bool,
+}
+
+impl Text {
+    /// The text for a fault; what came out of a variable is not shown.
+    pub(super) fn shown(&self) -> String {
+        if self.from_variable {
+            "a value that came from a variable".to_owned()
+        } else {
+            quoted(&self.value)
+        }
+    }
+}
+
+impl From<&str> for Text {
+    /// A default.
+    fn from(value: &str) -> Self {
+        Self {
+            value: value.to_owned(),
+            place: Place::default(),
+            from_variable: false,
+        }
+    }
+}
+
+impl Read for Text {
+    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
+        let Expanded { text, variables } = string(node, scope)?;
+        Some(Self {
+            value: text,
+            place: node.place.clone(),
+            from_variable: !variables.is_empty(),
+        })
+    }
+}
+
+/// A string that is a secret, and the variables it was taken from.
+#[derive(Debug)]
+pub(super) struct SecretText {
+    pub(super) value: Secret,
+    /// Empty when the secret stands in the file itself.
+    pub(super) variables: Vec<String>,
+}
+
+impl Read for SecretText {
+    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
+        let Expanded { text, variables } = string(node, scope)?;
+        let value = Secret::new(text);
+        Some(Self { value, variables })
+    }
+}
+
+fn string(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Expanded> {
+    let Value::StringLit(literal) = node.value else {
+        return node.mismatch("a string", scope);
+    };
+    match expand(&literal.value, scope.env) {
+        Ok(expanded) if expanded.text.contains('\0') => scope.fault(
+            &node.place,
+            "has a NUL character, which no program can take",
+        ),
+        Ok(expanded) => Some(expanded),
+        Err(reason) => scope.fault(&node.place, reason),
+    }
+}
+
+/// A whole number in a range; a fault names the range and what 0 does not mean.
+fn whole(node: &Node<'_>, least: u64, most: u64, scope: &mut Scope<'_>) -> Option<u64> {
+    let Value::NumberLit(literal) = node.value else {
+        return node.mismatch("a number", scope);
+    };
+    match literal.value.parse() {
+        Ok(number) if (least..=most).contains(&number) => Some(number),
+        Ok(0) => {
+            let text = format!(
+                "expected {least} to {most}, found 0: 0 never means \"unlimited\", leave the key out for the default"
+            );
+            scope.fault(&node.place, text)
+        }
+        Ok(_) | Err(_) => {
+            let found: String = literal.value.chars().take(24).collect();
+            let text = format!("expected a whole number from {least} to {most}, found {found}");
+            scope.fault(&node.place, text)
+        }
+    }
+}
+
+fn whole_schema(least: u64, most: u64) -> Schema {
+    json_schema!({ "type": "integer", "minimum": least, "maximum": most })
+}
+
+/// A number of things or bytes; never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Count(pub(super) u64);
+
+impl Count {
+    /// No bound in earnest is beyond this, and every counter of the gateway can hold it.
+    const MOST: u64 = i32::MAX as u64;
+
+    pub(super) fn size(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn small(self) -> u32 {
+        u32::try_from(self.0).unwrap_or(u32::MAX)
+    }
+}
+
+impl From<u64> for Count {
+    /// A default.
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl Read for Count {
+    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
+        whole(node, 1, Self::MOST, scope).map(Self)
+    }
+}
+
+/// A time in milliseconds; never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Millis(pub(super) u64);
+
+impl Millis {
+    /// A year: far enough from where adding to a point in time overflows.
+    const MOST: u64 = 365 * 24 * 3600 * 1000;
+
+    pub(super) fn duration(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+}
+
+impl From<u64> for Millis {
+    /// A default.
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl Read for Millis {
+    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
+        whole(node, 1, Self::MOST, scope).map(Self)
+    }
+}
+
+/// A time in milliseconds where 0 stands for the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MillisOrDefault(pub(super) u64);
+
+impl From<u64> for MillisOrDefault {
+    /// A default.
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl Read for MillisOrDefault {
+    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
+        whole(node, 0, Millis::MOST, scope).map(Self)
+    }
+}
+
+/// A TCP port; 0 picks a free one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Port(pub(super) u16);
+
+impl From<u64> for Port {
+    /// A default.
+    fn from(number: u64) -> Self {
+        Self(u16::try_from(number).unwrap_or_default())
+    }
+}
+
+impl Read for Port {
+    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
+        whole(node, 0, u16::MAX.into(), scope).map(Self::from)
+    }
+}
+
+/// What is read over, whatever it is: a key that only some client understands.
+#[derive(Debug)]
+pub(super) struct Anything;
+
+impl Read for Anything {
+    fn read(_: &Node<'_>, _: &mut Scope<'_>) -> Option<Self> {
+        Some(Self)
+    }
+}
+
+/// An enum whose variants are words in the file.
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, schemars::JsonSchema)]
+        pub(super) enum $name {
+            $($(#[$variant_doc])* #[schemars(rename = $word)] $variant,)*
+        }
+
+        impl $crate::config::reader::Read for $name {
+            fn read(
+                node: &$crate::config::reader::Node<'_>,
+                scope: &mut $crate::config::reader::Scope<'_>,
+            ) -> Option<Self> {
+                let text = $crate::config::values::Text::read(node, scope)?;
+                match text.value.as_str() {
+                    $($word => Some(Self::$variant),)*
+                    _ => $crate::config::values::unknown_word(&text, &[$($word),*], scope),
+                }
+            }
+        }
+
+        impl From<&str> for $name {
+            /// A default.
+            fn from(word: &str) -> Self {
+                let words = [$(($word, Self::$variant)),*];
+                let [first, ..] = words;
+                let named = words.into_iter().find(|(known, _)| *known == word);
+                named.unwrap_or(first).1
+            }
+        }
+    };
+}
+pub(super) use choice;
+
+/// Notes a word that is not one of a choice.
+pub(super) fn unknown_word<T>(text: &Text, words: &[&str], scope: &mut Scope<'_>) -> Option<T> {
+    let (last, others) = words.split_last()?;
+    let expected = match others {
+        [] => (*last).to_owned(),
+        others => format!("{} or {last}", others.join(", ")),
+    };
+    let found = text.shown();
+    scope.fault(
+        &text.place,
+        format!("unknown value {found}, expected {expected}"),
+    )
+}
+
+macro_rules! inline_schema {
+    ($($name:ident => $schema:expr;)*) => {
+        $(impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                $schema
+            }
+        })*
+    };
+}
+
+inline_schema! {
+    Text => json_schema!({ "type": "string" });
+    SecretText => json_schema!({ "type": "string" });
+    Count => whole_schema(1, Count::MOST);
+    Millis => whole_schema(1, Millis::MOST);
+    MillisOrDefault => whole_schema(0, Millis::MOST);
+    Port => whole_schema(0, u16::MAX.into());
+    Anything => json_schema!({});
+}

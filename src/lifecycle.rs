@@ -1,0 +1,264 @@
+//! From a config to a running gateway and back to an exit code: start, signals, drain, kill.
+//!
+//! Two tokens: *drain* asks everybody to finish, *kill* ends everything at once. The first SIGTERM or
+//! SIGINT drains, the second kills. A part that ends without being asked drains the rest and makes the
+//! exit a failed one.
+//!
+//! ```text
+//! signal ─► new requests refused, event streams ended ─► requests under way get `limits.drain` less
+//! the servers' own time to stop ─► what is left is answered `shutting_down` ─► servers stopped, all at
+//! once ─► last telemetry exported ─► exit
+//! ```
+
+#[cfg_attr(not(target_os = "linux"), path = "lifecycle/service_unix.rs")]
+#[cfg_attr(target_os = "linux", path = "lifecycle/service_linux.rs")]
+mod service;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::http;
+use crate::relay::Relay;
+use crate::telemetry::{self, Telemetry};
+
+/// How long the last export of telemetry may take.
+const TELEMETRY_SHUTDOWN: Duration = Duration::from_secs(3);
+/// Beyond the servers' own ladder: how long their stop may take before it becomes a kill.
+const STOP_MARGIN: Duration = Duration::from_secs(3);
+/// What a runtime's own threads get to end; nothing of ours is left on them by then.
+const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(200);
+/// The least number of workers: one may be busy with an export while another serves.
+const MIN_WORKERS: usize = 2;
+
+/// How a run of the gateway ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to end, and did.
+    AsAsked,
+    /// Something failed and took the rest with it; the log says what.
+    Failed,
+}
+
+/// Runs the gateway until it is told to stop; `ready` is called once, when it listens.
+pub fn run(
+    config: Config,
+    ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
+) -> anyhow::Result<Ended> {
+    let workers = std::thread::available_parallelism()
+        .map_or(MIN_WORKERS, |cores| cores.get().max(MIN_WORKERS));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let lookup = |name: &str| std::env::var(name).ok();
+    let _entered = runtime.enter();
+    let telemetry = telemetry::init(&config.log, &lookup).context("cannot start telemetry")?;
+    let ended = runtime.block_on(serve(config, &telemetry, ready));
+    if let Err(error) = &ended {
+        tracing::error!(error = format!("{error:#}"), "the gateway has failed");
+    }
+    telemetry.shutdown(TELEMETRY_SHUTDOWN);
+    runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
+    ended
+}
+
+async fn serve(
+    config: Config,
+    telemetry: &Telemetry,
+    ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
+) -> anyhow::Result<Ended> {
+    let Config {
+        http: edge,
+        relay,
+        servers,
+        log: _,
+        path,
+        warnings,
+    } = config;
+    // Installed before anything is started: a signal from here on is an orderly stop.
+    let mut signals = Signals::install().context("cannot install signal handlers")?;
+    for warning in warnings {
+        tracing::warn!(config = %path.display(), "{warning}");
+    }
+    for server in &servers {
+        let program = server.launch.program.display();
+        tracing::info!(server_id = %server.id, command = server.launch.command, program = %program, "server configured");
+    }
+    let bind = edge.bind;
+    let listener = http::bind(&edge)
+        .await
+        .with_context(|| format!("cannot listen on {bind}"))?;
+    let address = listener
+        .local_addr()
+        .context("cannot tell the listening address")?;
+    let stops = Stops::of(&edge, &servers);
+    let relay = Arc::new(Relay::start(relay, servers, telemetry.instruments()));
+    let (drain, kill) = (CancellationToken::new(), CancellationToken::new());
+    let parts = http::Parts {
+        config: edge,
+        relay: Arc::clone(&relay),
+        metrics: Arc::new(telemetry.prometheus()),
+        instruments: telemetry.instruments().clone(),
+    };
+    let mut edge = tokio_util::task::AbortOnDropHandle::new(tokio::task::spawn(http::serve(
+        listener,
+        parts,
+        drain.clone(),
+        kill.clone(),
+    )));
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    ready(address)?;
+    service::ready();
+
+    let watchdog = service::watchdog();
+    tokio::pin!(watchdog);
+    let failed = tokio::select! {
+        ended = &mut edge => Some(flatten(ended)),
+        () = signals.asked_to_end() => None,
+        () = &mut watchdog => None,
+    };
+    service::stopping();
+    drain.cancel();
+    let ended = Drain {
+        relay: &relay,
+        stops,
+        kill: &kill,
+        signals: &mut signals,
+    };
+    if let Some(outcome) = failed {
+        ended.stop_servers().await;
+        outcome.context("the listener has failed")?;
+        return Ok(Ended::Failed);
+    }
+    let outcome = ended.finish(&mut edge).await;
+    outcome.context("the edge has failed")?;
+    tracing::info!("stopped");
+    Ok(Ended::AsAsked)
+}
+
+type EdgeTask = tokio_util::task::AbortOnDropHandle<std::io::Result<()>>;
+
+/// A task that panicked or was aborted is an error like any other.
+fn flatten(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> std::io::Result<()> {
+    ended.map_err(std::io::Error::other)?
+}
+
+/// How long the steps of a stop take.
+#[derive(Clone, Copy, Debug)]
+struct Stops {
+    /// From the signal until requests under way are given up.
+    requests: Duration,
+    /// From then until servers that do not stop are killed.
+    servers: Duration,
+}
+
+impl Stops {
+    fn of(edge: &http::Config, servers: &[crate::supervisor::Config]) -> Self {
+        let grace = servers
+            .iter()
+            .map(|server| server.stop.grace)
+            .max()
+            .unwrap_or_default();
+        let ladder = servers
+            .iter()
+            .map(|server| server.stop.grace + server.stop.term_grace)
+            .max()
+            .unwrap_or_default();
+        // Servers that end when their stdin does are gone within the drain; the others take longer.
+        let reserved = (grace + STOP_MARGIN / 6).min(edge.limits.drain / 2);
+        Self {
+            requests: edge.limits.drain - reserved,
+            servers: ladder + STOP_MARGIN,
+        }
+    }
+}
+
+struct Drain<'a> {
+    relay: &'a Relay,
+    stops: Stops,
+    kill: &'a CancellationToken,
+    signals: &'a mut Signals,
+}
+
+impl Drain<'_> {
+    async fn finish(self, edge: &mut EdgeTask) -> std::io::Result<()> {
+        tracing::info!(
+            drain_ms = u64::try_from(self.stops.requests.as_millis()).unwrap_or(u64::MAX),
+            "stopping; send the signal again to end everything at once"
+        );
+        let finished = tokio::select! {
+            ended = timeout(self.stops.requests, &mut *edge) => ended.ok(),
+            () = self.signals.asked_to_end() => {
+                self.kill_all();
+                None
+            }
+        };
+        if let Some(ended) = finished {
+            self.stop_servers().await;
+            return flatten(ended);
+        }
+        // What is told here is the last answer; the edge writes it while the servers are stopped.
+        self.relay.give_up_requests();
+        let (ended, ()) = tokio::join!(edge, self.stop_servers());
+        flatten(ended)
+    }
+
+    fn kill_all(&self) {
+        tracing::warn!("asked again to stop: killing everything");
+        self.kill.cancel();
+        self.relay.kill();
+    }
+
+    async fn stop_servers(self) {
+        let stopped = self.relay.shutdown();
+        tokio::pin!(stopped);
+        tokio::select! {
+            () = &mut stopped => return,
+            () = self.signals.asked_to_end() => {}
+            () = tokio::time::sleep(self.stops.servers) => {}
+        }
+        self.kill_all();
+        stopped.await;
+    }
+}
+
+/// The signals that the gateway knows.
+struct Signals {
+    /// From systemd, launchd, or `kill`.
+    terminate: Signal,
+    /// From a terminal, Ctrl-C.
+    interrupt: Signal,
+    /// From an operator who wants a reload, or a terminal that was closed.
+    hangup: Signal,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal that means the end. Cancel safe.
+    async fn asked_to_end(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return tracing::info!(signal = "SIGTERM", "asked to stop"),
+                _ = self.interrupt.recv() => return tracing::info!(signal = "SIGINT", "asked to stop"),
+                _ = self.hangup.recv() => {
+                    tracing::warn!(signal = "SIGHUP", "this version cannot reload its config; restart it to apply changes");
+                }
+            }
+        }
+    }
+}

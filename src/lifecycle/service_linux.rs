@@ -1,0 +1,31 @@
+//! What systemd wants to know of a `Type=notify` service; silent where there is no systemd.
+
+use sd_notify::NotifyState;
+
+/// The gateway listens.
+pub(super) fn ready() {
+    tell(&[NotifyState::Ready, NotifyState::Status("listening")]);
+}
+
+/// The gateway was asked to end.
+pub(super) fn stopping() {
+    tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+}
+
+/// Shows twice in each watchdog interval that the runtime turns. Never ends.
+pub(super) async fn watchdog() {
+    let Some(interval) = sd_notify::watchdog_enabled() else {
+        return std::future::pending().await;
+    };
+    let mut ticks = tokio::time::interval(interval / 2);
+    loop {
+        ticks.tick().await;
+        tell(&[NotifyState::Watchdog]);
+    }
+}
+
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "systemd could not be notified");
+    }
+}

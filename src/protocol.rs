@@ -1,0 +1,21 @@
+//! Bytes and revisions: where things stand in a message, how lines are cut, how ids are replaced.
+//!
+//! Nothing here does IO, and nothing builds a tree of a message: a scan validates the JSON and notes
+//! where the few members stand that a gateway must see; everything else crosses as it was written.
+
+pub mod envelope;
+pub mod era;
+mod json;
+pub mod line;
+pub mod message;
+mod salvage;
+pub mod splice;
+pub mod trace_context;
+
+pub use envelope::{Envelope, Meta, Params, ScanError, Span, scan};
+pub use era::Era;
+pub use line::{Line, LineBuffer};
+pub use message::{ChildMessage, ClientMessage};
+
+#[cfg(test)]
+mod tests;

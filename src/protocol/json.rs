@@ -1,0 +1,256 @@
+//! A validating walk over JSON text (RFC 8259) that builds nothing.
+//!
+//! Iterative, so that depth costs bits and not stack; the whole text has to be UTF-8 already.
+
+use super::envelope::{ScanError, Span};
+
+/// Levels of nesting that are followed, the outermost object included. `serde_json` reads a tree of
+/// the same depth, so what passes here can be read by a child that uses it.
+pub(super) const MAX_DEPTH: u32 = 128;
+
+/// A place in the text.
+pub(super) struct Cursor<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+/// A string: where it stands, quotes included, and whether it holds an escape.
+#[derive(Clone, Copy)]
+pub(super) struct Text {
+    pub(super) span: Span,
+    pub(super) escaped: bool,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    fn fail<T>(&self) -> Result<T, ScanError> {
+        Err(ScanError::Syntax { at: self.at })
+    }
+
+    /// The next byte that is not white space, not consumed.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.text.get(self.at) {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                other => return other.copied(),
+            }
+        }
+    }
+
+    /// Consumes this byte, after white space.
+    pub(super) fn expect(&mut self, byte: u8) -> Result<(), ScanError> {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            Ok(())
+        } else {
+            self.fail()
+        }
+    }
+
+    /// Nothing but white space is left.
+    pub(super) fn end(&mut self) -> Result<(), ScanError> {
+        if self.peek().is_none() {
+            Ok(())
+        } else {
+            self.fail()
+        }
+    }
+
+    /// After a member or an element: whether another follows, up to the `close` bracket.
+    pub(super) fn more(&mut self, close: u8) -> Result<bool, ScanError> {
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(byte) if byte == close => {
+                self.at += 1;
+                Ok(false)
+            }
+            _ => self.fail(),
+        }
+    }
+
+    /// Consumes the key of a member and its colon.
+    pub(super) fn key(&mut self) -> Result<Text, ScanError> {
+        if self.peek() != Some(b'"') {
+            return self.fail();
+        }
+        let key = self.string()?;
+        self.expect(b':')?;
+        Ok(key)
+    }
+
+    /// Consumes a whole value that stands `depth` levels deep; its span has no white space around it.
+    pub(super) fn value(&mut self, depth: u32) -> Result<Span, ScanError> {
+        self.peek();
+        let start = self.at;
+        self.skip(depth)?;
+        Ok(Span {
+            start,
+            end: self.at,
+        })
+    }
+
+    fn skip(&mut self, depth: u32) -> Result<(), ScanError> {
+        // One bit a level: set where the level is an object.
+        let mut objects = 0u128;
+        let mut level = depth;
+        'value: loop {
+            let opened = match self.peek() {
+                Some(b'"') => {
+                    self.string()?;
+                    false
+                }
+                Some(b'-' | b'0'..=b'9') => {
+                    self.number()?;
+                    false
+                }
+                Some(b't') => self.literal(b"true")?,
+                Some(b'f') => self.literal(b"false")?,
+                Some(b'n') => self.literal(b"null")?,
+                Some(bracket @ (b'{' | b'[')) => {
+                    self.at += 1;
+                    level += 1;
+                    if level > MAX_DEPTH {
+                        return Err(ScanError::TooDeep);
+                    }
+                    objects = objects << 1 | u128::from(bracket == b'{');
+                    true
+                }
+                _ => return self.fail(),
+            };
+            // What follows is an element or a member of the innermost level, or its end.
+            let mut first = opened;
+            while level > depth {
+                let in_object = objects & 1 == 1;
+                let close = if in_object { b'}' } else { b']' };
+                let another = if first && self.peek() != Some(close) {
+                    true
+                } else {
+                    self.more_or_close(first, close)?
+                };
+                if another {
+                    if in_object {
+                        self.key()?;
+                    }
+                    continue 'value;
+                }
+                objects >>= 1;
+                level -= 1;
+                first = false;
+            }
+            return Ok(());
+        }
+    }
+
+    fn more_or_close(&mut self, first: bool, close: u8) -> Result<bool, ScanError> {
+        if first {
+            self.expect(close)?;
+            return Ok(false);
+        }
+        self.more(close)
+    }
+
+    fn literal(&mut self, word: &'static [u8]) -> Result<bool, ScanError> {
+        if self
+            .text
+            .get(self.at..)
+            .is_some_and(|rest| rest.starts_with(word))
+        {
+            self.at += word.len();
+            Ok(false)
+        } else {
+            self.fail()
+        }
+    }
+
+    fn digits(&mut self) -> Result<(), ScanError> {
+        let start = self.at;
+        while self.text.get(self.at).is_some_and(u8::is_ascii_digit) {
+            self.at += 1;
+        }
+        if self.at == start {
+            self.fail()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn number(&mut self) -> Result<(), ScanError> {
+        if self.text.get(self.at) == Some(&b'-') {
+            self.at += 1;
+        }
+        if self.text.get(self.at) == Some(&b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.text.get(self.at) == Some(&b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.text.get(self.at) {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.text.get(self.at) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    /// Consumes a string; the cursor stands on its opening quote.
+    fn string(&mut self) -> Result<Text, ScanError> {
+        let start = self.at;
+        let mut escaped = false;
+        self.at += 1;
+        loop {
+            let rest = self.text.get(self.at..).unwrap_or_default();
+            let Some(found) = memchr::memchr2(b'"', b'\\', rest) else {
+                return self.fail();
+            };
+            let (plain, after) = rest.split_at(found);
+            // One test for all: it vectorises, and a control character is an error wherever it stands.
+            if plain.iter().any(|&byte| byte < 0x20) {
+                return self.fail();
+            }
+            self.at += found;
+            if after.first() == Some(&b'"') {
+                self.at += 1;
+                return Ok(Text {
+                    span: Span {
+                        start,
+                        end: self.at,
+                    },
+                    escaped,
+                });
+            }
+            escaped = true;
+            self.escape(after)?;
+        }
+    }
+
+    /// Consumes one escape, `at` being what follows from its backslash on.
+    fn escape(&mut self, at: &[u8]) -> Result<(), ScanError> {
+        match at.get(1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'u')
+                if at
+                    .get(2..6)
+                    .is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)) =>
+            {
+                self.at += 6
+            }
+            _ => return self.fail(),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,273 @@
+//! What a scanned message is, and whether its sender may send such a one.
+//!
+//! Strict towards clients, who are told what is wrong; lenient towards children, whose every valid
+//! answer is a client's.
+
+use std::borrow::Cow;
+
+use super::envelope::{Envelope, ScanError, Span};
+
+/// Longest id, progress token or method, in bytes of JSON text. Ids are echoed, methods become names
+/// of spans: neither may carry a payload.
+const MAX_NAME: usize = 1024;
+/// Longest number as an id, in digits.
+const MAX_DIGITS: usize = 64;
+
+/// Why JSON is not a JSON-RPC 2.0 message that a client may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidMessage {
+    /// Not one JSON object.
+    #[error("{0}")]
+    Scan(#[from] ScanError),
+    /// The member does not hold what it must.
+    #[error("{member} is {found}, expected {expected}")]
+    Member {
+        /// Which member.
+        member: &'static str,
+        /// What it holds.
+        found: &'static str,
+        /// What it must hold.
+        expected: &'static str,
+    },
+    /// Neither a request, nor a notification, nor a response.
+    #[error(
+        "neither a request (method and id), nor a notification (method), nor a response (id and either result or error)"
+    )]
+    Shape,
+}
+
+/// One message from a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientMessage<'a> {
+    /// Wants an answer.
+    Request {
+        /// Where the id stands.
+        id: Span,
+        /// What is asked for.
+        method: Cow<'a, str>,
+    },
+    /// Wants none.
+    Notification {
+        /// What is told.
+        method: Cow<'a, str>,
+    },
+    /// Answers a request of the server's.
+    Response {
+        /// Where the id stands.
+        id: Span,
+    },
+}
+
+impl<'a> ClientMessage<'a> {
+    /// Reads what `scan` found in `text`.
+    pub fn read(envelope: &Envelope, text: &'a [u8]) -> Result<Self, InvalidMessage> {
+        let version = envelope.jsonrpc.map(|span| span.of(text));
+        if version != Some(b"\"2.0\"") && version.and_then(string).as_deref() != Some("2.0") {
+            return Err(wrong("jsonrpc", version, "the string \"2.0\""));
+        }
+        if let Some(id) = envelope.id {
+            check_token(
+                "id",
+                id.of(text),
+                "an integer of at most 64 digits or a string of at most 1024 bytes",
+            )?;
+        }
+        if let Some(params) = envelope.params {
+            check_params(params, text)?;
+        }
+        let answers = envelope.result.is_some() || envelope.error.is_some();
+        match (envelope.id, envelope.method, answers) {
+            (id, Some(method), false) => {
+                let method = name("method", method.of(text))?;
+                Ok(match id {
+                    Some(id) => Self::Request { id, method },
+                    None => Self::Notification { method },
+                })
+            }
+            (Some(id), None, true) if envelope.result.is_none() || envelope.error.is_none() => {
+                Ok(Self::Response { id })
+            }
+            _ => Err(InvalidMessage::Shape),
+        }
+    }
+}
+
+fn check_params(params: super::Params, text: &[u8]) -> Result<(), InvalidMessage> {
+    let whole = params.span.of(text);
+    if !matches!(whole.first(), Some(b'{' | b'[')) {
+        return Err(wrong("params", Some(whole), "an object or an array"));
+    }
+    if let Some(span) = params.name
+        && span.of(text).first() == Some(&b'"')
+    {
+        name("params.name", span.of(text))?;
+    }
+    if let Some(token) = params.meta.and_then(|meta| meta.progress_token) {
+        check_token(
+            "params._meta.progressToken",
+            token.of(text),
+            "an integer or a string of at most 1024 bytes",
+        )?;
+    }
+    Ok(())
+}
+
+/// A string that names something: not empty, no lone surrogate, no NUL.
+fn name<'a>(member: &'static str, json: &'a [u8]) -> Result<Cow<'a, str>, InvalidMessage> {
+    let expected = "a string of 1 to 1024 bytes without NUL";
+    let name = (json.len() <= MAX_NAME).then(|| string(json)).flatten();
+    name.filter(|name| !name.is_empty() && !name.contains('\0'))
+        .ok_or_else(|| wrong(member, Some(json), expected))
+}
+
+/// Ids and progress tokens: an integer as text, or a string.
+fn check_token(
+    member: &'static str,
+    json: &[u8],
+    expected: &'static str,
+) -> Result<(), InvalidMessage> {
+    let legal = match json.first() {
+        Some(b'"') => json.len() <= MAX_NAME && string(json).is_some(),
+        Some(b'-' | b'0'..=b'9') => {
+            json.len() <= MAX_DIGITS && json.iter().skip(1).all(u8::is_ascii_digit)
+        }
+        _ => false,
+    };
+    if legal {
+        Ok(())
+    } else {
+        Err(wrong(member, Some(json), expected))
+    }
+}
+
+/// The text of a JSON string; `None` for other values and for lone surrogates.
+pub fn string(json: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = json.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if memchr::memchr(b'\\', inner).is_none() {
+        return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
+    }
+    serde_json::from_slice::<String>(json).ok().map(Cow::Owned)
+}
+
+fn wrong(member: &'static str, json: Option<&[u8]>, expected: &'static str) -> InvalidMessage {
+    let found = match json.and_then(|json| json.first()) {
+        None => "missing",
+        Some(b'"') => "another string",
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        Some(_) => "another number",
+    };
+    InvalidMessage::Member {
+        member,
+        found,
+        expected,
+    }
+}
+
+/// What kind of answer a response is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// A result.
+    Result,
+    /// A result with `isError: true`, by which a tool says that it failed.
+    ToolError,
+    /// An error; where the error object stands.
+    Error(Span),
+}
+
+/// One message from a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChildMessage<'a> {
+    /// Answers a request of ours.
+    Response {
+        /// The id that we minted.
+        id: u64,
+        /// Where it stands.
+        span: Span,
+        /// What kind of answer it is.
+        ending: Ending,
+    },
+    /// Bears the id of a request of ours, but is no response.
+    BadResponse {
+        /// The id that we minted.
+        id: u64,
+    },
+    /// Asks something of a client.
+    Request {
+        /// Where the id stands.
+        id: Span,
+        /// What is asked for.
+        method: Cow<'a, str>,
+    },
+    /// Tells something.
+    Notification {
+        /// What is told.
+        method: Cow<'a, str>,
+    },
+    /// Nothing that JSON-RPC knows.
+    Garbage,
+}
+
+impl<'a> ChildMessage<'a> {
+    /// Reads a line of the child's output.
+    pub fn read(text: &'a [u8]) -> (Self, Envelope) {
+        match super::scan(text) {
+            Ok(envelope) => (Self::of(&envelope, text), envelope),
+            Err(_) => {
+                let bad = super::salvage::id_of(text).map(|id| Self::BadResponse { id });
+                (bad.unwrap_or(Self::Garbage), Envelope::default())
+            }
+        }
+    }
+
+    fn of(envelope: &Envelope, text: &'a [u8]) -> Self {
+        if let Some(method) = envelope.method {
+            let Some(method) = string(method.of(text)) else {
+                return Self::Garbage;
+            };
+            return match envelope.id {
+                Some(id) => Self::Request { id, method },
+                None => Self::Notification { method },
+            };
+        }
+        let Some((span, id)) = envelope
+            .id
+            .and_then(|span| Some((span, minted(span.of(text))?)))
+        else {
+            return Self::Garbage;
+        };
+        match (envelope.result, envelope.error) {
+            (Some(_), None) => Self::Response {
+                id,
+                span,
+                ending: if envelope.result_is_error {
+                    Ending::ToolError
+                } else {
+                    Ending::Result
+                },
+            },
+            (None, Some(error)) if error.of(text).first() == Some(&b'{') => Self::Response {
+                id,
+                span,
+                ending: Ending::Error(error),
+            },
+
+            _ => Self::BadResponse { id },
+        }
+    }
+}
+
+/// An id of ours as a child gives it back: an integer, or the same digits as a string, which is not
+/// right and yet cannot mean another, since we mint integers only.
+fn minted(json: &[u8]) -> Option<u64> {
+    let digits = json
+        .strip_prefix(b"\"")
+        .and_then(|json| json.strip_suffix(b"\""))
+        .unwrap_or(json);
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}

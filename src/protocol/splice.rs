@@ -1,0 +1,95 @@
+//! New bytes in place of old ones, everything else as it was.
+
+use super::envelope::{Envelope, Params, Span};
+
+/// One replacement; an empty span inserts.
+#[derive(Clone, Copy, Debug)]
+pub struct Edit<'a> {
+    /// What is replaced.
+    pub span: Span,
+    /// What stands there afterwards.
+    pub with: &'a [u8],
+}
+
+/// The text with the edits made, in any order; none may overlap another.
+pub fn splice(text: &[u8], edits: &mut [Edit<'_>]) -> Vec<u8> {
+    edits.sort_by_key(|edit| edit.span.start);
+    let grown: usize = edits.iter().map(|edit| edit.with.len()).sum();
+    // One byte more, for the newline of a frame.
+    let mut out = Vec::with_capacity(text.len() + grown + 1);
+    let mut from = 0;
+    for edit in edits {
+        out.extend_from_slice(text.get(from..edit.span.start).unwrap_or_default());
+        out.extend_from_slice(edit.with);
+        from = edit.span.end;
+    }
+    out.extend_from_slice(text.get(from..).unwrap_or_default());
+    out
+}
+
+/// Makes a message of validated JSON one line with its newline.
+///
+/// JSON allows a raw line break between tokens only, where it means nothing: a space takes its place,
+/// so that no body can smuggle a second line to the child.
+pub fn into_frame(mut message: Vec<u8>) -> Vec<u8> {
+    if memchr::memchr2(b'\n', b'\r', &message).is_some() {
+        for byte in &mut message {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+    }
+    message.push(b'\n');
+    message
+}
+
+/// Where members are inserted into `params._meta`, and what has to stand around them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetaSlot {
+    at: Span,
+    before: &'static str,
+    after: &'static str,
+}
+
+impl MetaSlot {
+    /// The slot of a scanned request; `None` where `params` or its `_meta` is no object.
+    pub fn of(envelope: &Envelope, text: &[u8]) -> Option<Self> {
+        let slot = |at, before, after| {
+            Some(Self {
+                at: Span::empty_at(at),
+                before,
+                after,
+            })
+        };
+        let is_object = |span: Span| span.of(text).first() == Some(&b'{');
+        match envelope.params {
+            None => slot(envelope.close, r#","params":{"_meta":{"#, "}}"),
+            Some(Params {
+                meta: Some(meta), ..
+            }) if is_object(meta.span) => {
+                slot(meta.span.start + 1, "", if meta.empty { "" } else { "," })
+            }
+            Some(Params {
+                span,
+                meta: None,
+                empty,
+                ..
+            }) if is_object(span) => slot(
+                span.start + 1,
+                r#""_meta":{"#,
+                if empty { "}" } else { "}," },
+            ),
+            Some(_) => None,
+        }
+    }
+
+    /// The text to insert for these members (`"key":value`, comma between them).
+    pub fn text(self, members: &str) -> String {
+        [self.before, members, self.after].concat()
+    }
+
+    /// Where it is inserted.
+    pub fn at(self) -> Span {
+        self.at
+    }
+}

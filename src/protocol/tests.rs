@@ -1,0 +1,364 @@
+//! Promises of the protocol floor: what passes a scan is what `serde_json` reads; bytes that are not
+//! ours to change do not change.
+
+use bytes::BufMut;
+use proptest::prelude::*;
+
+use super::message::{Ending, InvalidMessage};
+use super::splice::{Edit, MetaSlot, into_frame, splice};
+use super::*;
+
+fn read(text: &str) -> Result<ClientMessage<'_>, InvalidMessage> {
+    let envelope = scan(text.as_bytes())?;
+    ClientMessage::read(&envelope, text.as_bytes())
+}
+
+fn of(span: Option<Span>, text: &str) -> Option<&str> {
+    span.map(|span| &text[span.start..span.end])
+}
+
+#[test]
+fn members_are_found_at_their_level_only() {
+    let text = r#" {"params" : {"x":{"name":"no"},"name":"yes","_meta":{"progressToken": 7 ,"a":{"traceparent":1}}},
+        "result_":{"id":5}, "\u0069d":"a", "method":"m","jsonrpc":"2.0"} "#;
+    let envelope = scan(text.as_bytes()).expect("valid");
+    let params = envelope.params.expect("params");
+    assert_eq!(of(envelope.id, text), Some("\"a\""));
+    assert_eq!(of(params.name, text), Some("\"yes\""));
+    let meta = params.meta.expect("_meta");
+    assert_eq!(of(meta.progress_token, text), Some("7"));
+    assert_eq!((meta.traceparent, envelope.result), (None, None));
+    assert_eq!(text.as_bytes()[envelope.close], b'}');
+}
+
+#[test]
+fn a_member_that_decides_must_not_stand_twice() {
+    for (text, member) in [
+        (r#"{"id":1,"id":2}"#, "id"),
+        (r#"{"id":1,"\u0069d":2}"#, "id"),
+        (r#"{"method":"a","method":"b"}"#, "method"),
+        (r#"{"params":{"_meta":{},"_meta":{}}}"#, "params._meta"),
+        (
+            r#"{"params":{"_meta":{"progressToken":1,"progressToken":1}}}"#,
+            "params._meta.progressToken",
+        ),
+    ] {
+        assert_eq!(
+            scan(text.as_bytes()),
+            Err(ScanError::Duplicate(member)),
+            "{text}"
+        );
+    }
+    assert!(scan(br#"{"params":{"a":1,"a":2},"x":1,"x":2}"#).is_ok());
+}
+
+#[test]
+fn nesting_is_followed_to_128_levels() {
+    let nested = |levels: usize| {
+        format!(
+            r#"{{"params":{}{}}}"#,
+            "[".repeat(levels),
+            "]".repeat(levels)
+        )
+    };
+    assert!(scan(nested(127).as_bytes()).is_ok());
+    assert_eq!(scan(nested(128).as_bytes()), Err(ScanError::TooDeep));
+    assert_eq!(
+        scan("[".repeat(1_000_000).as_bytes()),
+        Err(ScanError::TooDeep)
+    );
+}
+
+#[test]
+fn what_a_client_may_not_send_is_named() {
+    let message = |rest: &str| format!(r#"{{"jsonrpc":"2.0",{rest}}}"#);
+    for (text, expected) in [
+        (r#"[{"jsonrpc":"2.0"}]"#.to_owned(), "a batch"),
+        ("3".to_owned(), "not a JSON object"),
+        (r#"{"id":1,"method":"m"}"#.to_owned(), "jsonrpc is missing"),
+        (
+            r#"{"jsonrpc":2,"id":1,"method":"m"}"#.to_owned(),
+            "jsonrpc is another number",
+        ),
+        (message(r#""id":null,"method":"m""#), "id is null"),
+        (message(r#""id":1.5,"method":"m""#), "id is another number"),
+        (message(r#""id":1e3,"method":"m""#), "id is another number"),
+        (
+            message(r#""id":"\ud800","method":"m""#),
+            "id is another string",
+        ),
+        (
+            message(&format!(r#""id":{},"method":"m""#, "9".repeat(65))),
+            "id is another number",
+        ),
+        (message(r#""id":1,"method":"""#), "method is another string"),
+        (
+            message(r#""id":1,"method":"a\u0000b""#),
+            "method is another string",
+        ),
+        (message(r#""id":1,"Method":"m""#), "neither a request"),
+        (
+            message(r#""id":1,"method":"m","result":1"#),
+            "neither a request",
+        ),
+        (
+            message(r#""id":1,"result":1,"error":{}"#),
+            "neither a request",
+        ),
+        (
+            message(r#""id":1,"method":"m","params":3"#),
+            "params is another number",
+        ),
+        (
+            message(r#""id":1,"method":"m","params":null"#),
+            "params is null",
+        ),
+        (
+            message(r#""id":1,"method":"m","params":{"_meta":{"progressToken":{}}}"#),
+            "progressToken is an object",
+        ),
+    ] {
+        let error = read(&text).expect_err(&text).to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn what_a_client_may_send_is_taken_as_it_is() {
+    for id in [
+        "1",
+        "-0",
+        "\"\"",
+        "\"1\"",
+        &"9".repeat(64),
+        "9007199254740993",
+    ] {
+        let text =
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"\u006d","params":["\ud800",1e400]}}"#);
+        let Ok(ClientMessage::Request { id: span, method }) = read(&text) else {
+            panic!("{text}")
+        };
+        assert_eq!((of(Some(span), &text), &*method), (Some(id), "m"));
+    }
+    assert_eq!(
+        read(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#),
+        Ok(ClientMessage::Notification {
+            method: "notifications/x".into()
+        })
+    );
+    assert!(matches!(
+        read(r#"{"jsonrpc":"2.0","id":3,"result":null}"#),
+        Ok(ClientMessage::Response { .. })
+    ));
+}
+
+#[test]
+fn a_childs_line_is_taken_for_what_it_is() {
+    let read = |text: &'static str| ChildMessage::read(text.as_bytes()).0;
+    assert!(matches!(
+        read(r#"{"id":7,"result":{}}"#),
+        ChildMessage::Response {
+            id: 7,
+            ending: Ending::Result,
+            ..
+        }
+    ));
+    assert!(matches!(
+        read(r#"{"id":"7","error":{"code":1}}"#),
+        ChildMessage::Response {
+            id: 7,
+            ending: Ending::Error(_),
+            ..
+        }
+    ));
+    for bad in [
+        r#"{"id":7}"#,
+        r#"{"id":7,"result":1,"error":{}}"#,
+        r#"{"id":7,"error":"x"}"#,
+        r#"{"result": no, "id":7}"#,
+    ] {
+        assert_eq!(read(bad), ChildMessage::BadResponse { id: 7 }, "{bad}");
+    }
+    for garbage in [
+        "hello",
+        r#"{"id":null,"result":1}"#,
+        r#"{"id":1.0,"result":1}"#,
+        r#"{"id":"x","result":1}"#,
+        "[]",
+    ] {
+        assert_eq!(read(garbage), ChildMessage::Garbage, "{garbage}");
+    }
+    assert!(matches!(
+        read(r#"{"id":0,"method":"ping"}"#),
+        ChildMessage::Request { .. }
+    ));
+}
+
+#[test]
+fn a_frame_is_one_line_and_says_the_same() {
+    let body = b"{\"jsonrpc\":\"2.0\",\r\n \"params\":[\n{\"id\":\"evil\"}\n], \"text\":\"a\xE2\x80\xA8b\"}";
+    let frame = into_frame(body.to_vec());
+    assert_eq!(
+        memchr::memchr2_iter(b'\n', b'\r', &frame).collect::<Vec<_>>(),
+        [frame.len() - 1]
+    );
+    assert_eq!(
+        serde_json::from_slice::<serde_json::Value>(&frame).expect("valid"),
+        serde_json::from_slice::<serde_json::Value>(body).expect("valid")
+    );
+}
+
+#[test]
+fn members_can_be_put_into_meta_wherever_it_is_missing() {
+    let insert = |text: &str| {
+        let envelope = scan(text.as_bytes()).expect("valid");
+        let slot = MetaSlot::of(&envelope, text.as_bytes())?;
+        let with = slot.text(r#""k":1"#);
+        let out = splice(
+            text.as_bytes(),
+            &mut [Edit {
+                span: slot.at(),
+                with: with.as_bytes(),
+            }],
+        );
+        Some(String::from_utf8(out).expect("UTF-8"))
+    };
+    for (before, after) in [
+        (
+            r#"{"method":"m"}"#,
+            Some(r#"{"method":"m","params":{"_meta":{"k":1}}}"#),
+        ),
+        (r#"{"params":{}}"#, Some(r#"{"params":{"_meta":{"k":1}}}"#)),
+        (
+            r#"{"params":{ "a":1}}"#,
+            Some(r#"{"params":{"_meta":{"k":1}, "a":1}}"#),
+        ),
+        (
+            r#"{"params":{"_meta":{ }}}"#,
+            Some(r#"{"params":{"_meta":{"k":1 }}}"#),
+        ),
+        (
+            r#"{"params":{"_meta":{"x":2}}}"#,
+            Some(r#"{"params":{"_meta":{"k":1,"x":2}}}"#),
+        ),
+        (r#"{"params":[]}"#, None),
+        (r#"{"params":{"_meta":3}}"#, None),
+    ] {
+        assert_eq!(insert(before).as_deref(), after, "{before}");
+    }
+}
+
+#[test]
+fn an_oversize_line_costs_no_memory_and_keeps_its_id() {
+    let mut lines = LineBuffer::new(1000);
+    lines.room().put_slice(br#"{"id":5,"result":""#);
+    for _ in 0..1000 {
+        assert_eq!(lines.next_line(), None);
+        lines.room().put_slice(&[b'x'; 1000]);
+        assert!(lines.unfinished() <= 2018);
+    }
+    lines.room().put_slice(b"\"}\n{\"id\":6}\r\n\n  \n");
+    assert_eq!(
+        lines.next_line(),
+        Some(Line::Oversize {
+            id: Some(5),
+            len: 1_000_020
+        })
+    );
+    assert_eq!(
+        lines.next_line(),
+        Some(Line::Whole(bytes::Bytes::from_static(b"{\"id\":6}")))
+    );
+    assert_eq!((lines.next_line(), lines.unfinished()), (None, 0));
+}
+
+/// JSON with everything that is odd and legal in it.
+fn json() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        Just("1.0".to_owned()),
+        Just("-0.5e+3".to_owned()),
+        any::<i64>().prop_map(|n| n.to_string()),
+        any::<String>().prop_map(|s| serde_json::to_string(&s).expect("string")),
+        Just(r#""\u00e9\/\b\\\"""#.to_owned()),
+    ];
+    leaf.prop_recursive(5, 40, 5, |inner| {
+        let key = prop_oneof![
+            Just("id".to_owned()),
+            Just("params".to_owned()),
+            Just("_meta".to_owned()),
+            "[a-c]"
+        ];
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5)
+                .prop_map(|v| format!("[ {} ]", v.join(" ,\n"))),
+            prop::collection::vec((key, inner), 0..5).prop_map(|v| {
+                let members: Vec<_> = v
+                    .iter()
+                    .map(|(key, value)| format!("\"{key}\" : {value}"))
+                    .collect();
+                format!("{{{}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+/// Legal JSON with up to two bytes of it changed.
+fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
+    let change = (
+        any::<prop::sample::Index>(),
+        prop_oneof![
+            any::<u8>(),
+            prop::sample::select(&br#"{}[]",:\0u1e.- "#[..])
+        ],
+    );
+    (json(), prop::collection::vec(change, 0..3)).prop_map(|(text, changes)| {
+        let mut text = text.into_bytes();
+        for (index, byte) in changes {
+            let at = index.index(text.len());
+            text[at] = byte;
+        }
+        text
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_scan_agrees_with_serde_json(text in nearly_json()) {
+        let reference = serde_json::from_slice::<&serde_json::value::RawValue>(&text).is_ok()
+            && std::str::from_utf8(&text).is_ok();
+        let ours = match scan(&text) {
+            Ok(_) | Err(ScanError::Duplicate(_) | ScanError::NotAnObject { .. }) => true,
+            Err(ScanError::Syntax { .. } | ScanError::NotUtf8 { .. } | ScanError::TooDeep) => false,
+        };
+        // A duplicate is seen before the rest of the text was read.
+        prop_assert!(ours == reference || matches!(scan(&text), Err(ScanError::Duplicate(_))));
+    }
+
+    #[test]
+    fn lines_do_not_depend_on_how_they_were_read(
+        text in prop::collection::vec(prop::sample::select(&b"ab\r\n \"{}:,id7"[..]), 0..300),
+        cuts in prop::collection::vec(1usize..40, 1..40),
+    ) {
+        let lines = |pieces: Vec<&[u8]>| {
+            let mut buffer = LineBuffer::new(20);
+            let mut lines = Vec::new();
+            for piece in pieces {
+                buffer.room().put_slice(piece);
+                while let Some(line) = buffer.next_line() {
+                    lines.push(line);
+                }
+            }
+            lines
+        };
+        let mut pieces = Vec::new();
+        let mut rest = &text[..];
+        for cut in cuts.into_iter().cycle() {
+            if rest.is_empty() { break; }
+            let (piece, after) = rest.split_at(cut.min(rest.len()));
+            pieces.push(piece);
+            rest = after;
+        }
+        prop_assert_eq!(lines(vec![&text]), lines(pieces));
+    }
+}

@@ -1,0 +1,78 @@
+//! What the gateway answers itself, from the handshake that it did with the child.
+//!
+//! A second `initialize` never reaches a shared child: every server measured takes it for a new
+//! negotiation and changes version and capabilities for everybody.
+
+use serde::Deserialize;
+
+use crate::protocol::era::{
+    LEGACY_REVISIONS, MODERN_REVISION, NEWEST_LEGACY, meta_key, negotiate_legacy,
+};
+use crate::supervisor::Handshake;
+
+/// The response to `initialize`; `params` as it came.
+pub(super) fn initialize(id: &[u8], params: &[u8], handshake: &Handshake) -> Vec<u8> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Params {
+        protocol_version: String,
+    }
+    // A client that wishes nothing gets the newest, as one does that wishes what we do not know.
+    let wish: Option<Params> = serde_json::from_slice(params).ok();
+    let version = wish.map_or(NEWEST_LEGACY, |wish| {
+        negotiate_legacy(&wish.protocol_version)
+    });
+    let Handshake {
+        capabilities,
+        server_info,
+        ..
+    } = handshake;
+    let mut result = format!(
+        r#"{{"protocolVersion":"{version}","capabilities":{capabilities},"serverInfo":{server_info}"#
+    );
+    push_instructions(&mut result, handshake);
+    result.push('}');
+    response(id, &result)
+}
+
+/// The response to `server/discover`.
+pub(super) fn discover(id: &[u8], handshake: &Handshake) -> Vec<u8> {
+    let mut versions = vec![MODERN_REVISION];
+    versions.extend(LEGACY_REVISIONS.iter().rev());
+    let versions = serde_json::json!(versions);
+    let Handshake {
+        capabilities,
+        server_info,
+        ..
+    } = handshake;
+    let mut result = format!(
+        r#"{{"resultType":"complete","supportedVersions":{versions},"capabilities":{capabilities},"ttlMs":0,"cacheScope":"private","_meta":{{"{}":{server_info}}}"#,
+        meta_key::SERVER_INFO
+    );
+    push_instructions(&mut result, handshake);
+    result.push('}');
+    response(id, &result)
+}
+
+fn push_instructions(result: &mut String, handshake: &Handshake) {
+    if let Some(instructions) = &handshake.instructions {
+        result.push_str(r#","instructions":"#);
+        result.push_str(instructions);
+    }
+}
+
+/// A response with an empty result.
+pub(super) fn empty(id: &[u8]) -> Vec<u8> {
+    response(id, "{}")
+}
+
+fn response(id: &[u8], result: &str) -> Vec<u8> {
+    [
+        br#"{"jsonrpc":"2.0","id":"#,
+        id,
+        br#","result":"#,
+        result.as_bytes(),
+        b"}",
+    ]
+    .concat()
+}

@@ -1,0 +1,500 @@
+//! The way of one message from a client: read, rewritten, submitted, answered.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::time::Instant;
+use tracing::Span as TraceSpan;
+
+use super::notices::ProgressToSession;
+use super::queue::Queue;
+use super::sessions::Sessions;
+use super::{Answer, Caller, Failure, Upstream, answers};
+use crate::fault::{Delivered, Fault, FaultKind};
+use crate::instruments::{Operation, Outcome};
+use crate::protocol::message::{Ending, InvalidMessage, string};
+use crate::protocol::splice::{Edit, MetaSlot, into_frame, splice};
+use crate::protocol::trace_context::TraceContext;
+use crate::protocol::{ClientMessage, Envelope, Era, Params, ScanError, Span, scan};
+use crate::spans::{self, Call, Target};
+use crate::supervisor::{self, Handshake, Mux, Observer, Origin, Submission, claims};
+
+/// One message that was read.
+struct Message {
+    body: Bytes,
+    envelope: Envelope,
+}
+
+/// The session that a message was sent in.
+struct InSession {
+    id: Arc<str>,
+    queue: Arc<Queue>,
+}
+
+pub(super) async fn message(
+    upstream: &Upstream,
+    sessions: &Sessions,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Answer, Failure> {
+    let started = Instant::now();
+    let message = Message::read(body).map_err(|fault| Failure { fault, id: None })?;
+    let Message { body, envelope } = &message;
+    let id = envelope.id.map(|span| body.slice(span.start..span.end));
+    let fail = |fault: Fault| Failure {
+        fault,
+        id: id.clone(),
+    };
+    let read = ClientMessage::read(envelope, body).map_err(|error| Failure {
+        fault: invalid(&error),
+        id: None,
+    })?;
+    let session = find_session(upstream, sessions, &caller).map_err(fail)?;
+    match read {
+        ClientMessage::Request { id: span, method } => {
+            let request = Request {
+                upstream,
+                sessions,
+                caller: &caller,
+                session,
+                message: &message,
+                id: span,
+                method: &method,
+            };
+            request.run(started).await.map(Answer::Reply).map_err(fail)
+        }
+        ClientMessage::Notification { method } => {
+            notification(upstream, &caller, session, &message, &method)
+                .map(|()| Answer::Accepted)
+                .map_err(fail)
+        }
+        ClientMessage::Response { .. } => {
+            let text = "no request of the server's waits for this response";
+            Err(fail(
+                Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No),
+            ))
+        }
+    }
+}
+
+impl Message {
+    fn read(body: Bytes) -> Result<Self, Fault> {
+        // RFC 8259 lets a reader ignore a byte order mark; it is never passed on.
+        let body = if body.starts_with(b"\xEF\xBB\xBF") {
+            body.slice(3..)
+        } else {
+            body
+        };
+        let start = body
+            .iter()
+            .take_while(|byte| byte.is_ascii_whitespace())
+            .count();
+        let end = body
+            .iter()
+            .rev()
+            .take_while(|byte| byte.is_ascii_whitespace())
+            .count();
+        if start == body.len() {
+            return Err(Fault::new(
+                FaultKind::ParseError,
+                "the body is empty, expected one JSON-RPC message",
+            ));
+        }
+        let body = body.slice(start..body.len() - end);
+        let envelope = scan(&body).map_err(|error| invalid(&InvalidMessage::Scan(error)))?;
+        Ok(Self { body, envelope })
+    }
+}
+
+fn invalid(error: &InvalidMessage) -> Fault {
+    let kind = match error {
+        InvalidMessage::Scan(
+            ScanError::NotUtf8 { .. } | ScanError::Syntax { .. } | ScanError::TooDeep,
+        ) => FaultKind::ParseError,
+        InvalidMessage::Scan(ScanError::NotAnObject { .. } | ScanError::Duplicate(_))
+        | InvalidMessage::Member { .. }
+        | InvalidMessage::Shape => FaultKind::InvalidRequest,
+    };
+    Fault::new(kind, format!("not a JSON-RPC 2.0 message: {error}"))
+}
+
+fn find_session(
+    upstream: &Upstream,
+    sessions: &Sessions,
+    caller: &Caller,
+) -> Result<Option<InSession>, Fault> {
+    let Some(id) = &caller.session else {
+        return Ok(None);
+    };
+    match sessions.find(id, caller.principal.id, upstream.handle.id()) {
+        Some((id, queue)) => Ok(Some(InSession { id, queue })),
+        None => {
+            Err(Fault::new(FaultKind::SessionNotFound, "unknown session").delivered(Delivered::No))
+        }
+    }
+}
+
+fn notification(
+    upstream: &Upstream,
+    caller: &Caller,
+    session: Option<InSession>,
+    message: &Message,
+    method: &str,
+) -> Result<(), Fault> {
+    let Message { body, envelope } = message;
+    match method {
+        // The gateway did the handshake; what one client's roots are is of no use to a shared child.
+        "notifications/initialized"
+        | "notifications/roots/list_changed"
+        | "notifications/progress" => Ok(()),
+        "notifications/cancelled" => {
+            #[derive(Deserialize)]
+            struct Params {
+                reason: Option<String>,
+            }
+            let Some(params) = envelope.params else {
+                return Ok(());
+            };
+            let Some(request) = params.request_id else {
+                return Ok(());
+            };
+            let reason = serde_json::from_slice(params.span.of(body))
+                .ok()
+                .and_then(|params: Params| params.reason);
+            let origin = Origin {
+                principal: caller.principal.id,
+                session: session.map(|session| session.id),
+                client_id: body.slice(request.start..request.end),
+            };
+            if !upstream.handle.mux().cancel(&origin, reason.as_deref()) {
+                tracing::debug!(server_id = %upstream.handle.id(), "ignored a cancellation of nothing that is under way, or of several requests");
+            }
+            Ok(())
+        }
+        _ => upstream
+            .handle
+            .mux()
+            .notify(into_frame(body.to_vec()).into()),
+    }
+}
+
+/// One request on its way.
+struct Request<'a> {
+    upstream: &'a Upstream,
+    sessions: &'a Sessions,
+    caller: &'a Caller,
+    session: Option<InSession>,
+    message: &'a Message,
+    id: Span,
+    method: &'a str,
+}
+
+impl Request<'_> {
+    async fn run(self, started: Instant) -> Result<Bytes, Fault> {
+        let span = self.server_span();
+        let answered = self.answer(&span).await;
+        let outcome = match &answered {
+            Ok((_, outcome)) => *outcome,
+            Err(fault) => Outcome::Fault(fault.kind),
+        };
+        spans::finish(&span, outcome);
+        self.upstream.instruments.server_operation(&Operation {
+            method: self.method,
+            revision: None,
+            outcome,
+            duration: started.elapsed(),
+        });
+        tracing::debug!(
+            target: "audit",
+            principal = &*self.caller.principal.name,
+            server_id = %self.upstream.handle.id(),
+            method = self.method,
+            outcome = outcome.error_label().unwrap_or("ok"),
+            duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "message"
+        );
+        answered.map(|(bytes, _)| bytes)
+    }
+
+    fn client_id(&self) -> &[u8] {
+        self.id.of(&self.message.body)
+    }
+
+    async fn answer(&self, span: &TraceSpan) -> Result<(Bytes, Outcome), Fault> {
+        let own = |bytes: Vec<u8>| Ok((bytes.into(), Outcome::Ok));
+        let handle = &self.upstream.handle;
+        if self.method == "ping" {
+            return own(answers::empty(self.client_id()));
+        }
+        if self.method == "subscriptions/listen" {
+            let text = "subscriptions/listen has no stream here, expected GET on this path for notifications";
+            return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
+        }
+        let handshake = handle.wait_for_handshake().await?;
+        match self.method {
+            "initialize" => {
+                let params = self
+                    .message
+                    .envelope
+                    .params
+                    .map_or(&b"{}"[..], |params| params.span.of(&self.message.body));
+                return own(answers::initialize(self.client_id(), params, &handshake));
+            }
+            "server/discover" => return own(answers::discover(self.client_id(), &handshake)),
+            "resources/subscribe" => {
+                if let (Some(session), Some(uri)) = (&self.session, self.uri()) {
+                    self.sessions.subscribe(&session.id, &uri);
+                }
+            }
+            "resources/unsubscribe" => {
+                let last = match (&self.session, self.uri()) {
+                    (Some(session), Some(uri)) => self.sessions.unsubscribe(&session.id, &uri),
+                    (None, _) | (_, None) => true,
+                };
+                if !last {
+                    return own(answers::empty(self.client_id()));
+                }
+            }
+            _ => {}
+        }
+        self.ask_child(&handshake, span).await
+    }
+
+    fn uri(&self) -> Option<String> {
+        let uri = self.message.envelope.params?.uri?;
+        string(uri.of(&self.message.body)).map(std::borrow::Cow::into_owned)
+    }
+
+    /// Sends the request to the child under an id of ours and gives its answer under the client's.
+    async fn ask_child(
+        &self,
+        handshake: &Handshake,
+        parent: &TraceSpan,
+    ) -> Result<(Bytes, Outcome), Fault> {
+        let written = Instant::now();
+        let (handle, mux) = (&self.upstream.handle, self.upstream.handle.mux());
+        let id = mux.mint();
+        let minted = id.to_string();
+        let span = spans::client(
+            &Call {
+                id: Some(&minted),
+                revision: Some(&handshake.revision),
+                ..self.call()
+            },
+            parent,
+        );
+        let frame = self.frame(&minted, handshake, &span)?;
+        self.upstream.notices.used_by(self.caller.principal.id);
+        let receiver = mux.submit(id, frame.into(), self.submission())?;
+        let _in_flight = self.upstream.instruments.in_flight();
+        let mut abandon = Abandon {
+            mux,
+            id,
+            armed: self.is_modern(),
+        };
+        let outcome: supervisor::Outcome = receiver.await.unwrap_or_else(|_closed| {
+            tracing::error!(server_id = %handle.id(), "a request left the table without an outcome");
+            Err(Fault::new(FaultKind::InternalError, "internal error"))
+        });
+        abandon.armed = false;
+        let ended = match &outcome {
+            Ok(answer) => match answer.ending {
+                Ending::Result => Outcome::Ok,
+                Ending::ToolError => Outcome::ToolError,
+                Ending::Error(error) => Outcome::Error(error_code(error.of(&answer.line))),
+            },
+            Err(fault) => Outcome::Fault(fault.kind),
+        };
+        spans::finish(&span, ended);
+        self.upstream.instruments.client_operation(&Operation {
+            method: self.method,
+            revision: Some(&handshake.revision),
+            outcome: ended,
+            duration: written.elapsed(),
+        });
+        let answer = outcome?;
+        let own = splice(
+            &answer.line,
+            &mut [Edit {
+                span: answer.id,
+                with: self.client_id(),
+            }],
+        );
+        Ok((own.into(), ended))
+    }
+
+    fn submission(&self) -> Submission {
+        let body = &self.message.body;
+        let token = self.meta().and_then(|meta| meta.progress_token);
+        let observer = self.session.as_ref().zip(token).map(|(session, token)| {
+            let heard: Arc<dyn Observer> = Arc::new(ProgressToSession {
+                token: body.slice(token.start..token.end),
+                queue: Arc::clone(&session.queue),
+                instruments: self.upstream.instruments.clone(),
+            });
+            heard
+        });
+        let origin = Origin {
+            principal: self.caller.principal.id,
+            session: self.session.as_ref().map(|session| Arc::clone(&session.id)),
+            client_id: body.slice(self.id.start..self.id.end),
+        };
+        Submission {
+            origin: Some(origin),
+            observer,
+            timeout: None,
+        }
+    }
+
+    fn meta(&self) -> Option<crate::protocol::Meta> {
+        self.message.envelope.params.and_then(|params| params.meta)
+    }
+
+    /// The request makes the claims of the modern era, in which a client that goes away cancels.
+    fn is_modern(&self) -> bool {
+        self.meta()
+            .is_some_and(|meta| meta.protocol_version.is_some())
+    }
+
+    /// The request as the child gets it: our id, our progress token, our span's context, and the claims
+    /// of the modern era where the child wants them and the client did not make them.
+    fn frame(
+        &self,
+        minted: &str,
+        handshake: &Handshake,
+        span: &TraceSpan,
+    ) -> Result<Vec<u8>, Fault> {
+        let Message { body, envelope } = self.message;
+        let meta = self.meta();
+        let context = spans::context_of(span);
+        let told = context.as_ref().or_else(|| {
+            if self.own_context().is_none() {
+                self.caller.trace.as_ref()
+            } else {
+                None
+            }
+        });
+        let traceparent = told.map(|context| format!("\"{}\"", context.traceparent()));
+        let tracestate = told
+            .map(|context| serde_json::json!(context.tracestate().unwrap_or_default()).to_string());
+        let mut edits = vec![Edit {
+            span: self.id,
+            with: minted.as_bytes(),
+        }];
+        edits.extend(meta.and_then(|meta| meta.progress_token).map(|span| Edit {
+            span,
+            with: minted.as_bytes(),
+        }));
+        let mut members = Vec::new();
+        if let Some(value) = &traceparent {
+            match meta.and_then(|meta| meta.traceparent) {
+                Some(span) => edits.push(Edit {
+                    span,
+                    with: value.as_bytes(),
+                }),
+                None => members.push(format!(r#""traceparent":{value}"#)),
+            }
+        }
+        if let Some(value) = &tracestate {
+            match meta.and_then(|meta| meta.tracestate) {
+                Some(span) => edits.push(Edit {
+                    span,
+                    with: value.as_bytes(),
+                }),
+                None if value.len() > 2 => members.push(format!(r#""tracestate":{value}"#)),
+                None => {}
+            }
+        }
+        if handshake.era == Era::Modern && !self.is_modern() {
+            members.push(claims());
+        } else if envelope.params.is_none() {
+            // Only for its context nothing is added to a request without params.
+            members.clear();
+        }
+        let slot = MetaSlot::of(envelope, body);
+        if slot.is_none() && handshake.era == Era::Modern && !self.is_modern() {
+            let text = "params or params._meta is not an object, which this server's protocol revision needs";
+            return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
+        }
+        let inserted = slot
+            .filter(|_| !members.is_empty())
+            .map(|slot| (slot.at(), slot.text(&members.join(","))));
+        edits.extend(inserted.as_ref().map(|(span, text)| Edit {
+            span: *span,
+            with: text.as_bytes(),
+        }));
+        Ok(into_frame(splice(body, &mut edits)))
+    }
+
+    /// The context that the client put into the message itself, if it is valid.
+    fn own_context(&self) -> Option<TraceContext> {
+        let meta = self.meta()?;
+        let text = |span: Option<Span>| span.and_then(|span| string(span.of(&self.message.body)));
+        TraceContext::parse(&text(meta.traceparent)?, text(meta.tracestate).as_deref())
+    }
+
+    fn call(&self) -> Call<'_> {
+        Call {
+            server: self.upstream.handle.id(),
+            method: self.method,
+            target: self.target(),
+            id: std::str::from_utf8(self.client_id()).ok(),
+            session: self.session.as_ref().map(|session| &*session.id),
+            revision: None,
+        }
+    }
+
+    fn target(&self) -> Option<Target<'_>> {
+        let Params { name, uri, .. } = self.message.envelope.params?;
+        // Names with escapes are left out rather than copied: a span is no place to unpack them.
+        let plain = |span: Option<Span>| {
+            let text = std::str::from_utf8(span?.of(&self.message.body)).ok()?;
+            text.strip_prefix('"')?
+                .strip_suffix('"')
+                .filter(|text| !text.contains('\\'))
+        };
+        match self.method {
+            "tools/call" => plain(name).map(Target::Tool),
+            "prompts/get" => plain(name).map(Target::Prompt),
+            method if method.starts_with("resources/") => plain(uri).map(Target::Resource),
+            _ => None,
+        }
+    }
+
+    fn server_span(&self) -> TraceSpan {
+        if !spans::enabled() {
+            return TraceSpan::none();
+        }
+        let own = self.own_context();
+        spans::server(
+            &self.call(),
+            self.caller.peer,
+            &TraceSpan::current(),
+            own.as_ref(),
+        )
+    }
+}
+
+/// Cancels a request whose future was dropped, where the client's revision takes that for a cancellation.
+struct Abandon<'a> {
+    mux: &'a Mux,
+    id: u64,
+    armed: bool,
+}
+
+impl Drop for Abandon<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.mux.abandon(self.id);
+        }
+    }
+}
+
+fn error_code(error: &[u8]) -> i64 {
+    #[derive(Deserialize)]
+    struct Code {
+        code: i64,
+    }
+    serde_json::from_slice(error).map_or(0, |error: Code| error.code)
+}

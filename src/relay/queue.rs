@@ -1,0 +1,131 @@
+//! What waits for the reader of one event stream: bounded, and ended rather than blocking its writers.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+
+/// A queue of messages that one stream reads.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    max_events: usize,
+    max_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    events: VecDeque<Bytes>,
+    bytes: usize,
+    ended: bool,
+    reader: Option<Waker>,
+}
+
+impl Queue {
+    pub(super) fn new(max_events: usize, max_bytes: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            max_events,
+            max_bytes,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a message. `false` where it was dropped: the stream has ended, or its reader is too slow,
+    /// which ends it, since a reader that misses one message must not believe it saw all.
+    pub(super) fn push(&self, event: Bytes) -> bool {
+        let mut state = self.state();
+        let full =
+            state.events.len() >= self.max_events || state.bytes + event.len() > self.max_bytes;
+        let taken = !state.ended && !full;
+        if taken {
+            state.bytes += event.len();
+            state.events.push_back(event);
+        } else {
+            state.ended = true;
+        }
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        taken
+    }
+
+    /// Ends the stream after what is in the queue.
+    pub(super) fn end(&self) {
+        let mut state = self.state();
+        state.ended = true;
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// The next message; `None` at the end.
+    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut state = self.state();
+        if let Some(event) = state.events.pop_front() {
+            state.bytes -= event.len();
+            return Poll::Ready(Some(event));
+        }
+        if state.ended {
+            return Poll::Ready(None);
+        }
+        state.reader = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(queue: &Queue) -> Vec<Bytes> {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut seen = Vec::new();
+        while let Poll::Ready(Some(event)) = queue.poll(&mut context) {
+            seen.push(event);
+        }
+        seen
+    }
+
+    #[test]
+    fn a_slow_reader_gets_what_fits_and_then_the_end() {
+        for (events, bytes) in [(3, 1000), (1000, 3)] {
+            let queue = Queue::new(events, bytes);
+            let taken: Vec<_> = (0..5)
+                .map(|_| queue.push(Bytes::from_static(b"x")))
+                .collect();
+            assert_eq!(taken, [true, true, true, false, false]);
+            assert_eq!(drain(&queue).len(), 3);
+            assert!(
+                !queue.push(Bytes::from_static(b"x")),
+                "an ended stream stays ended"
+            );
+            assert_eq!(
+                queue.poll(&mut Context::from_waker(Waker::noop())),
+                Poll::Ready(None)
+            );
+        }
+    }
+
+    #[test]
+    fn a_reader_that_keeps_up_sees_everything() {
+        let queue = Queue::new(2, 10);
+        for number in 0..100u8 {
+            assert!(queue.push(Bytes::copy_from_slice(&[number])));
+            assert_eq!(drain(&queue), [Bytes::copy_from_slice(&[number])]);
+        }
+        queue.end();
+        assert_eq!(
+            queue.poll(&mut Context::from_waker(Waker::noop())),
+            Poll::Ready(None)
+        );
+    }
+}

@@ -1,0 +1,181 @@
+//! How long to wait before a restart, and when to give up. Pure.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::config::{BackoffConfig, RestartLimit};
+
+/// A server that stayed ready for this many first delays (and at least for the last delay) is taken
+/// for stable: 60 s at the default of 2 s. Its next delay is the first one again.
+const STABLE_FACTOR: u32 = 30;
+
+/// What has been tried, and what that means for the next try.
+#[derive(Clone, Debug)]
+pub(super) struct Restarts {
+    backoff: BackoffConfig,
+    limit: RestartLimit,
+    /// Delays since the last stable run.
+    steps: u32,
+    last_delay: Duration,
+    /// Restarts within the window, oldest first.
+    recent: VecDeque<Instant>,
+    failed_starts: u32,
+    /// State of the generator of jitter (splitmix64).
+    random: u64,
+}
+
+/// What to do after an end that the policy wants undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Start again after this delay.
+    After(Duration),
+    /// The limit is reached.
+    GiveUp,
+}
+
+impl Restarts {
+    pub(super) fn new(backoff: BackoffConfig, limit: RestartLimit, seed: u64) -> Self {
+        Self {
+            backoff,
+            limit,
+            steps: 0,
+            last_delay: Duration::ZERO,
+            recent: VecDeque::new(),
+            failed_starts: 0,
+            random: seed,
+        }
+    }
+
+    /// The server was ready for `lasted` and is no more.
+    pub(super) fn was_ready(&mut self, lasted: Duration) {
+        self.failed_starts = 0;
+        if lasted >= (self.backoff.first * STABLE_FACTOR).max(self.last_delay) {
+            self.steps = 0;
+        }
+    }
+
+    /// The server did not become ready.
+    pub(super) fn failed_start(&mut self) {
+        self.failed_starts += 1;
+    }
+
+    /// Counts a restart, if there is to be one.
+    pub(super) fn next(&mut self, now: Instant) -> Verdict {
+        while self
+            .recent
+            .front()
+            .is_some_and(|at| now.duration_since(*at) >= self.limit.window)
+        {
+            self.recent.pop_front();
+        }
+        let count = self.limit.count;
+        if self.failed_starts >= count || self.recent.len() >= count as usize {
+            return Verdict::GiveUp;
+        }
+        self.recent.push_back(now);
+        let doubled = 1u32
+            .checked_shl(self.steps)
+            .map_or(Duration::MAX, |factor| {
+                self.backoff.first.saturating_mul(factor)
+            });
+        self.steps = self.steps.saturating_add(1);
+        let nominal = doubled.min(self.backoff.max);
+        self.last_delay = nominal;
+        Verdict::After(nominal.mul_f64(0.8 + 0.4 * self.fraction()))
+    }
+
+    /// An operator wants a new beginning.
+    pub(super) fn forget(&mut self) {
+        self.steps = 0;
+        self.last_delay = Duration::ZERO;
+        self.recent.clear();
+        self.failed_starts = 0;
+    }
+
+    /// Starts that failed since the server was last ready.
+    pub(super) fn failed_starts(&self) -> u32 {
+        self.failed_starts
+    }
+
+    /// The next number in 0..1.
+    fn fraction(&mut self) -> f64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        f64::from((mixed >> 32) as u32) / f64::from(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn restarts(count: u32, window: Duration) -> Restarts {
+        let backoff = BackoffConfig {
+            first: SECOND,
+            max: 8 * SECOND,
+        };
+        Restarts::new(backoff, RestartLimit { count, window }, 7)
+    }
+
+    #[test]
+    fn delays_double_up_to_the_longest_with_a_fifth_of_jitter() {
+        let mut restarts = restarts(100, 1000 * SECOND);
+        for nominal in [1.0, 2.0, 4.0, 8.0, 8.0, 8.0] {
+            let Verdict::After(delay) = restarts.next(Instant::now()) else {
+                panic!("gave up")
+            };
+            assert!(
+                (nominal * 0.8..=nominal * 1.2).contains(&delay.as_secs_f64()),
+                "{delay:?} for {nominal}"
+            );
+        }
+        restarts.was_ready(29 * SECOND);
+        assert!(
+            matches!(restarts.next(Instant::now()), Verdict::After(delay) if delay > 6 * SECOND)
+        );
+        restarts.was_ready(30 * SECOND);
+        assert!(
+            matches!(restarts.next(Instant::now()), Verdict::After(delay) if delay < 2 * SECOND)
+        );
+    }
+
+    #[test]
+    fn the_window_slides() {
+        let mut restarts = restarts(2, 10 * SECOND);
+        let start = Instant::now();
+        assert!(matches!(restarts.next(start), Verdict::After(_)));
+        assert!(matches!(
+            restarts.next(start + 9 * SECOND),
+            Verdict::After(_)
+        ));
+        assert_eq!(restarts.next(start + 9 * SECOND), Verdict::GiveUp);
+        assert!(matches!(
+            restarts.next(start + 10 * SECOND),
+            Verdict::After(_)
+        ));
+        restarts.forget();
+        assert!(matches!(
+            restarts.next(start + 10 * SECOND),
+            Verdict::After(_)
+        ));
+    }
+
+    #[test]
+    fn failed_starts_in_a_row_end_it_however_far_apart() {
+        let mut restarts = restarts(3, 10 * SECOND);
+        let mut now = Instant::now();
+        for _ in 0..2 {
+            restarts.failed_start();
+            now += 100 * SECOND;
+            assert!(matches!(restarts.next(now), Verdict::After(_)));
+        }
+        restarts.failed_start();
+        assert_eq!(restarts.next(now + 100 * SECOND), Verdict::GiveUp);
+    }
+}

@@ -1,0 +1,118 @@
+//! Starting the guard of one server, and the ends of its pipes that the gateway keeps.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use command_fds::{CommandFdExt, FdMapping};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::sync::Semaphore;
+
+use super::config::Config;
+use super::guard;
+
+/// How many guards are started at the same time; each start blocks a thread for a fork and an exec.
+const CONCURRENT_SPAWNS: usize = 4;
+
+/// Limits how many processes are started at once. Shared by all servers of a supervisor.
+#[derive(Clone, Debug)]
+pub(super) struct Spawner(Arc<Semaphore>);
+
+/// A started guard. Dropping it closes the control socket, which makes the guard end everything.
+#[derive(Debug)]
+pub(super) struct GuardProcess {
+    pub(super) process: Child,
+    pub(super) stdin: pipe::Sender,
+    pub(super) stdout: ChildStdout,
+    pub(super) stderr: ChildStderr,
+    pub(super) reports: Reports,
+    pub(super) orders: OwnedWriteHalf,
+}
+
+/// What the guard tells us.
+#[derive(Debug)]
+pub(super) struct Reports(Lines<BufReader<OwnedReadHalf>>);
+
+impl Reports {
+    /// The next report; `None` when the guard is gone. Cancel safe.
+    pub(super) async fn next(&mut self) -> Option<guard::Report> {
+        let line = self.0.next_line().await.ok().flatten()?;
+        serde_json::from_str(&line).ok()
+    }
+}
+
+impl Spawner {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(CONCURRENT_SPAWNS)))
+    }
+
+    /// Starts the guard of a server.
+    pub(super) async fn spawn(&self, config: &Config) -> io::Result<GuardProcess> {
+        let _permit = self.0.acquire().await.map_err(io::Error::other)?;
+        let (env, args) = (config.launch.env.clone(), guard::arguments(config));
+        // The fork copies page tables and the exec reads a file: not for a worker of the runtime.
+        tokio::task::spawn_blocking(move || start(env, args))
+            .await
+            .map_err(io::Error::other)?
+    }
+}
+
+fn start(env: Vec<(OsString, OsString)>, args: Vec<OsString>) -> io::Result<GuardProcess> {
+    let (stdin_read, stdin_write) = io::pipe()?;
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "one of the two places that start processes"
+    )]
+    let mut command = Command::new(own_program()?);
+    command
+        .args(args)
+        .env_clear()
+        .envs(env)
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mapping = FdMapping {
+        parent_fd: OwnedFd::from(stdin_read),
+        child_fd: guard::STDIN_FD,
+    };
+    command
+        .fd_mappings(vec![mapping])
+        .map_err(io::Error::other)?;
+    let mut process = command.spawn()?;
+    // The command still holds our copies of the guard's ends.
+    drop(command);
+    let missing = || io::Error::other("a pipe of the guard is missing");
+    let (reports, orders) = UnixStream::from_std(ours)?.into_split();
+    Ok(GuardProcess {
+        stdin: pipe::Sender::from_owned_fd(OwnedFd::from(stdin_write))?,
+        stdout: process.stdout.take().ok_or_else(missing)?,
+        stderr: process.stderr.take().ok_or_else(missing)?,
+        reports: Reports(BufReader::new(reports).lines()),
+        orders,
+        process,
+    })
+}
+
+/// The binary that runs now, even where the file of that name was replaced since.
+fn own_program() -> io::Result<PathBuf> {
+    let linked = PathBuf::from("/proc/self/exe");
+    if linked.exists() {
+        Ok(linked)
+    } else {
+        std::env::current_exe()
+    }
+}
+
+/// Tells a guard something. One that cannot be told is gone.
+pub(super) async fn order(orders: &mut OwnedWriteHalf, order: guard::Order) {
+    let _ = orders.write_all(&[order.byte()]).await;
+}

@@ -1,0 +1,84 @@
+//! The faults that a supervisor can hand to a caller, each in one place.
+
+use std::time::Duration;
+
+use super::machine::Gate;
+use crate::fault::{Delivered, Fault, FaultKind};
+
+/// When to try again where nothing better is known.
+const SOON: Duration = Duration::from_secs(1);
+
+pub(super) fn refused(gate: Gate) -> Fault {
+    let fault = match gate {
+        Gate::Failed => Fault::new(
+            FaultKind::ServerFailed,
+            "the server could not be kept running; see /servers for the reason",
+        ),
+        Gate::Stopped => Fault::new(FaultKind::ServerStopped, "the server is stopped"),
+        Gate::ShuttingDown => return shutting_down(Delivered::No),
+        Gate::Open | Gate::Hold(_) | Gate::Asleep(_) => starting(None),
+    };
+    fault.delivered(Delivered::No)
+}
+
+pub(super) fn shutting_down(delivered: Delivered) -> Fault {
+    Fault::new(FaultKind::ShuttingDown, "the gateway is shutting down").delivered(delivered)
+}
+
+pub(super) fn starting(next_start: Option<Duration>) -> Fault {
+    Fault::new(
+        FaultKind::ServerStarting,
+        "the server is starting and was not ready in time",
+    )
+    .delivered(Delivered::No)
+    .retry_after(next_start.unwrap_or(SOON).max(SOON))
+}
+
+pub(super) fn busy() -> Fault {
+    Fault::new(
+        FaultKind::ServerBusy,
+        "too many requests are under way to this server",
+    )
+    .delivered(Delivered::No)
+    .retry_after(SOON)
+}
+
+pub(super) fn lost() -> Fault {
+    Fault::new(
+        FaultKind::ServerLost,
+        "the server ended before it answered; the request may have run",
+    )
+    .delivered(Delivered::Unknown)
+}
+
+pub(super) fn timeout() -> Fault {
+    Fault::new(
+        FaultKind::ServerTimeout,
+        "the server did not answer in time; the request was cancelled and may have run",
+    )
+    .delivered(Delivered::Unknown)
+}
+
+pub(super) fn cancelled(delivered: Delivered) -> Fault {
+    Fault::new(
+        FaultKind::RequestCancelled,
+        "the request was cancelled by its sender",
+    )
+    .delivered(delivered)
+}
+
+pub(super) fn reply_too_large() -> Fault {
+    Fault::new(
+        FaultKind::ReplyTooLarge,
+        "the server's answer is longer than max_line_bytes",
+    )
+    .delivered(Delivered::Unknown)
+}
+
+pub(super) fn bad_reply() -> Fault {
+    Fault::new(
+        FaultKind::BadReply,
+        "the server's answer is not a JSON-RPC response",
+    )
+    .delivered(Delivered::Unknown)
+}

@@ -1,0 +1,178 @@
+//! The guard: the process between the gateway and one server, which outlives the gateway by as long as
+//! it takes to end the server and everything that the server started.
+//!
+//! The gateway starts its own binary as `guard`. The guard makes a session of its own, becomes the
+//! reaper of its descendants (Linux), starts the server, and then waits for three things: a word from
+//! the gateway, the end of the server, and the end of the gateway itself, which closes the control
+//! socket whatever way the gateway dies. A parent-death signal would not do: it is bound to a thread,
+//! reaches only the direct child, and is lost on a change of privileges (`PR_SET_PDEATHSIG`(2const)).
+//!
+//! | descriptor | of the guard | of the server |
+//! | --- | --- | --- |
+//! | 0 | control socket: orders in, reports out | its stdin |
+//! | 1, 2 | the server's stdout and stderr until it is started, then `/dev/null` | its stdout, stderr |
+//! | 3 | read end of the server's stdin, closed once the server has it | closed |
+//!
+//! The guard runs before any runtime, argument parser or logger of the daemon is built, so that it
+//! stays small: it is one thread and a loop around `poll`.
+
+mod control;
+mod ladder;
+#[cfg(all(target_os = "linux", not(feature = "plain-unix")))]
+#[path = "guard/tree_linux.rs"]
+mod tree;
+#[cfg(not(all(target_os = "linux", not(feature = "plain-unix"))))]
+#[path = "guard/tree_unix.rs"]
+mod tree;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+pub(super) use control::{Order, Report};
+
+/// Where the guard finds the read end of the server's stdin.
+pub(super) const STDIN_FD: i32 = 3;
+/// The first argument that makes this binary a guard.
+pub const VERB: &str = "guard";
+
+/// What the guard was told to do.
+struct Orders {
+    stop_grace: Duration,
+    term_grace: Duration,
+    working_dir: Option<PathBuf>,
+    program: OsString,
+    args: Vec<OsString>,
+}
+
+/// Arguments for the guard, in the order that [`main`] reads them.
+pub(super) fn arguments(config: &super::Config) -> Vec<OsString> {
+    let mut args: Vec<OsString> = vec![
+        VERB.into(),
+        config.stop.grace.as_millis().to_string().into(),
+        config.stop.term_grace.as_millis().to_string().into(),
+        config.launch.working_dir.clone().unwrap_or_default().into(),
+        config.launch.program.clone().into(),
+    ];
+    args.extend(config.launch.args.iter().map(OsString::from));
+    args
+}
+
+fn parse(mut args: impl Iterator<Item = OsString>) -> Option<Orders> {
+    let mut millis = || {
+        args.next()?
+            .to_str()?
+            .parse()
+            .ok()
+            .map(Duration::from_millis)
+    };
+    let (stop_grace, term_grace) = (millis()?, millis()?);
+    let working_dir = args.next().filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    Some(Orders {
+        stop_grace,
+        term_grace,
+        working_dir,
+        program: args.next()?,
+        args: args.collect(),
+    })
+}
+
+/// Runs as the guard; `args` are the arguments behind the verb.
+pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let Some(orders) = parse(args) else {
+        control::report(&Report::CannotStart(
+            "the guard is started by the gateway only".to_owned(),
+        ));
+        return ExitCode::from(2);
+    };
+    match run(&orders) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            control::report(&Report::CannotStart(error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(orders: &Orders) -> Result<(), String> {
+    let failed = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
+    rustix::process::setsid()
+        .map_err(io::Error::from)
+        .map_err(failed("no session of its own"))?;
+    let server_stdin = take_server_stdin().map_err(failed("no stdin for the server"))?;
+    tree::adopt_descendants().map_err(failed("not the reaper of its descendants"))?;
+    // No core files: they would hold the secrets of the server's environment.
+    let none = rustix::process::Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    rustix::process::setrlimit(rustix::process::Resource::Core, none)
+        .map_err(io::Error::from)
+        .map_err(failed("core limit"))?;
+    let wakes = control::Wakes::install().map_err(failed("no signal handling"))?;
+    let server = start(orders, server_stdin)?;
+    let silence = File::options()
+        .write(true)
+        .open("/dev/null")
+        .map_err(failed("/dev/null"))?;
+    // From here on the server alone holds its stdout and stderr, so that their end can be seen.
+    rustix::stdio::dup2_stdout(&silence)
+        .map_err(io::Error::from)
+        .map_err(failed("stdout"))?;
+    rustix::stdio::dup2_stderr(&silence)
+        .map_err(io::Error::from)
+        .map_err(failed("stderr"))?;
+    control::report(&Report::Started(server.as_raw_nonzero().get()));
+    ladder::watch(server, orders.stop_grace, orders.term_grace, &wakes);
+    Ok(())
+}
+
+/// Opens the server's stdin anew, and closes every descriptor that the guard has no business with: what
+/// the gateway itself had inherited without a close-on-exec mark must not reach a server.
+fn take_server_stdin() -> io::Result<File> {
+    let stdin = File::open(format!("/dev/fd/{STDIN_FD}"))?;
+    let own = std::os::fd::AsRawFd::as_raw_fd(&stdin);
+    let open: Vec<i32> = std::fs::read_dir("/dev/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    for fd in open.into_iter().filter(|fd| *fd >= STDIN_FD && *fd != own) {
+        // The listing's own descriptor is among them and already closed.
+        let _ = nix::unistd::close(fd);
+    }
+    Ok(stdin)
+}
+
+fn start(orders: &Orders, stdin: File) -> Result<rustix::process::Pid, String> {
+    if let Some(dir) = &orders.working_dir {
+        // Told apart here: a failing change of directory and a missing program give the same error.
+        let dir_name = dir.display();
+        let meta =
+            std::fs::metadata(dir).map_err(|error| format!("working_dir {dir_name}: {error}"))?;
+        if !meta.is_dir() {
+            return Err(format!("working_dir {dir_name}: not a directory"));
+        }
+    }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "one of the two places that start processes"
+    )]
+    let mut command = Command::new(&orders.program);
+    command
+        .args(&orders.args)
+        .stdin(Stdio::from(stdin))
+        .process_group(0);
+    if let Some(dir) = &orders.working_dir {
+        command.current_dir(dir);
+    }
+    let child = command
+        .spawn()
+        .map_err(|error| format!("cannot execute {}: {error}", orders.program.display()))?;
+    i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .ok_or_else(|| "no pid".to_owned())
+}

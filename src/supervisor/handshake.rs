@@ -1,0 +1,273 @@
+//! The gateway's own handshake with a child: which era it speaks, and what it can do.
+//!
+//! `server/discover` is tried first. A result, or an error of the modern era, means modern; any other
+//! error and silence mean legacy, whatever the code (MCP 2026-07-28, basic/versioning: servers seen in
+//! the field answer -32601 and -32602). The era that worked is tried first in the next life, because a
+//! silent child costs the whole probe time and a strict one pins the era of its first message.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::mux::{Answer, Mux, Outcome, Submission};
+use crate::fault::FaultKind;
+use crate::protocol::era::{Era, LEGACY_REVISIONS, MODERN_REVISION, NEWEST_LEGACY, meta_key};
+use crate::protocol::{scan, splice};
+
+/// Codes that only the modern era uses (MCP 2026-07-28, basic/index, Error Codes).
+const MODERN_ERRORS: std::ops::RangeInclusive<i64> = -32_099..=-32_020;
+
+/// What a child said of itself, as JSON text that crosses to clients unchanged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// The era it is spoken to in.
+    pub era: Era,
+    /// The revision, such as `2025-11-25`.
+    pub revision: String,
+    /// `capabilities`, a JSON object.
+    pub capabilities: Arc<str>,
+    /// `serverInfo`, a JSON object.
+    pub server_info: Arc<str>,
+    /// `instructions`, a JSON string.
+    pub instructions: Option<Arc<str>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct InitializeResult<'a> {
+    protocol_version: String,
+    #[serde(borrow)]
+    capabilities: Option<&'a RawValue>,
+    #[serde(borrow)]
+    server_info: Option<&'a RawValue>,
+    #[serde(borrow)]
+    instructions: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DiscoverResult<'a> {
+    supported_versions: Vec<String>,
+    #[serde(borrow)]
+    capabilities: Option<&'a RawValue>,
+    #[serde(borrow)]
+    instructions: Option<&'a RawValue>,
+    #[serde(borrow, rename = "_meta")]
+    meta: Option<DiscoverMeta<'a>>,
+    #[serde(borrow)]
+    server_info: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct DiscoverMeta<'a> {
+    #[serde(borrow, rename = "io.modelcontextprotocol/serverInfo")]
+    server_info: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct ErrorObject {
+    code: i64,
+    #[serde(default)]
+    message: String,
+}
+
+/// Does the handshake; the error is a sentence for the operator. Bounded by the caller's startup timeout.
+pub(super) async fn shake(
+    mux: &Mux,
+    era_probe: Duration,
+    known: Option<Era>,
+) -> Result<Handshake, String> {
+    match known {
+        Some(Era::Legacy) => initialize(mux).await,
+        Some(Era::Modern) | None => match discover(mux, era_probe).await? {
+            Some(handshake) => Ok(handshake),
+            None => initialize(mux).await,
+        },
+    }
+}
+
+/// `None` where the child is of the legacy era.
+async fn discover(mux: &Mux, era_probe: Duration) -> Result<Option<Handshake>, String> {
+    let params = format!(r#"{{"_meta":{{{}}}}}"#, claims());
+    let answer = match ask(mux, "server/discover", &params, Some(era_probe)).await {
+        Ok(answer) => answer,
+        Err(FaultKind::ServerLost) => return Err("it ended during the handshake".to_owned()),
+        // Silence, or an answer that is none: a child that does not know the method.
+        Err(_) => return Ok(None),
+    };
+    let body = body_of(&answer);
+    if answer.is_error() {
+        let error: Option<ErrorObject> = serde_json::from_slice(body).ok();
+        return match error.filter(|error| MODERN_ERRORS.contains(&error.code)) {
+            Some(error) => Err(format!(
+                "server/discover was answered with error {}: {}",
+                error.code,
+                shown(&error.message)
+            )),
+            None => Ok(None),
+        };
+    }
+    let Ok(result) = serde_json::from_slice::<DiscoverResult<'_>>(body) else {
+        return Ok(None);
+    };
+    if !result
+        .supported_versions
+        .iter()
+        .any(|version| version == MODERN_REVISION)
+    {
+        let legacy = result
+            .supported_versions
+            .iter()
+            .any(|version| LEGACY_REVISIONS.contains(&version.as_str()));
+        let versions = result.supported_versions.join(", ");
+        return if legacy {
+            Ok(None)
+        } else {
+            Err(format!(
+                "it supports only protocol versions that we do not know: {}",
+                shown(&versions)
+            ))
+        };
+    }
+    let info = result
+        .meta
+        .and_then(|meta| meta.server_info)
+        .or(result.server_info);
+    Ok(Some(Handshake {
+        era: Era::Modern,
+        revision: MODERN_REVISION.to_owned(),
+        capabilities: raw(result.capabilities),
+        server_info: raw(info),
+        instructions: result.instructions.map(|raw| raw.get().into()),
+    }))
+}
+
+async fn initialize(mux: &Mux) -> Result<Handshake, String> {
+    let params = format!(
+        r#"{{"protocolVersion":"{NEWEST_LEGACY}","capabilities":{{}},"clientInfo":{}}}"#,
+        client_info()
+    );
+    let answer = match ask(mux, "initialize", &params, None).await {
+        Ok(answer) => answer,
+        Err(FaultKind::ServerLost) => return Err("it ended during the handshake".to_owned()),
+        Err(kind) => {
+            return Err(format!(
+                "initialize was not answered as it should be ({})",
+                kind.code()
+            ));
+        }
+    };
+    let body = body_of(&answer);
+    if answer.is_error() {
+        let error: ErrorObject = serde_json::from_slice(body).unwrap_or(ErrorObject {
+            code: 0,
+            message: String::new(),
+        });
+        return Err(format!(
+            "initialize was answered with error {}: {}",
+            error.code,
+            shown(&error.message)
+        ));
+    }
+    let result: InitializeResult<'_> = serde_json::from_slice(body)
+        .map_err(|error| format!("the result of initialize is not one: {error}"))?;
+    // 2024-10-07 is a pre-release that SDKs still offer.
+    if !LEGACY_REVISIONS.contains(&result.protocol_version.as_str())
+        && result.protocol_version != "2024-10-07"
+    {
+        return Err(format!(
+            "it speaks protocol version {}, which we do not know",
+            shown(&result.protocol_version)
+        ));
+    }
+    mux.control("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n".into());
+    Ok(Handshake {
+        era: Era::Legacy,
+        capabilities: raw(result.capabilities),
+        server_info: raw(result.server_info),
+        instructions: result.instructions.map(|raw| raw.get().into()),
+        revision: result.protocol_version,
+    })
+}
+
+/// Asks whether the child is alive. Any answer proves it, an error too: a modern child does not know
+/// `ping`, a legacy one does not know `server/discover`.
+pub(super) async fn probe(mux: &Mux, era: Era, timeout: Duration) -> bool {
+    let sent = match era {
+        Era::Legacy => ask(mux, "ping", "{}", Some(timeout)).await,
+        Era::Modern => {
+            let params = format!(r#"{{"_meta":{{{}}}}}"#, claims());
+            ask(mux, "server/discover", &params, Some(timeout)).await
+        }
+    };
+    !matches!(
+        sent,
+        Err(FaultKind::ServerTimeout | FaultKind::ServerBusy | FaultKind::ServerStarting)
+    )
+}
+
+async fn ask(
+    mux: &Mux,
+    method: &str,
+    params: &str,
+    timeout: Option<Duration>,
+) -> Result<Answer, FaultKind> {
+    let id = mux.mint();
+    let message = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
+    // The handshake as a whole is bounded by startup_timeout_ms, whatever the request timeout.
+    let timeout = timeout.or(Some(Duration::from_secs(24 * 3600)));
+    let submission = Submission {
+        origin: None,
+        observer: None,
+        timeout,
+    };
+    let frame = splice::into_frame(message.into_bytes()).into();
+    let receiver = mux
+        .submit(id, frame, submission)
+        .map_err(|fault| fault.kind)?;
+    let outcome: Outcome = receiver
+        .await
+        .unwrap_or_else(|_closed| Err(super::faults::lost()));
+    outcome.map_err(|fault| fault.kind)
+}
+
+/// The members of `_meta` that every modern request carries, for requests of our own and for those of
+/// clients that do not know the modern era.
+pub fn claims() -> String {
+    format!(
+        r#""{}":"{MODERN_REVISION}","{}":{{}},"{}":{}"#,
+        meta_key::PROTOCOL_VERSION,
+        meta_key::CLIENT_CAPABILITIES,
+        meta_key::CLIENT_INFO,
+        client_info()
+    )
+}
+
+fn client_info() -> String {
+    format!(
+        r#"{{"name":"host-mcp-gateway","version":"{}"}}"#,
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+fn body_of(answer: &Answer) -> &[u8] {
+    let envelope = scan(&answer.line).unwrap_or_default();
+    envelope
+        .result
+        .or(envelope.error)
+        .map_or(&[][..], |span| span.of(&answer.line))
+}
+
+fn raw(value: Option<&RawValue>) -> Arc<str> {
+    value.map_or("{}", RawValue::get).into()
+}
+
+/// A child's text in a sentence of ours: bounded and without control characters.
+fn shown(text: &str) -> String {
+    text.chars()
+        .take(200)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}

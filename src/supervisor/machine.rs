@@ -1,0 +1,476 @@
+//! The life of one server as a pure function: state and event in, state and actions out.
+//!
+//! No IO, no await, no clock of its own; the actor carries the actions out and feeds the events back.
+//! At most one process is wanted at any time: `Spawn` is only ever given after `Gone`.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::backoff::{Restarts, Verdict};
+use super::config::{Config, RestartPolicy};
+use super::status::Exit;
+use crate::types::Incarnation;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// A request waits and the server is asleep.
+    Demand,
+    /// The operator wants it running.
+    Start,
+    /// The operator wants it stopped.
+    Stop,
+    /// The operator wants a new process.
+    Restart,
+    /// The gateway shuts down.
+    Shutdown,
+    /// The handshake is done.
+    Ready,
+    /// The process cannot be started, or fails its handshake.
+    CannotStart(String),
+    /// The server broke the contract of its pipes.
+    Broken(&'static str),
+    /// The process ended by itself, and what it had written was read.
+    Ended(Exit),
+    /// No process of this life is left.
+    Gone,
+    /// A probe was answered.
+    ProbeAnswered,
+    /// A probe was not answered in time.
+    ProbeMissed,
+    /// A deadline has passed.
+    Timer,
+}
+
+/// Something to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Start a process.
+    Spawn(Incarnation),
+    /// Close its stdin and let the guard run the stop ladder; `Gone` follows.
+    Stop,
+    /// What is done with requests from now on.
+    Gate(Gate),
+    /// Requests that wait must not wait longer than this.
+    LimitHold(Duration),
+    /// The state changed for a reason that belongs in the log.
+    Note(String),
+}
+
+/// What is done with requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// They are written to the child.
+    Open,
+    /// They wait, each for at most this long, for a child that is being started.
+    Hold(Duration),
+    /// They wait, and the first wakes the server.
+    Asleep(Duration),
+    /// They are refused: it was stopped.
+    Stopped,
+    /// They are refused: it was given up.
+    Failed,
+    /// They are refused: the gateway shuts down.
+    ShuttingDown,
+}
+
+/// The state of one server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Stopped(Rest),
+    Starting { deadline: Instant },
+    Ready { since: Instant },
+    Unhealthy { since: Instant, misses: u32 },
+    Stopping(Next),
+    Backoff { until: Instant },
+    Failed,
+}
+
+/// Why a server does not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nobody has asked for it.
+    Asleep,
+    /// The operator, its policy or the configuration wants it so.
+    Decided,
+    /// The gateway shuts down.
+    Shutdown,
+}
+
+/// What follows when the last process of a life is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing.
+    Rest(Rest),
+    /// A new start at once.
+    Start,
+    /// A new start after a delay, or the end of trying.
+    Retry,
+    /// The end of trying.
+    GiveUp,
+}
+
+/// One server's state and what it depends on.
+#[derive(Clone, Debug)]
+pub(super) struct Machine {
+    state: State,
+    incarnation: Incarnation,
+    restarts: Restarts,
+    policy: RestartPolicy,
+    disabled: bool,
+    startup_timeout: Duration,
+    hold: Duration,
+    probe_misses: u32,
+    last_error: Option<String>,
+}
+
+impl Machine {
+    pub(super) fn new(config: &Config, seed: u64) -> Self {
+        let rest = if config.disabled {
+            Rest::Decided
+        } else {
+            Rest::Asleep
+        };
+        Self {
+            state: State::Stopped(rest),
+            incarnation: Incarnation::default(),
+            restarts: Restarts::new(config.backoff, config.restart_limit, seed),
+            policy: config.restart_policy,
+            disabled: config.disabled,
+            startup_timeout: config.startup_timeout,
+            hold: config.requests.hold,
+            probe_misses: config.probe.misses,
+            last_error: config
+                .disabled
+                .then(|| "disabled in the configuration".to_owned()),
+        }
+    }
+
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(super) fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    pub(super) fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+
+    /// When `Timer` is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Starting { deadline } => Some(deadline),
+            State::Backoff { until } => Some(until),
+            State::Stopped(_)
+            | State::Ready { .. }
+            | State::Unhealthy { .. }
+            | State::Stopping(_)
+            | State::Failed => None,
+        }
+    }
+
+    /// What is done with requests in the present state.
+    pub(super) fn gate(&self) -> Gate {
+        match self.state {
+            State::Ready { .. } | State::Unhealthy { .. } => Gate::Open,
+            State::Starting { .. } if self.incarnation == Incarnation(1) => {
+                Gate::Hold(self.startup_timeout)
+            }
+            State::Starting { .. }
+            | State::Backoff { .. }
+            | State::Stopping(Next::Start | Next::Retry) => Gate::Hold(self.hold),
+            State::Stopped(Rest::Asleep) | State::Stopping(Next::Rest(Rest::Asleep)) => {
+                Gate::Asleep(self.startup_timeout)
+            }
+            State::Stopped(Rest::Decided) | State::Stopping(Next::Rest(Rest::Decided)) => {
+                Gate::Stopped
+            }
+            State::Stopped(Rest::Shutdown) | State::Stopping(Next::Rest(Rest::Shutdown)) => {
+                Gate::ShuttingDown
+            }
+            State::Failed | State::Stopping(Next::GiveUp) => Gate::Failed,
+        }
+    }
+
+    /// Takes one event.
+    pub(super) fn step(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        let before = self.gate();
+        let mut actions = match event {
+            Event::Demand => self.demand(now),
+            Event::Start => self.operator_start(now),
+            Event::Stop => self.rest(Rest::Decided),
+            Event::Restart => self.operator_restart(now),
+            Event::Shutdown => self.rest(Rest::Shutdown),
+            Event::Ready => self.ready(now),
+            Event::CannotStart(reason) => self.broke(reason, now),
+            Event::Broken(reason) => self.broke(reason.to_owned(), now),
+            Event::Ended(exit) => self.ended(exit, now),
+            Event::Gone => self.gone(now),
+            Event::ProbeAnswered => self.probe_answered(),
+            Event::ProbeMissed => self.probe_missed(now),
+            Event::Timer => self.timer(now),
+        };
+        let after = self.gate();
+        if before != after {
+            actions.push(Action::Gate(after));
+        }
+        actions
+    }
+
+    // Stopped(Asleep) => Starting
+    fn demand(&mut self, now: Instant) -> Vec<Action> {
+        match self.state {
+            State::Stopped(Rest::Asleep) => self.start(now),
+            State::Stopped(Rest::Decided | Rest::Shutdown)
+            | State::Starting { .. }
+            | State::Ready { .. }
+            | State::Unhealthy { .. }
+            | State::Stopping(_)
+            | State::Backoff { .. }
+            | State::Failed => Vec::new(),
+        }
+    }
+
+    // (Stopped | Backoff | Failed) => Starting; Stopping(..) => Stopping(Start)
+    fn operator_start(&mut self, now: Instant) -> Vec<Action> {
+        if self.disabled {
+            return Vec::new();
+        }
+        match self.state {
+            State::Stopped(Rest::Asleep | Rest::Decided)
+            | State::Backoff { .. }
+            | State::Failed => {
+                self.restarts.forget();
+                self.start(now)
+            }
+            State::Stopping(
+                Next::Rest(Rest::Asleep | Rest::Decided) | Next::Retry | Next::GiveUp,
+            ) => {
+                self.restarts.forget();
+                self.state = State::Stopping(Next::Start);
+                Vec::new()
+            }
+            State::Stopped(Rest::Shutdown)
+            | State::Stopping(Next::Rest(Rest::Shutdown) | Next::Start)
+            | State::Starting { .. }
+            | State::Ready { .. }
+            | State::Unhealthy { .. } => Vec::new(),
+        }
+    }
+
+    // (Starting | Ready | Unhealthy) => Stopping(Start), else as `operator_start`
+    fn operator_restart(&mut self, now: Instant) -> Vec<Action> {
+        match self.state {
+            State::Starting { .. } | State::Ready { .. } | State::Unhealthy { .. } => {
+                self.restarts.forget();
+                self.last_error = Some("restarted by the operator".to_owned());
+                self.stop(Next::Start)
+            }
+            State::Stopped(_) | State::Stopping(_) | State::Backoff { .. } | State::Failed => {
+                self.operator_start(now)
+            }
+        }
+    }
+
+    // any => Stopped(rest), by way of Stopping where a process lives
+    fn rest(&mut self, rest: Rest) -> Vec<Action> {
+        match self.state {
+            State::Stopped(Rest::Shutdown) | State::Stopping(Next::Rest(Rest::Shutdown)) => {
+                Vec::new()
+            }
+            State::Stopped(_) | State::Backoff { .. } | State::Failed => {
+                self.state = State::Stopped(rest);
+                self.explain_rest(rest);
+                Vec::new()
+            }
+            State::Stopping(_) => {
+                self.state = State::Stopping(Next::Rest(rest));
+                self.explain_rest(rest);
+                Vec::new()
+            }
+            State::Starting { .. } | State::Ready { .. } | State::Unhealthy { .. } => {
+                self.explain_rest(rest);
+                self.stop(Next::Rest(rest))
+            }
+        }
+    }
+
+    fn explain_rest(&mut self, rest: Rest) {
+        if rest == Rest::Decided && !self.disabled {
+            self.last_error = Some("stopped by the operator".to_owned());
+        }
+    }
+
+    // Starting => Ready
+    fn ready(&mut self, now: Instant) -> Vec<Action> {
+        if let State::Starting { .. } = self.state {
+            self.state = State::Ready { since: now };
+            self.last_error = None;
+        }
+        Vec::new()
+    }
+
+    // Unhealthy => Ready
+    fn probe_answered(&mut self) -> Vec<Action> {
+        if let State::Unhealthy { since, .. } = self.state {
+            self.state = State::Ready { since };
+            self.last_error = None;
+            return vec![Action::Note("answers probes again".to_owned())];
+        }
+        Vec::new()
+    }
+
+    // Ready => Unhealthy; Unhealthy => (Unhealthy | Stopping)
+    fn probe_missed(&mut self, now: Instant) -> Vec<Action> {
+        let (since, misses) = match self.state {
+            State::Ready { since } => (since, 1),
+            State::Unhealthy { since, misses } => (since, misses + 1),
+            State::Stopped(_)
+            | State::Starting { .. }
+            | State::Stopping(_)
+            | State::Backoff { .. }
+            | State::Failed => {
+                return Vec::new();
+            }
+        };
+        self.state = State::Unhealthy { since, misses };
+        if misses >= self.probe_misses {
+            return self.broke(format!("did not answer {misses} probes in a row"), now);
+        }
+        let reason = "did not answer the last probe".to_owned();
+        self.last_error = Some(reason.clone());
+        vec![Action::Note(reason)]
+    }
+
+    // Starting => Stopping(Retry | GiveUp), when its time is up; Backoff => Starting
+    fn timer(&mut self, now: Instant) -> Vec<Action> {
+        match self.state {
+            State::Starting { deadline } if now >= deadline => {
+                let timeout = self.startup_timeout.as_millis();
+                self.broke(
+                    format!(
+                        "did not finish the handshake within startup_timeout_ms ({timeout} ms)"
+                    ),
+                    now,
+                )
+            }
+            State::Backoff { until } if now >= until => self.start(now),
+            State::Starting { .. }
+            | State::Backoff { .. }
+            | State::Stopped(_)
+            | State::Ready { .. }
+            | State::Unhealthy { .. }
+            | State::Stopping(_)
+            | State::Failed => Vec::new(),
+        }
+    }
+
+    // (Starting | Ready | Unhealthy) => Stopping(Retry | GiveUp): a process that is of no use is stopped
+    fn broke(&mut self, reason: String, now: Instant) -> Vec<Action> {
+        let Some(was_ready) = self.count_life(now) else {
+            return Vec::new();
+        };
+        let next = if self.policy == RestartPolicy::Never {
+            Next::GiveUp
+        } else {
+            Next::Retry
+        };
+        self.last_error = Some(reason.clone());
+        let mut actions = self.stop(next);
+        actions.push(Action::Note(reason));
+        if !was_ready {
+            actions.push(Action::LimitHold(self.hold));
+        }
+        actions
+    }
+
+    // (Starting | Ready | Unhealthy) => Stopping(by policy): waits for what the process left behind
+    fn ended(&mut self, exit: Exit, now: Instant) -> Vec<Action> {
+        let Some(was_ready) = self.count_life(now) else {
+            return Vec::new();
+        };
+        let before = if was_ready {
+            ""
+        } else {
+            " before it was ready"
+        };
+        let reason = format!("{exit}{before}");
+        let next = match (self.policy, was_ready) {
+            (RestartPolicy::Always, _) | (RestartPolicy::OnFailure, false) => Next::Retry,
+            (RestartPolicy::OnFailure, true) if exit.is_clean() => Next::Rest(Rest::Decided),
+            (RestartPolicy::OnFailure, true) => Next::Retry,
+            (RestartPolicy::Never, true) => Next::Rest(Rest::Decided),
+            (RestartPolicy::Never, false) => Next::GiveUp,
+        };
+        self.last_error = Some(reason.clone());
+        self.state = State::Stopping(next);
+        let mut actions = vec![Action::Note(reason)];
+        if !was_ready {
+            actions.push(Action::LimitHold(self.hold));
+        }
+        actions
+    }
+
+    /// Books the end of a life; `None` where none was under way, else whether it was ready.
+    fn count_life(&mut self, now: Instant) -> Option<bool> {
+        match self.state {
+            State::Ready { since } | State::Unhealthy { since, .. } => {
+                self.restarts
+                    .was_ready(now.saturating_duration_since(since));
+                Some(true)
+            }
+            State::Starting { .. } => {
+                self.restarts.failed_start();
+                Some(false)
+            }
+            State::Stopped(_) | State::Stopping(_) | State::Backoff { .. } | State::Failed => None,
+        }
+    }
+
+    // Stopping(next) => (Stopped | Starting | Backoff | Failed)
+    fn gone(&mut self, now: Instant) -> Vec<Action> {
+        let State::Stopping(next) = self.state else {
+            return Vec::new();
+        };
+        match next {
+            Next::Rest(rest) => self.state = State::Stopped(rest),
+            Next::Start => return self.start(now),
+            Next::GiveUp => self.state = State::Failed,
+            Next::Retry => match self.restarts.next(now) {
+                Verdict::After(delay) => self.state = State::Backoff { until: now + delay },
+                Verdict::GiveUp => {
+                    self.state = State::Failed;
+                    let failed = self.restarts.failed_starts();
+                    let why = if failed > 0 {
+                        format!("{failed} failed starts in a row")
+                    } else {
+                        "restart_limit reached".to_owned()
+                    };
+                    let reason = format!(
+                        "given up after {why}; last: {}",
+                        self.last_error.as_deref().unwrap_or("unknown")
+                    );
+                    self.last_error = Some(reason.clone());
+                    return vec![Action::Note(reason)];
+                }
+            },
+        }
+        Vec::new()
+    }
+
+    fn start(&mut self, now: Instant) -> Vec<Action> {
+        self.incarnation = self.incarnation.next();
+        self.state = State::Starting {
+            deadline: now + self.startup_timeout,
+        };
+        vec![Action::Spawn(self.incarnation)]
+    }
+
+    fn stop(&mut self, next: Next) -> Vec<Action> {
+        self.state = State::Stopping(next);
+        vec![Action::Stop]
+    }
+}

@@ -1,0 +1,236 @@
+//! The three pipes of a child, each with a task of its own, so that none waits for another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::faults;
+use super::listener::Listener;
+use super::mux::{Answer, Frame, Mux};
+use super::stderr::StderrRing;
+use crate::instruments::DropReason;
+use crate::protocol::message::string;
+use crate::protocol::{ChildMessage, Envelope, Line, LineBuffer};
+use crate::types::Incarnation;
+
+/// After the process ended, its pipe may be held open by a process it left behind: what is still in it
+/// is read until nothing comes for this long,
+const DRAIN_IDLE: Duration = Duration::from_millis(100);
+/// and never for longer than this (turborepo, nextest and others met both the hang and the truncation).
+const DRAIN_CAP: Duration = Duration::from_secs(2);
+
+/// Why nothing more is written to a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WriteEnd {
+    /// We closed the pipe.
+    Closed,
+    /// The child closed it.
+    Broken,
+    /// The child did not read for too long.
+    Stalled,
+}
+
+/// Writes what the mux has for this incarnation until `close` or the end of the pipe.
+///
+/// A frame is written whole or its incarnation is given up: the write itself is never cancelled by
+/// anything but a stall or a stop.
+pub(super) async fn write_frames(
+    mut stdin: impl AsyncWrite + Unpin,
+    mux: Arc<Mux>,
+    incarnation: Incarnation,
+    stall: Duration,
+    close: CancellationToken,
+) -> WriteEnd {
+    let mut frames: Vec<Frame> = Vec::new();
+    let mut joined: Vec<u8> = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = close.cancelled() => return WriteEnd::Closed,
+            () = mux.next_batch(incarnation, &mut frames) => {}
+        }
+        let batch: &[u8] = if let [only] = frames.as_slice() {
+            &only.bytes
+        } else {
+            joined.clear();
+            frames
+                .iter()
+                .for_each(|frame| joined.extend_from_slice(&frame.bytes));
+            &joined
+        };
+        let (written, end) = write_all(&mut stdin, batch, stall, &close).await;
+        if let Some(end) = end {
+            put_back_unwritten(&mux, frames, written);
+            return end;
+        }
+        frames.clear();
+    }
+}
+
+/// Gives how much was written, and why it was not all.
+async fn write_all(
+    stdin: &mut (impl AsyncWrite + Unpin),
+    batch: &[u8],
+    stall: Duration,
+    close: &CancellationToken,
+) -> (usize, Option<WriteEnd>) {
+    let mut written = 0;
+    while let Some(rest) = batch.get(written..).filter(|rest| !rest.is_empty()) {
+        let step = tokio::select! {
+            biased;
+            step = timeout(stall, stdin.write(rest)) => step,
+            () = close.cancelled() => return (written, Some(WriteEnd::Closed)),
+        };
+        match step {
+            Ok(Ok(count)) if count > 0 => written += count,
+            Ok(_) => return (written, Some(WriteEnd::Broken)),
+            Err(_elapsed) => return (written, Some(WriteEnd::Stalled)),
+        }
+    }
+    (written, None)
+}
+
+/// Frames that begin behind the last written byte have not reached the child.
+fn put_back_unwritten(mux: &Mux, frames: Vec<Frame>, written: usize) {
+    let mut begin = 0;
+    let unwritten = frames.into_iter().filter(|frame| {
+        let untouched = begin >= written;
+        begin += frame.bytes.len();
+        untouched
+    });
+    mux.put_back(unwritten.collect::<Vec<_>>().into_iter());
+}
+
+/// What the reader of a child's stdout needs.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) mux: Arc<Mux>,
+    pub(super) listener: Arc<dyn Listener>,
+    pub(super) max_line_bytes: usize,
+    /// Cancelled when the process has ended.
+    pub(super) ended: CancellationToken,
+}
+
+impl Reader {
+    /// Reads lines and hands them on until the pipe ends, or has been drained after the process ended.
+    pub(super) async fn run(self, mut stdout: impl AsyncRead + Unpin) {
+        let mut lines = LineBuffer::new(self.max_line_bytes);
+        let mut drain_end: Option<Instant> = None;
+        loop {
+            let read = match drain_end {
+                None => tokio::select! {
+                    biased;
+                    read = stdout.read_buf(lines.room()) => Some(read),
+                    () = self.ended.cancelled() => {
+                        drain_end = Some(Instant::now() + DRAIN_CAP);
+                        continue;
+                    }
+                },
+                Some(end) => {
+                    let until = end.min(Instant::now() + DRAIN_IDLE);
+                    timeout_at(until, stdout.read_buf(lines.room())).await.ok()
+                }
+            };
+            match read {
+                Some(Ok(count)) if count > 0 => {}
+                Some(Ok(_) | Err(_)) | None => break,
+            }
+            while let Some(line) = lines.next_line() {
+                self.line(line);
+            }
+            if drain_end.is_some_and(|end| Instant::now() >= end) {
+                break;
+            }
+        }
+        if lines.unfinished() > 0 {
+            self.listener
+                .dropped(DropReason::UnfinishedLine, lines.unfinished());
+        }
+    }
+
+    fn line(&self, line: Line) {
+        match line {
+            Line::Whole(line) => self.message(&line),
+            Line::Oversize { id, len } => {
+                let known =
+                    id.is_some_and(|id| self.mux.answer(id, Err(faults::reply_too_large())));
+                if !known {
+                    self.listener.dropped(
+                        DropReason::OversizeLine,
+                        usize::try_from(len).unwrap_or(usize::MAX),
+                    );
+                }
+            }
+        }
+    }
+
+    fn message(&self, line: &Bytes) {
+        let (message, envelope) = ChildMessage::read(line);
+        match message {
+            ChildMessage::Response { id, span, ending } => {
+                let answer = Answer {
+                    line: line.clone(),
+                    id: span,
+                    ending,
+                };
+                if !self.mux.answer(id, Ok(answer)) {
+                    self.listener.dropped(self.mux.unexpected(id), line.len());
+                }
+            }
+            ChildMessage::BadResponse { id } => {
+                if !self.mux.answer(id, Err(faults::bad_reply())) {
+                    self.listener.dropped(DropReason::GarbageLine, line.len());
+                }
+            }
+            ChildMessage::Request { id, method } => {
+                let answer = self.listener.request(&method, id.of(line));
+                if !self.mux.control(answer) {
+                    self.listener.dropped(DropReason::UnreadRequest, line.len());
+                }
+            }
+            ChildMessage::Notification { method } if method == "notifications/progress" => {
+                self.progress(line, &envelope);
+            }
+            ChildMessage::Notification { method } => {
+                self.listener.notification(&method, line, &envelope)
+            }
+            ChildMessage::Garbage => self.listener.dropped(DropReason::GarbageLine, line.len()),
+        }
+    }
+
+    fn progress(&self, line: &Bytes, envelope: &Envelope) {
+        let token = envelope.params.and_then(|params| params.progress_token);
+        let id = token.and_then(|span| {
+            let json = span.of(line);
+            // We mint integers; a child that hands the digits back as a string means the same.
+            string(json).map_or_else(|| parse(json), |text| parse(text.as_bytes()))
+        });
+        match (token, id.and_then(|id| self.mux.progress(id))) {
+            (Some(token), Some(Some(observer))) => observer.progress(line, token),
+            (Some(_), Some(None)) => {}
+            (None, _) | (_, None) => self
+                .listener
+                .dropped(DropReason::UnknownProgress, line.len()),
+        }
+    }
+}
+
+fn parse(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Reads stderr to its end, so that a child never blocks on it, and keeps its newest lines.
+pub(super) async fn drain_stderr(mut stderr: impl AsyncRead + Unpin, ring: Arc<StderrRing>) {
+    let mut chunk = vec![0; 8 * 1024];
+    loop {
+        match stderr.read(&mut chunk).await {
+            Ok(count) if count > 0 => ring.take(chunk.get(..count).unwrap_or_default()),
+            Ok(_) | Err(_) => break,
+        }
+    }
+    ring.flush();
+}

@@ -1,0 +1,364 @@
+//! Logs on stderr, and traces, metrics and logs over OTLP by the standard `OTEL_*` variables.
+//!
+//! Floor 5. Nothing here may hold up or fail a request: every queue is bounded, a sink that does not keep
+//! up costs lines or spans, and what is lost is counted. Metrics are always on for `/metrics`; without an
+//! endpoint in the environment there is no exporter and no thread for one.
+
+mod environment;
+mod line;
+mod otlp;
+mod queue;
+mod redact;
+mod stderr;
+
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::str::FromStr;
+use std::time::Duration;
+
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
+use thiserror::Error;
+use tokio::time::Instant;
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Layer, Registry};
+
+pub use environment::Warning;
+pub use queue::Sink;
+
+use crate::instruments::Instruments;
+use crate::spans;
+use environment::Otlp;
+use otlp::{Providers, Refused};
+use queue::Queue;
+use stderr::StderrLayer;
+
+/// Crates that an export passes through. Their events must not be exported, for each export would make
+/// more of them (opentelemetry-rust#2877), and below `warn` they are of use to few.
+const EXPORT_PATH: [&str; 8] = [
+    "h2",
+    "hyper",
+    "tonic",
+    "tower",
+    "reqwest",
+    "rustls",
+    "opentelemetry",
+    "tracing_opentelemetry",
+];
+
+/// How long the exit waits for a stderr that nobody reads.
+const MAX_LOG_FLUSH: Duration = Duration::from_millis(500);
+
+/// How logs are written.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// What is logged.
+    pub filter: LogFilter,
+    /// In which form.
+    pub format: Format,
+}
+
+/// What is logged: a level (`info`), or levels by target (`info,host_mcp_gateway::http=debug`).
+#[derive(Clone, Debug)]
+pub struct LogFilter(Targets);
+
+impl FromStr for LogFilter {
+    type Err = InvalidLogFilter;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLogFilter> {
+        let text = text.trim();
+        let mut targets: Targets = match text.parse() {
+            Ok(targets) if !text.is_empty() => targets,
+            Ok(_) | Err(_) => return Err(InvalidLogFilter),
+        };
+        for noisy in EXPORT_PATH {
+            if !text.contains(noisy) && targets.would_enable(noisy, &tracing::Level::INFO) {
+                targets = targets.with_target(noisy, LevelFilter::WARN);
+            }
+        }
+        Ok(Self(targets))
+    }
+}
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        Self(Targets::new().with_default(LevelFilter::INFO))
+    }
+}
+
+/// A text that is no log filter; fits "invalid level: {error}".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "expected off, error, warn, info, debug or trace, or levels by target such as info,host_mcp_gateway::http=debug"
+)]
+pub struct InvalidLogFilter;
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+    /// Text on a terminal, else JSON.
+    #[default]
+    Auto,
+}
+
+impl FromStr for Format {
+    type Err = InvalidFormat;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFormat> {
+        match text {
+            "json" => Ok(Self::Json),
+            "text" => Ok(Self::Text),
+            "auto" => Ok(Self::Auto),
+            _ => Err(InvalidFormat),
+        }
+    }
+}
+
+/// A text that is no log format; fits "invalid format: {error}".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("expected json, text or auto")]
+pub struct InvalidFormat;
+
+/// Why telemetry could not be set up at all; a wrong variable is a warning instead.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// No duplicate of stderr, no thread, or no runtime.
+    #[error("telemetry could not be started: {0}")]
+    Io(#[from] io::Error),
+    /// The Prometheus reader was refused.
+    #[error("metrics could not be set up: {0}")]
+    Metrics(#[from] opentelemetry_sdk::error::OTelSdkError),
+    /// The process has a subscriber already.
+    #[error("logging was set up twice")]
+    Installed(#[from] tracing::subscriber::SetGlobalDefaultError),
+}
+
+/// What keeps telemetry running; [`Telemetry::shutdown`] exports the rest.
+#[derive(Debug)]
+pub struct Telemetry {
+    instruments: Instruments,
+    registry: prometheus::Registry,
+    providers: Providers,
+    queue: Queue,
+    otlp: Otlp,
+    refused: Vec<Refused>,
+}
+
+/// Sets up telemetry for the process: subscriber, panic hook, and one line about what goes where.
+pub fn init(config: &Config, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Telemetry, Error> {
+    // A duplicate of the descriptor: the lock of std's stderr would be held while a write blocks.
+    let stderr = std::fs::File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let colour = io::stderr().is_terminal() && lookup("NO_COLOR").is_none_or(|v| v.is_empty());
+    let format = match config.format {
+        Format::Auto if io::stderr().is_terminal() => Format::Text,
+        Format::Auto => Format::Json,
+        given => given,
+    };
+    let config = Config {
+        filter: config.filter.clone(),
+        format,
+    };
+    let (telemetry, subscriber) = build(&config, lookup, stderr, colour)?;
+    tracing::subscriber::set_global_default(subscriber)?;
+    spans::set_propagation(telemetry.otlp.propagation);
+    log_panics();
+    telemetry.announce();
+    Ok(telemetry)
+}
+
+/// Builds telemetry without touching anything of the process's: the subscriber is the caller's to install.
+///
+/// `sink` takes the log lines (`auto` is JSON here), in colour if `colour` and the format is text.
+pub fn build(
+    config: &Config,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    sink: impl Sink,
+    colour: bool,
+) -> Result<(Telemetry, impl Subscriber + Send + Sync + 'static), Error> {
+    let Config { filter, format } = config;
+    let otlp = environment::read(lookup);
+    let registry = prometheus::Registry::new();
+    let reader = opentelemetry_prometheus::exporter()
+        .with_registry(registry.clone())
+        .scope_info_enabled(false)
+        .build()?;
+    let (providers, refused) = Providers::build(&otlp, reader)?;
+    let queue = Queue::start(sink)?;
+    let meter = providers.metrics.meter(env!("CARGO_PKG_NAME"));
+    let of_counter = queue.clone();
+    // The meter keeps the callback; the handle has no use of its own.
+    let _ = meter
+        .u64_observable_counter("host_mcp_gateway.log.dropped")
+        .with_unit("{line}")
+        .with_description("log lines that stderr did not take")
+        .with_callback(move |observer| observer.observe(of_counter.dropped(), &[]))
+        .build();
+
+    let own = filter
+        .0
+        .clone()
+        .with_target(spans::TARGET, LevelFilter::OFF);
+    let exported = EXPORT_PATH.into_iter().fold(own.clone(), |filter, target| {
+        filter.with_target(target, LevelFilter::OFF)
+    });
+    let spans_only = Targets::new().with_target(spans::TARGET, LevelFilter::INFO);
+    // The filters go around the options: a layer that is absent and has no filter counts as one that
+    // wants everything, and would keep the spans enabled.
+    let to_traces = providers.traces.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer(env!("CARGO_PKG_NAME")))
+            .with_threads(false)
+            .with_location(false)
+            .with_tracked_inactivity(false)
+            .with_target(false)
+    });
+    let spans_only = to_traces.as_ref().map(|_| spans_only).unwrap_or_default();
+    let to_logs = providers.logs.as_ref().map(OpenTelemetryTracingBridge::new);
+    let exported = to_logs.as_ref().map(|_| exported).unwrap_or_default();
+    let to_stderr = StderrLayer::new(queue.clone(), stderr_format(*format), colour);
+    let subscriber = Registry::default()
+        .with(to_traces.with_filter(spans_only))
+        .with(to_logs.with_filter(exported))
+        .with(to_stderr.with_filter(own));
+    let telemetry = Telemetry {
+        instruments: Instruments::new(&meter),
+        registry,
+        providers,
+        queue,
+        otlp,
+        refused,
+    };
+    Ok((telemetry, subscriber))
+}
+
+fn stderr_format(format: Format) -> Format {
+    match format {
+        Format::Auto => Format::Json,
+        given => given,
+    }
+}
+
+impl Telemetry {
+    /// The instruments that feed `/metrics` and OTLP.
+    pub fn instruments(&self) -> &Instruments {
+        &self.instruments
+    }
+
+    /// All metrics in the Prometheus text format.
+    pub fn prometheus_text(&self) -> String {
+        text_of(&self.registry)
+    }
+
+    /// The same, as a function that `/metrics` can keep.
+    pub fn prometheus(&self) -> impl Fn() -> String + Clone + Send + Sync + 'static {
+        let registry = self.registry.clone();
+        move || text_of(&registry)
+    }
+
+    /// Variables that were ignored.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.otlp.warnings
+    }
+
+    /// Log lines that were dropped so far.
+    pub fn dropped_log_lines(&self) -> u64 {
+        self.queue.dropped()
+    }
+
+    /// Logs what is exported where, and what of the environment is ignored; never a header or password.
+    pub fn announce(&self) {
+        let shown = |on: bool, endpoint: &Option<environment::Endpoint>| match endpoint {
+            Some(endpoint) if on => endpoint.to_string(),
+            _ => "off".to_owned(),
+        };
+        let is_refused = |signal| self.refused.iter().any(|refused| refused.signal == signal);
+        tracing::info!(
+            traces = shown(!is_refused("traces"), &self.otlp.traces),
+            metrics = shown(!is_refused("metrics"), &self.otlp.metrics),
+            logs = shown(!is_refused("logs"), &self.otlp.logs),
+            trace_context = self.otlp.propagation,
+            "telemetry export"
+        );
+        for warning in &self.otlp.warnings {
+            tracing::warn!(variable = warning.variable, "{warning}");
+        }
+        for Refused { signal, setting } in &self.refused {
+            tracing::warn!(
+                setting,
+                "{signal} are not exported: the exporter refuses {setting}"
+            );
+        }
+    }
+
+    /// Exports what is left and writes the last log lines, within `limit` whatever the collector does.
+    ///
+    /// Blocks: call it outside the runtime's workers. Afterwards metrics read as nothing, spans and log
+    /// records go nowhere, and log lines are dropped.
+    pub fn shutdown(mut self, limit: Duration) {
+        let deadline = Instant::now() + limit.min(otlp::MAX_SHUTDOWN);
+        // A fifth is kept for stderr, where it is said what was given up.
+        let given_up = self
+            .providers
+            .shutdown(deadline - limit.min(otlp::MAX_SHUTDOWN) / 5);
+        if !given_up.is_empty() {
+            tracing::warn!(
+                signals = given_up.join(","),
+                "the last telemetry was not exported, the collector did not take it in time"
+            );
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.queue.close(left.min(MAX_LOG_FLUSH));
+    }
+}
+
+fn text_of(registry: &prometheus::Registry) -> String {
+    let families = registry.gather();
+    match prometheus::TextEncoder::new().encode_to_string(&families) {
+        Ok(text) => text,
+        Err(error) => {
+            tracing::error!(%error, "metrics could not be written as text");
+            String::new()
+        }
+    }
+}
+
+/// Sends panics through the log: the default hook writes to stderr itself, and would block a worker there.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("no text");
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, "panic: {message}");
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_or_levels_by_target_are_a_filter_and_nothing_else() {
+        for legal in ["info", "OFF", "warn,host_mcp_gateway::http=debug"] {
+            assert!(legal.parse::<LogFilter>().is_ok(), "{legal:?}");
+        }
+        for illegal in ["", " ", "info,x=loud", "a=b=c"] {
+            assert!(illegal.parse::<LogFilter>().is_err(), "{illegal:?}");
+        }
+    }
+
+    #[test]
+    fn the_export_path_is_quiet_unless_it_is_named() {
+        let filter = "debug".parse::<LogFilter>().expect("legal").0;
+        assert!(filter.would_enable("host_mcp_gateway", &tracing::Level::DEBUG));
+        assert!(!filter.would_enable("h2::codec", &tracing::Level::DEBUG));
+        let named = "debug,h2=trace".parse::<LogFilter>().expect("legal").0;
+        assert!(named.would_enable("h2::codec", &tracing::Level::TRACE));
+    }
+}

@@ -1,0 +1,81 @@
+//! What the tool `gremlin` does: one deed a call, named by the argument `do`.
+//!
+//! | `do` | other arguments | what happens |
+//! | --- | --- | --- |
+//! | `nothing` | | the request is never answered |
+//! | `exit` | `code`, `reply` | exits; with `reply: true` the answer is written first |
+//! | `signal` | `signal` (number) | dies of that signal |
+//! | `partial` | `exit` (code) | writes half of the answer without a newline, then exits if told to |
+//! | `close_stdout`, `close_stdin` | | the descriptor is closed, the process lives on |
+//! | `stop_reading` | `ms` (absent: for good) | answers, then reads nothing |
+//! | `sleep` | `ms`, `say` | answers later, unless cancelled; others overtake it |
+//! | `late_reply` | `ms`, `say` | the same, cancelled or not |
+//! | `progress` | `count`, `interval_ms` | that many progress notifications, then the answer |
+//! | `ask` | `method`, `params`, `wait_ms` | sends a request to the client and reports the frame that answered it |
+//! | `input_required` | `requests`, `state` | modern: asks by result, and reports what the retry brought |
+//! | `garbage` | `lines` | lines that are no messages, then the answer |
+//! | `bigline` | `bytes`, `id` (`first`, `last`, `none`) | one line of at least that size, with the id where told |
+//! | `huge` | `bytes` | an answer with a text of that size |
+//! | `raw` | `result` (JSON text) | the answer's result is exactly that text |
+//! | `refuse` | `code`, `message`, `data` | answers with a JSON-RPC error |
+//! | `dup_reply`, `wrong_id`, `string_id`, `no_id` | `say` | the answer twice; with an unknown id; with the id as text; without |
+//! | `write` | `frame` (text) | writes that line, then answers |
+//! | `log` | `level`, `text` | a log notification, then the answer |
+//! | `list_changed` | `of` (`tools`, `prompts`, `resources`) | that notification, then the answer |
+//! | `updated` | `uri` | a resource update, then the answer |
+//! | `stderr` | `bytes`, `line` | noise on stderr, then the answer |
+//! | `fork_grandchild` | `hold_stdout`, `chatter`, `setsid`, `ignore_term` | starts a process that does nothing; answers its pid |
+//! | `list_fds`, `dump_env`, `whoami`, `count` | | what the process has open, was given, is, and how many frames it read |
+
+mod asking;
+mod endings;
+mod noise;
+mod replies;
+mod timed;
+
+use std::sync::Arc;
+
+use crate::Flow;
+use crate::call::Call;
+use crate::processes;
+use crate::state::Gremlin;
+use crate::wire;
+
+/// Does what the call says.
+pub(crate) fn perform(gremlin: &Arc<Gremlin>, call: Call) -> Flow {
+    match call.text("do") {
+        "nothing" => {}
+        "exit" => endings::exit(&call),
+        "signal" => endings::signal(&call),
+        "partial" => endings::partial(&call),
+        "close_stdout" => endings::close_stdout(),
+        "close_stdin" => return endings::close_stdin(&call),
+        "stop_reading" => return endings::stop_reading(&call),
+        "sleep" => timed::sleep(gremlin, call, timed::Cancelled::SaysNothing),
+        "late_reply" => timed::sleep(gremlin, call, timed::Cancelled::Answers),
+        "progress" => timed::progress(call),
+        "ask" => asking::ask(gremlin, call),
+        "input_required" => asking::input_required(&call),
+        "garbage" => noise::garbage(&call),
+        "write" => noise::write(&call),
+        "log" => noise::log(&call),
+        "list_changed" => noise::list_changed(gremlin, &call),
+        "updated" => noise::updated(gremlin, &call),
+        "stderr" => noise::stderr(&call),
+        "bigline" => replies::bigline(&call),
+        "huge" => replies::huge(&call),
+        "raw" => wire::reply(&call.id, call.text("result")),
+        "refuse" => replies::refuse(&call),
+        "dup_reply" => replies::twice(&call),
+        "wrong_id" => replies::with_id(&call, "987654321"),
+        "string_id" => replies::with_id(&call, &format!("\"{}\"", call.id.trim_matches('"'))),
+        "no_id" => replies::without_id(&call),
+        "fork_grandchild" => processes::fork_grandchild(&call),
+        "list_fds" => call.show(&processes::open_files()),
+        "dump_env" => call.show(&processes::environment()),
+        "whoami" => call.show(&processes::identity()),
+        "count" => call.say(&gremlin.frames().to_string()),
+        other => wire::refuse(&call.id, -32602, &format!("unknown deed {other:?}"), None),
+    }
+    Flow::Continue
+}

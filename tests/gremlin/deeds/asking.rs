@@ -1,0 +1,46 @@
+//! Deeds that want something from the client, in the way of either era.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::call::{Call, modern_meta};
+use crate::state::Gremlin;
+use crate::wire;
+
+/// Sends a request to the client, waits for its answer on a thread of its own, and reports the whole frame.
+pub(super) fn ask(gremlin: &Arc<Gremlin>, call: Call) {
+    let (id, answer) = gremlin.expect_answer();
+    std::thread::spawn(move || {
+        let method = Value::from(call.text("method"));
+        let params = call
+            .arguments
+            .get("params")
+            .cloned()
+            .unwrap_or_else(|| json!({}));
+        wire::frame(&format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":{method},"params":{params}}}"#
+        ));
+        let wait = Duration::from_millis(call.number("wait_ms").unwrap_or(10_000));
+        match answer.recv_timeout(wait) {
+            Ok(frame) => call.say(&frame),
+            Err(_) => call.say("no answer"),
+        }
+    });
+}
+
+/// Asks by an `input_required` result; a retry that carries responses is answered with what it carried.
+pub(super) fn input_required(call: &Call) {
+    if let Some(retry) = &call.retry {
+        call.show(retry);
+        return;
+    }
+    let result = json!({
+        "resultType": "input_required",
+        "inputRequests": call.arguments.get("requests").cloned().unwrap_or_else(|| json!({})),
+        "requestState": call.text("state"),
+        "_meta": modern_meta(),
+    });
+    wire::reply(&call.id, &result.to_string());
+}

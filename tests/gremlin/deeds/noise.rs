@@ -1,0 +1,71 @@
+//! Deeds that write something beside the answer.
+
+use serde_json::{Value, json};
+
+use crate::call::Call;
+use crate::protocol::announce;
+use crate::state::Gremlin;
+use crate::wire;
+
+/// Lines that are no messages, each wrong in a way of its own; the count goes round.
+const GARBAGE: [&[u8]; 9] = [
+    b"npm WARN deprecated",
+    b"",
+    b"   ",
+    b"\xff\xfe not UTF-8 \xc3\x28",
+    b"\0\0\0",
+    b"\x1b[31mred\x1b[0m",
+    b"Content-Length: 42\r",
+    b"{\"jsonrpc\":\"2.0\",",
+    b"[1,2,3]",
+];
+
+/// Writes garbage lines, then the answer.
+pub(super) fn garbage(call: &Call) {
+    for line in GARBAGE.iter().cycle().take(call.size("lines")) {
+        wire::bytes(&[line, &b"\n"[..]].concat());
+    }
+    call.say("that was garbage");
+}
+
+/// Writes one line as it is, then the answer.
+pub(super) fn write(call: &Call) {
+    wire::frame(call.text("frame"));
+    call.say("written");
+}
+
+/// Sends a log message, then the answer.
+pub(super) fn log(call: &Call) {
+    let params =
+        json!({"level": call.text("level"), "logger": "gremlin", "data": call.text("text")});
+    wire::notify("notifications/message", &params.to_string());
+    call.say("logged");
+}
+
+/// Says that a list changed, then answers.
+pub(super) fn list_changed(gremlin: &Gremlin, call: &Call) {
+    let method = format!("notifications/{}/list_changed", call.text("of"));
+    announce(gremlin, call.modern, &method, &json!({}));
+    call.say("announced");
+}
+
+/// Says that a resource changed, then answers.
+pub(super) fn updated(gremlin: &Gremlin, call: &Call) {
+    let uri = Value::from(call.text("uri"));
+    announce(
+        gremlin,
+        call.modern,
+        "notifications/resources/updated",
+        &json!({"uri": uri}),
+    );
+    call.say("announced");
+}
+
+/// Writes to stderr, then answers.
+pub(super) fn stderr(call: &Call) {
+    wire::flood_stderr(call.size("bytes"));
+    if !call.text("line").is_empty() {
+        wire::complain(call.text("line"));
+    }
+    call.say("complained");
+}

@@ -1,0 +1,27 @@
+//! The tests that run real processes: the gateway as it is shipped, real MCP servers, and the gremlin.
+//!
+//! One binary, so that there is one thing to link. `support` holds what tests stand on; every other module
+//! holds the promises of one subject.
+
+// `cfg(test)` is always on here; the lints that let tests panic look for it.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "processes and threads here are the test's own"
+)]
+#![expect(
+    dead_code,
+    reason = "the support is a kit; the tests that use the rest of it come with the gateway's behaviour"
+)]
+
+#[cfg(test)]
+mod collector;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod real_servers;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod support_itself;
+#[cfg(test)]
+mod telemetry;

@@ -1,0 +1,204 @@
+//! A gateway: the real binary with a config of the test's own, on a port of its own, and gone at the end.
+
+mod config;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::client::Client;
+use super::journal::Journal;
+use super::logs::Logs;
+use super::places::{self, MARKER};
+use super::process::{self, Footprint, Process, kill_marked};
+use super::wait::{blocks_until, wait_for};
+
+pub(crate) use config::{Builder, TOKEN};
+
+/// From the start of the process to "listening", on a loaded machine.
+const START: Duration = Duration::from_secs(20);
+/// From the death of the gateway to the end of its last descendant (invariant I11).
+const ORPHANS: Duration = Duration::from_secs(3);
+
+/// A gateway that ended before it listened.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: ExitStatus,
+    pub(crate) stderr: String,
+}
+
+/// A running gateway. Dropping it kills it, and fails the test if a process of it is left 3 seconds later.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    child: Child,
+    address: SocketAddr,
+    logs: Logs,
+    output: Logs,
+    marker: String,
+    forgives_strays: bool,
+    folder: tempfile::TempDir,
+}
+
+impl Gateway {
+    /// A gateway on loopback with one token and no servers yet.
+    pub(crate) fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A client with the token.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address, Some(TOKEN))
+    }
+
+    /// A client with another token, or with none.
+    pub(crate) fn client_with(&self, token: Option<&str>) -> Client {
+        Client::new(self.address, token)
+    }
+
+    /// What it logged.
+    pub(crate) fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// What it wrote to stdout.
+    pub(crate) fn output(&self) -> &Logs {
+        &self.output
+    }
+
+    /// Where its config and its journals are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn config_path(&self) -> PathBuf {
+        self.folder().join(config::FILE)
+    }
+
+    /// Changes the config file, for a reload.
+    pub(crate) fn rewrite_config(&self, change: impl FnOnce(&mut Value)) {
+        let text = std::fs::read_to_string(self.config_path()).unwrap();
+        let mut config = serde_json::from_str(&text).unwrap();
+        change(&mut config);
+        config::write(&self.config_path(), &config);
+    }
+
+    /// What a gremlin behind it read.
+    pub(crate) fn journal(&self, server_id: &str) -> Journal {
+        Journal::new(super::server::journal_path(self.folder(), server_id))
+    }
+
+    /// What it holds; `None` where the system does not tell.
+    pub(crate) fn footprint(&self) -> Option<Footprint> {
+        process::footprint(self.pid())
+    }
+
+    /// Every process of it and its servers, itself included.
+    pub(crate) fn family(&self) -> Vec<Process> {
+        process::marked(&self.marker)
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        process::signal(self.pid(), signal);
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&mut self, deadline: Duration) -> ExitStatus {
+        let child = &mut self.child;
+        wait_for("the gateway's end", deadline, async || {
+            child.try_wait().unwrap()
+        })
+        .await
+    }
+
+    /// Stops it as a service manager does, waits, and checks that nothing of it is left.
+    pub(crate) async fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.ended(Duration::from_secs(30)).await
+    }
+
+    fn start(builder: Builder) -> (Self, Option<Refusal>) {
+        let folder = tempfile::tempdir().unwrap();
+        let marker = places::new_marker();
+        let (forgives_strays, variables) = (builder.forgives_strays, builder.variables.clone());
+        let file = folder.path().join(config::FILE);
+        config::write(&file, &builder.into_config(folder.path(), &marker));
+        let mut child = Command::new(places::gateway())
+            .arg("--config")
+            .arg(&file)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", folder.path())
+            .env(MARKER, &marker)
+            .envs(variables)
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start the gateway");
+        let logs = Logs::collect(child.stderr.take().unwrap());
+        let output = Logs::collect(child.stdout.take().unwrap());
+        let mut gateway = Self {
+            child,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            logs,
+            output,
+            marker,
+            forgives_strays,
+            folder,
+        };
+        let refusal = gateway.learn_address();
+        (gateway, refusal)
+    }
+
+    /// Waits until it says where it listens, or ends.
+    fn learn_address(&mut self) -> Option<Refusal> {
+        let mut refusal = None;
+        let settled = blocks_until(START, || {
+            // The end first: what was logged before it is then complete or nearly so.
+            let ended = self.child.try_wait().unwrap();
+            if let Some(event) = self.logs.events("listening").first() {
+                let address = event["address"]
+                    .as_str()
+                    .and_then(|address| address.parse().ok());
+                self.address = address.unwrap_or_else(|| panic!("no address in {event}"));
+                return true;
+            }
+            refusal = ended.map(|status| Refusal {
+                status,
+                stderr: self.logs.text(),
+            });
+            refusal.is_some()
+        });
+        assert!(settled, "neither listening nor ended after {START:?}");
+        refusal
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let alone = self.forgives_strays || blocks_until(ORPHANS, || self.family().is_empty());
+        let killed = kill_marked(&self.marker);
+        if std::thread::panicking() {
+            eprintln!("--- the gateway's log ---\n{}\n---", self.logs.text());
+        } else {
+            assert!(alone, "alive {ORPHANS:?} after their gateway: {killed:?}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The config that a test gives its gateway.
+
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Gateway, Refusal};
+use crate::support::server::Server;
+
+/// The token of every test gateway; a canary too: it must show up nowhere.
+pub(crate) const TOKEN: &str = "canary-token-5bd1c4a7e0f24c1f9b3d8a6e";
+/// The config's name in the gateway's folder.
+pub(super) const FILE: &str = "config.json";
+
+/// A gateway to be.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    config: Value,
+    servers: Vec<Server>,
+    pub(super) variables: Vec<(String, String)>,
+    pub(super) forgives_strays: bool,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        let config = json!({
+            "bind_host": "127.0.0.1",
+            "bind_port": 0,
+            "auth_token": TOKEN,
+            "allowed_clients": ["127.0.0.1"],
+            "log": {"level": "debug", "format": "json"},
+            "limits": {},
+        });
+        Self {
+            config,
+            servers: Vec::new(),
+            variables: Vec::new(),
+            forgives_strays: false,
+        }
+    }
+
+    /// Puts a server behind the gateway.
+    pub(crate) fn server(mut self, server: Server) -> Self {
+        self.servers.push(server);
+        self
+    }
+
+    /// Sets a key of the config.
+    pub(crate) fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.config[key] = value.into();
+        self
+    }
+
+    /// Takes a key out of the config.
+    pub(crate) fn unset(mut self, key: &str) -> Self {
+        self.config.as_object_mut().unwrap().remove(key);
+        self
+    }
+
+    /// Sets a key of `limits`.
+    pub(crate) fn limit(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.config["limits"][key] = value.into();
+        self
+    }
+
+    /// Sets a variable of the gateway's own environment.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Processes may outlive this gateway: for what only Linux can promise.
+    pub(crate) fn forgives_strays(mut self) -> Self {
+        self.forgives_strays = true;
+        self
+    }
+
+    /// Short deadlines and small bounds, so that faults show within seconds.
+    ///
+    /// The longest run of delays before the restart limit is 0.1+0.2+0.4+0.8+1.6 s, ±20 %: well inside its window.
+    pub(crate) fn fault_profile(self) -> Self {
+        self.set("request_timeout_ms", 2000)
+            .set("restart_backoff_ms", 100)
+            .set("restart_backoff_max_ms", 1600)
+            .set("restart_limit", json!({"count": 5, "window_ms": 10_000}))
+            .limit("stdin_stall_ms", 1000)
+            .limit("hold_ms", 500)
+            .limit("term_grace_ms", 500)
+            .limit("drain_ms", 500)
+            .limit("max_line_bytes", 1_048_576)
+            .limit("max_body_bytes", 262_144)
+            .for_each_server("startup_timeout_ms", 2000)
+            .for_each_server("stop_grace_ms", 200)
+    }
+
+    /// Sets a key of every server that is known so far.
+    pub(crate) fn for_each_server(mut self, key: &str, value: impl Into<Value>) -> Self {
+        let value = value.into();
+        let servers = self.servers.into_iter();
+        self.servers = servers
+            .map(|server| server.set(key, value.clone()))
+            .collect();
+        self
+    }
+
+    /// Starts it; panics with its log when it does not come to listen.
+    pub(crate) fn start(self) -> Gateway {
+        match Gateway::start(self) {
+            (gateway, None) => gateway,
+            (_, Some(refusal)) => panic!("the gateway ended before it listened: {refusal:?}"),
+        }
+    }
+
+    /// Starts what should refuse to start; panics when it listens.
+    pub(crate) fn refusal(self) -> Refusal {
+        match Gateway::start(self) {
+            (_, Some(refusal)) => refusal,
+            (gateway, None) => panic!("the gateway listens on {}", gateway.address()),
+        }
+    }
+
+    pub(super) fn into_config(self, folder: &Path, marker: &str) -> Value {
+        let mut config = self.config;
+        let servers = self.servers.into_iter();
+        let entries: Vec<Value> = servers
+            .map(|server| server.into_entry(folder, marker))
+            .collect();
+        if config.get("servers").is_none() {
+            config["servers"] = entries.into();
+        }
+        config
+    }
+}
+
+/// Writes a config that only its owner can read, as the gateway demands.
+pub(super) fn write(path: &Path, config: &Value) {
+    let text = serde_json::to_string_pretty(config).unwrap();
+    let mut options = std::fs::OpenOptions::new();
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path);
+    std::io::Write::write_all(&mut file.unwrap(), text.as_bytes()).unwrap();
+}

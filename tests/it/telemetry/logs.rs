@@ -1,0 +1,96 @@
+//! Log lines: what they hold, and what they never hold.
+
+use host_mcp_gateway::telemetry::Format;
+
+use super::*;
+
+#[test]
+fn a_line_is_json_with_its_fields_those_of_its_spans_and_its_trace() {
+    let collector = Collector::start(Mode::Normal);
+    let fixture = Fixture::with_endpoint(&collector.authority());
+    fixture.run(|| {
+        let around = tracing::info_span!("request", request_id = 5);
+        around.in_scope(|| call(None, Some(IN_META), Outcome::Ok));
+    });
+    let log = fixture.finish();
+    let line: serde_json::Value = serde_json::from_str(log.trim()).expect("one JSON line");
+    assert_eq!(line["level"], "info");
+    assert_eq!(line["message"], "tool called");
+    assert_eq!(line["server_id"], "host-service");
+    assert_eq!(line["request_id"], 5);
+    assert_eq!(line["trace_id"], "1".repeat(32));
+    assert!(
+        line["time"]
+            .as_str()
+            .is_some_and(|time| time.ends_with('Z'))
+    );
+}
+
+#[test]
+fn control_characters_reach_a_line_only_as_escapes() {
+    let fixture = Fixture::new(&[]);
+    let evil = "a\nb\r\u{1b}]0;title\u{7}\u{9b}2J\u{202e}";
+    fixture.run(|| tracing::warn!(path = evil, debug = ?evil, display = %evil, "got {evil}"));
+    let log = fixture.finish();
+    assert_eq!(log.lines().count(), 1, "{log:?}");
+    let bad = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    assert!(!log.contains(bad), "{log:?}");
+    let line: serde_json::Value = serde_json::from_str(log.trim()).expect("JSON");
+    assert_eq!(line["path"], evil);
+}
+
+#[test]
+fn the_startup_line_says_where_things_go_and_no_password() {
+    let fixture = Fixture::new(&[
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "http://user:hunter2@127.0.0.1:9/hunter2?key=hunter2",
+        ),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=hunter2"),
+        ("OTEL_LOGS_EXPORTER", "none"),
+        ("OTEL_PROPAGATORS", "hunter2"),
+    ]);
+    fixture.run(|| fixture.telemetry.announce());
+    assert_eq!(fixture.telemetry.warnings().len(), 1);
+    let log = fixture.finish();
+    assert!(
+        log.contains("\"traces\":\"http://127.0.0.1:9 (grpc)\""),
+        "{log}"
+    );
+    assert!(log.contains("\"logs\":\"off\""), "{log}");
+    assert!(log.contains("OTEL_PROPAGATORS is ignored"), "{log}");
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[test]
+fn exporters_repeat_a_complaint_once_a_minute_at_most() {
+    let fixture = Fixture::new(&[]);
+    fixture.run(|| {
+        for _ in 0..10 {
+            tracing::warn!(name: "ExportFailed", target: "opentelemetry_sdk", "refused");
+            tracing::warn!(name: "QueueFull", target: "opentelemetry_sdk", "dropped");
+        }
+    });
+    assert_eq!(fixture.finish().lines().count(), 2);
+}
+
+#[test]
+fn the_text_form_is_a_line_for_people() {
+    let log = tempfile::NamedTempFile::new().expect("file");
+    let config = Config {
+        filter: "warn".parse().expect("legal"),
+        format: Format::Text,
+    };
+    let sink = log.reopen().expect("file");
+    let (telemetry, subscriber) = build(&config, &|_| None, sink, false).expect("built");
+    tracing::subscriber::with_default(subscriber, || {
+        tracing::info!("left out");
+        tracing::warn!(server_id = "a", error = "two words", "server\nlost");
+        telemetry.shutdown(LIMIT);
+    });
+    let text = std::fs::read_to_string(log.path()).expect("text");
+    let (time, rest) = text.split_once(' ').expect("time");
+    assert_eq!(time.len(), "2026-01-01T00:00:00.000Z".len());
+    let expected = " WARN it::telemetry::logs: server\\nlost server_id=a error=\"two words\"\n";
+    assert_eq!(rest, expected);
+}
