@@ -35,6 +35,7 @@ mod routes;
 mod rpc;
 mod servers;
 mod share;
+mod slots;
 mod sse;
 mod token;
 mod wrapper;
@@ -54,6 +55,7 @@ use tokio_util::sync::CancellationToken;
 
 use body::BodyLimits;
 use gate::{Gate, Guard};
+use slots::Door;
 
 use crate::instruments::Instruments;
 use crate::relay::Relay;
@@ -133,12 +135,20 @@ pub async fn serve(
         guard: Arc::clone(&guard),
         started: Instant::now(),
     });
+    let door = Door {
+        limits,
+        standing: {
+            let guard = Arc::clone(&guard);
+            Arc::new(move |peer| guard.admission.standing(peer))
+        },
+        instruments,
+    };
     let service = Gate::new(guard, routes::build().with_state(edge));
     let end_streams = async {
         drain.cancelled().await;
         relay.drain();
     };
-    let accepting = accept::run(listener, service, limits, &drain, &kill, instruments);
+    let accepting = accept::run(listener, service, door, &drain, &kill);
     let mut accepting = std::pin::pin!(accepting);
     tokio::select! {
         outcome = &mut accepting => outcome,

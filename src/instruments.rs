@@ -14,7 +14,6 @@ mod server;
 pub use labels::{DropReason, Outcome, method_label, revision_label};
 pub use server::{Operation, ServerInstruments};
 
-
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::noop::NoopMeterProvider;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter};

@@ -1,9 +1,6 @@
-//! The accept loop: connection caps, back-off when the machine is out of descriptors, and the drain.
+//! The accept loop: back-off when the machine is out of descriptors, and the drain.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -11,10 +8,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::config::{LimitsConfig, canonical};
 use super::connection::{self, Answers, Ends};
-use super::limiter::MinuteCounts;
-use crate::instruments::{Held, Instruments};
+use super::slots::{Door, Slots};
 
 #[cfg(test)]
 mod tests;
@@ -32,10 +27,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 pub(super) async fn run<S>(
     listener: TcpListener,
     service: S,
-    limits: LimitsConfig,
+    door: Door,
     drain: &CancellationToken,
     kill: &CancellationToken,
-    instruments: Instruments,
 ) -> io::Result<()>
 where
     S: Answers,
@@ -46,7 +40,8 @@ where
         cut: kill.child_token(),
     };
     let _cut_when_dropped = ends.cut.clone().drop_guard();
-    let slots = Slots::new(&limits, instruments);
+    let limits = door.limits;
+    let slots = Slots::new(door);
     let mut backoff = Backoff::default();
     let outcome = loop {
         let accepted = tokio::select! {
@@ -153,88 +148,6 @@ impl Backoff {
     fn recovered(&mut self) {
         if self.delay.take().is_some() {
             tracing::info!("accepting connections again");
-        }
-    }
-}
-
-/// The connections that are open, in total and by address.
-///
-/// A connection over a cap is closed at once: waiting would let one address keep all others waiting.
-#[derive(Clone)]
-struct Slots(Arc<SlotTable>);
-
-struct SlotTable {
-    max: usize,
-    max_per_ip: usize,
-    open: Mutex<Open>,
-    refused: MinuteCounts,
-    instruments: Instruments,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    total: usize,
-    by_ip: HashMap<IpAddr, usize>,
-}
-
-/// One open connection; gives its place back when dropped.
-#[must_use]
-struct Slot {
-    table: Arc<SlotTable>,
-    ip: IpAddr,
-    _counted: Held,
-}
-
-impl Slots {
-    fn new(limits: &LimitsConfig, instruments: Instruments) -> Self {
-        Self(Arc::new(SlotTable {
-            max: limits.max_connections,
-            max_per_ip: limits.max_connections_per_ip,
-            open: Mutex::default(),
-            refused: MinuteCounts::default(),
-            instruments,
-        }))
-    }
-
-    fn take(&self, ip: IpAddr) -> Option<Slot> {
-        let table = &self.0;
-        let ip = canonical(ip);
-        let mut open = table.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = open.by_ip.get(&ip).copied().unwrap_or(0);
-        if open.total >= table.max || here >= table.max_per_ip {
-            let total = open.total;
-            drop(open);
-            table.instruments.connection_refused();
-            if table.refused.count(ip, tokio::time::Instant::now()).count == 1 {
-                tracing::warn!(peer = %ip, total, from_peer = here, "too many connections, closing new ones from {ip}");
-            }
-            return None;
-        }
-        open.total += 1;
-        open.by_ip.insert(ip, here + 1);
-        drop(open);
-        Some(Slot {
-            _counted: table.instruments.connection(),
-            table: Arc::clone(table),
-            ip,
-        })
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut open = self
-            .table
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        open.total = open.total.saturating_sub(1);
-        // The entry goes with its last connection, so the table is no larger than what is open.
-        if let Some(here) = open.by_ip.get_mut(&self.ip) {
-            *here = here.saturating_sub(1);
-            if *here == 0 {
-                open.by_ip.remove(&self.ip);
-            }
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
 
-use super::allowlist::Allowlist;
+use super::allowlist::{Allowlist, Standing};
 use super::config::AdmissionConfig;
 use super::host::{NameFault, Names};
 use super::token::{self, Holder, Tokens};
@@ -106,6 +106,11 @@ impl Admission {
             names: Names::new(&allowed_hosts, &allowed_origins),
             tokens: Tokens::new(tokens),
         }
+    }
+
+    /// What a connection from this address can be good for.
+    pub(super) fn standing(&self, peer: IpAddr) -> Standing {
+        self.allowlist.standing(peer)
     }
 }
 

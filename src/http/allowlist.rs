@@ -14,6 +14,17 @@ use super::config::canonical;
 /// The one forwarding header that is understood; `Forwarded` and `X-Real-IP` are ignored everywhere.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
+/// What is known of a peer before it has said anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Speaks for many clients.
+    Proxy,
+    /// May talk to us.
+    Client,
+    /// Will be refused, whatever it says.
+    Stranger,
+}
+
 /// The networks that may talk to us, and the proxies whose word is taken for an address.
 #[derive(Debug)]
 pub(super) struct Allowlist {
@@ -30,6 +41,17 @@ impl Allowlist {
     /// Whether this client address is let in.
     pub(super) fn allows(&self, client: IpAddr) -> bool {
         contains(&self.clients, client)
+    }
+
+    /// What a connection from this address can be good for.
+    pub(super) fn standing(&self, peer: IpAddr) -> Standing {
+        if contains(&self.proxies, peer) {
+            Standing::Proxy
+        } else if contains(&self.clients, peer) {
+            Standing::Client
+        } else {
+            Standing::Stranger
+        }
     }
 
     /// The address that the request comes from: the peer's own, or, where the peer is a trusted proxy,
@@ -156,6 +178,18 @@ mod tests {
         ];
         for (peer, lines, expected) in cases {
             assert_eq!(client(peer, lines), expected.map(ip), "{peer} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_standing_of_a_peer_is_known_from_its_address() {
+        let list = Allowlist::new(networks(&["192.0.2.0/24"]), networks(&["192.0.2.9/32"]));
+        for (peer, standing) in [
+            ("192.0.2.1", Standing::Client),
+            ("::ffff:192.0.2.9", Standing::Proxy),
+            ("203.0.113.9", Standing::Stranger),
+        ] {
+            assert_eq!(list.standing(ip(peer)), standing, "{peer}");
         }
     }
 

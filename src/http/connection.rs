@@ -6,19 +6,18 @@
 //! 65534 bytes. It closes the connection after each. To the HTTP/2 preface it closes without a word.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{sleep_until, timeout};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -32,10 +31,6 @@ const MAX_HEADERS: usize = 100;
 /// refused as such (414), small enough that 1024 connections cost at most 96 MiB before anybody is
 /// let in. Trailers and chunk extensions are held to 16 KiB each by hyper.
 const HEAD_BUFFER: usize = 96 * 1024;
-
-/// How long, and for how many bytes, we read past the end of our last response.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 256 * 1024;
 
 /// Where a request's connection comes from; in the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +59,6 @@ pub(super) trait Answers:
         Future: Send,
     > + Clone
     + Send
-    + Unpin
     + 'static
 {
 }
@@ -77,7 +71,6 @@ impl<S> Answers for S where
             Future: Send,
         > + Clone
         + Send
-        + Unpin
         + 'static
 {
 }
@@ -121,19 +114,21 @@ async fn serve_until<Io, S>(
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer));
             let answer = service.clone().oneshot(request);
-            // Boxed so that the connection can be moved out of when it is done.
-            Box::pin(async move {
+            async move {
                 let response = answer.await?;
                 Ok::<_, Infallible>(response.map(|body| LastByte::new(body, clock)))
-            })
+            }
         })
     };
-    let mut connection = http1::Builder::new()
+    // Half-closed connections stay off: a client's end of file in the middle of a request is how we
+    // learn that it has gone, and then its request is dropped.
+    let connection = http1::Builder::new()
         .header_read_timeout(None)
         .max_headers(MAX_HEADERS)
         .max_buf_size(HEAD_BUFFER)
         .serve_connection(socket, answer);
 
+    let mut connection = pin!(connection);
     let mut timer = pin!(sleep_until(tokio::time::Instant::now()));
     let mut draining = pin!(drain.cancelled());
     let mut drained = false;
@@ -141,9 +136,9 @@ async fn serve_until<Io, S>(
         if !drained && draining.as_mut().poll(cx).is_ready() {
             drained = true;
             // Closes an idle connection at once, others after the response under way.
-            Pin::new(&mut connection).graceful_shutdown();
+            connection.as_mut().graceful_shutdown();
         }
-        if let Poll::Ready(outcome) = connection.poll_without_shutdown(cx) {
+        if let Poll::Ready(outcome) = connection.as_mut().poll(cx) {
             return Poll::Ready(End::Done(outcome));
         }
         let Some((deadline, overdue)) = clock.deadline() else {
@@ -157,36 +152,10 @@ async fn serve_until<Io, S>(
     .await;
 
     match end {
-        End::Done(outcome) => {
-            if let Err(error) = outcome {
-                tracing::debug!(%peer, %error, "connection ended: {error}");
-            }
-            linger(connection.into_parts().io.into_inner()).await;
-        }
+        End::Done(Ok(())) => {}
+        End::Done(Err(error)) => tracing::debug!(%peer, %error, "connection ended: {error}"),
         End::Overdue(overdue) => {
             tracing::debug!(%peer, ?overdue, "connection closed for being slow");
         }
     }
-}
-
-/// Ends our half and reads on for a moment.
-///
-/// A socket that is closed with unread bytes in it is reset, and a reset can take our last response,
-/// often a refusal of the very body that is still coming, out of the client's hands (RFC 9112, 9.6).
-async fn linger(mut socket: impl AsyncRead + AsyncWrite + Unpin) {
-    let read_past = async {
-        if socket.shutdown().await.is_err() {
-            return;
-        }
-        let mut scratch = [0_u8; 2048];
-        let mut total = 0_usize;
-        while let Ok(count) = socket.read(&mut scratch).await {
-            total += count;
-            if count == 0 || total > LINGER_BYTES {
-                return;
-            }
-        }
-    };
-    // A peer that neither closes nor stops within the second is cut off all the same.
-    let _elapsed = timeout(LINGER, read_past).await;
 }

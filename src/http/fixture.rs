@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -13,8 +14,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::accept;
+use super::allowlist::Standing;
 use super::config::{AdmissionConfig, Config, LimitsConfig, TokenEntry};
 use super::connection::Answers;
+use super::slots::Door;
 use crate::instruments::Instruments;
 use crate::types::{Principal, PrincipalId};
 
@@ -59,6 +62,15 @@ pub(super) fn config() -> Config {
     }
 }
 
+/// A door for clients of good standing that nobody measures.
+pub(super) fn door(limits: LimitsConfig) -> Door {
+    Door {
+        limits,
+        standing: Arc::new(|_peer| Standing::Client),
+        instruments: Instruments::noop(),
+    }
+}
+
 /// A listener on loopback that serves until it is told not to.
 pub(super) struct Running {
     pub(super) address: SocketAddr,
@@ -75,17 +87,9 @@ impl Running {
         let (drain, kill) = (CancellationToken::new(), CancellationToken::new());
         let mut task = JoinSet::new();
         let (drained, killed) = (drain.clone(), kill.clone());
-        task.spawn(async move {
-            accept::run(
-                listener,
-                service,
-                limits,
-                &drained,
-                &killed,
-                Instruments::noop(),
-            )
-            .await
-        });
+        task.spawn(
+            async move { accept::run(listener, service, door(limits), &drained, &killed).await },
+        );
         Self {
             address,
             drain,

@@ -6,6 +6,7 @@
 //! | head | the first byte of a request | its parsed head | `headers`, in total and not per read |
 //! | serving | the parsed head | the end of the response | none here: the body has its own, the relay has its own |
 //! | idle | the end of a response | the next request's first byte | `idle` |
+//! | lingering | the shutdown of our half | the end of theirs | [`LINGER`] |
 //!
 //! Beside these, a write that the peer does not take is given up after `body`: a client that stops
 //! reading must not hold a response for ever.
@@ -32,6 +33,11 @@ use tokio::time::Instant;
 
 use super::config::LimitsConfig;
 
+/// How long, and for how many bytes, we read past the end of our last response: enough for a client
+/// in the middle of the largest body that is taken by default.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
+
 /// What a connection took too long for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overdue {
@@ -43,6 +49,8 @@ pub(super) enum Overdue {
     Idle,
     /// Taking what we write.
     Write,
+    /// Closing its half after we closed ours.
+    Linger,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +59,7 @@ enum Phase {
     Head,
     Serving,
     Idle,
+    Lingering,
 }
 
 #[derive(Debug)]
@@ -93,6 +102,7 @@ impl Clock {
             Phase::Silent => Some((state.since + self.first_byte, Overdue::FirstByte)),
             Phase::Head => Some((state.since + self.headers, Overdue::Headers)),
             Phase::Idle => Some((state.since + self.idle, Overdue::Idle)),
+            Phase::Lingering => Some((state.since + LINGER, Overdue::Linger)),
             Phase::Serving => None,
         };
         let write = state
@@ -113,13 +123,23 @@ impl Clock {
             // Silent | Idle => Head
             Phase::Silent | Phase::Idle => self.enter(Phase::Head),
             // More of the head, or a body, or a request after this one.
-            Phase::Head | Phase::Serving => {}
+            Phase::Head | Phase::Serving | Phase::Lingering => {}
         }
     }
 
     fn response_ended(&self) {
-        // Serving => Idle
-        self.enter(Phase::Idle);
+        let phase = self.state().phase;
+        match phase {
+            // Serving => Idle
+            Phase::Serving => self.enter(Phase::Idle),
+            // Dropped late, with the connection.
+            Phase::Silent | Phase::Head | Phase::Idle | Phase::Lingering => {}
+        }
+    }
+
+    fn shut_down(&self) {
+        // Silent | Head | Serving | Idle => Lingering
+        self.enter(Phase::Lingering);
     }
 
     fn enter(&self, phase: Phase) {
@@ -148,12 +168,18 @@ impl Clock {
 pub(super) struct Watched<S> {
     socket: S,
     clock: Arc<Clock>,
+    /// Bytes read past our last response, once our half is shut down.
+    past_end: Option<usize>,
 }
 
 impl<S> Watched<S> {
     /// Puts a socket under the clock.
     pub(super) fn new(socket: S, clock: Arc<Clock>) -> Self {
-        Self { socket, clock }
+        Self {
+            socket,
+            clock,
+            past_end: None,
+        }
     }
 }
 
@@ -172,7 +198,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -199,8 +225,28 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
+    /// Ends our half and reads on for a moment.
+    ///
+    /// A socket that is closed with unread bytes in it is reset, and a reset can take our last response,
+    /// often a refusal of the very body that is still coming, out of the client's hands (RFC 9112,
+    /// 9.6). hyper calls this once everything is written.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        if self.past_end.is_none() {
+            ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+            self.past_end = Some(0);
+            self.clock.shut_down();
+        }
+        let mut scratch = [0_u8; 4096];
+        while let Some(total) = self.past_end.filter(|total| *total < LINGER_BYTES) {
+            let mut buf = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf))?;
+            let count = buf.filled().len();
+            if count == 0 {
+                break;
+            }
+            self.past_end = Some(total + count);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -320,5 +366,19 @@ mod tests {
         clock.request_parsed();
         drop(LastByte::new(axum::body::Body::empty(), Arc::clone(&clock)));
         assert_eq!(left(&clock), Some((3 * SECOND, Overdue::Idle)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_the_shutdown_the_peer_has_a_moment_to_end_too() {
+        let clock = clock();
+        let (ours, mut theirs) = duplex(64);
+        let mut ours = Watched::new(ours, Arc::clone(&clock));
+        let mut ending = Box::pin(ours.shutdown());
+        assert!(futures_util::poll!(&mut ending).is_pending());
+        theirs.write_all(b"still sending").await.unwrap();
+        assert!(futures_util::poll!(&mut ending).is_pending());
+        assert_eq!(left(&clock), Some((LINGER, Overdue::Linger)));
+        drop(theirs);
+        ending.await.unwrap();
     }
 }

@@ -326,6 +326,18 @@ async fn length_and_chunks_together_are_one_request_and_the_end() {
 }
 
 #[tokio::test]
+async fn an_offer_to_upgrade_is_ignored() {
+    let running = running(&fixture::config()).await;
+    let mut wire = running.connect().await;
+    for offer in ["websocket", "h2c", "h2c"] {
+        let upgrade = format!("connection: upgrade\r\nupgrade: {offer}\r\n");
+        wire.send(&format!("GET /token HTTP/1.1\r\n{TOKEN}{upgrade}\r\n"))
+            .await;
+        assert!(wire.response().await.starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[tokio::test]
 async fn a_request_during_the_drain_is_refused_as_not_delivered() {
     let drain = CancellationToken::new();
     let gate = gate(&fixture::config(), drain.clone());
