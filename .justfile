@@ -8,7 +8,7 @@ fmt:
 check:
     cargo fmt --check
     cargo clippy --all-targets --locked -- -D warnings
-    RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --document-private-items --locked
+    RUSTDOCFLAGS="-Dwarnings -Arustdoc::private_intra_doc_links" cargo doc --no-deps --document-private-items --locked
 
 # Everything that has to pass.
 test:

@@ -14,8 +14,6 @@ mod server;
 pub use labels::{DropReason, Outcome, method_label, revision_label};
 pub use server::{Operation, ServerInstruments};
 
-use std::time::Duration;
-
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::noop::NoopMeterProvider;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter};
@@ -50,6 +48,7 @@ pub struct Instruments {
     http_duration: Histogram<f64>,
     http_active: UpDownCounter<i64>,
     connections: UpDownCounter<i64>,
+    refused_connections: Counter<u64>,
     refusals: Counter<u64>,
     streams: UpDownCounter<i64>,
     restarts: Counter<u64>,
@@ -106,6 +105,11 @@ impl Instruments {
                 "HTTP requests without a response yet",
             ),
             connections: level(own!("connections"), "{connection}", "open TCP connections"),
+            refused_connections: count(
+                own!("connections.refused"),
+                "{connection}",
+                "TCP connections that were closed for being over a cap",
+            ),
             refusals: count(
                 own!("refusals"),
                 "{request}",
@@ -152,6 +156,11 @@ impl Instruments {
     /// Counts a TCP connection as open until the answer is dropped.
     pub fn connection(&self) -> Held {
         Held::new(&self.connections, None)
+    }
+
+    /// Counts a TCP connection that was closed for being over a cap.
+    pub fn connection_refused(&self) {
+        self.refused_connections.add(1, &[]);
     }
 
     /// Counts a request that was refused before it reached an endpoint: `auth_failed`, `auth_denied`,
@@ -243,9 +252,4 @@ impl Drop for HttpRequest {
                 .record(self.started.elapsed().as_secs_f64(), &labels);
         }
     }
-}
-
-/// A duration as the seconds of a histogram.
-fn seconds(duration: Duration) -> f64 {
-    duration.as_secs_f64()
 }

@@ -10,7 +10,7 @@
 //! | 4 edge | [`http`] | the accept loop, who may enter, one file an endpoint family, fault to status |
 //! | 3 relay | [`relay`] | which message goes to which server, and what the gateway answers itself |
 //! | 2 supervision | [`supervisor`] | the actor of one server, its pure state machine, pipes, guard, pending answers |
-//! | 1 protocol | [`protocol`], [`spans`] | bytes: envelope scan, line framing, id and token rewriting, eras |
+//! | 1 protocol | [`protocol`], [`spans`], [`audit`] | bytes: envelope scan, line framing, id and token rewriting, eras |
 //! | 0 words | [`types`], [`fault`], [`instruments`] | parsed newtypes, the closed catalogue of faults, names of what is measured |
 //!
 //! A request travels down the floors once and its answer up once. The edge decides who is speaking,
@@ -20,6 +20,7 @@
 //! was let in is held in exactly one table until exactly one of four things happens to it: it is
 //! answered, it times out, it is cancelled, or the child is lost.
 
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod fault;

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -108,12 +109,8 @@ async fn serve(
         metrics: Arc::new(telemetry.prometheus()),
         instruments: telemetry.instruments().clone(),
     };
-    let mut edge = tokio_util::task::AbortOnDropHandle::new(tokio::task::spawn(http::serve(
-        listener,
-        parts,
-        drain.clone(),
-        kill.clone(),
-    )));
+    let mut edge: EdgeTask = JoinSet::new();
+    edge.spawn(http::serve(listener, parts, drain.clone(), kill.clone()));
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     ready(address)?;
     service::ready();
@@ -121,7 +118,7 @@ async fn serve(
     let watchdog = service::watchdog();
     tokio::pin!(watchdog);
     let failed = tokio::select! {
-        ended = &mut edge => Some(flatten(ended)),
+        ended = edge.join_next() => Some(flatten(ended)),
         () = signals.asked_to_end() => None,
         () = &mut watchdog => None,
     };
@@ -144,11 +141,12 @@ async fn serve(
     Ok(Ended::AsAsked)
 }
 
-type EdgeTask = tokio_util::task::AbortOnDropHandle<std::io::Result<()>>;
+/// The one task of the edge; ended with its owner.
+type EdgeTask = JoinSet<std::io::Result<()>>;
 
 /// A task that panicked or was aborted is an error like any other.
-fn flatten(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> std::io::Result<()> {
-    ended.map_err(std::io::Error::other)?
+fn flatten(ended: Option<Result<std::io::Result<()>, JoinError>>) -> std::io::Result<()> {
+    ended.map_or(Ok(()), |ended| ended.map_err(std::io::Error::other)?)
 }
 
 /// How long the steps of a stop take.
@@ -175,7 +173,7 @@ impl Stops {
         // Servers that end when their stdin does are gone within the drain; the others take longer.
         let reserved = (grace + STOP_MARGIN / 6).min(edge.limits.drain / 2);
         Self {
-            requests: edge.limits.drain - reserved,
+            requests: edge.limits.drain.saturating_sub(reserved),
             servers: ladder + STOP_MARGIN,
         }
     }
@@ -195,7 +193,7 @@ impl Drain<'_> {
             "stopping; send the signal again to end everything at once"
         );
         let finished = tokio::select! {
-            ended = timeout(self.stops.requests, &mut *edge) => ended.ok(),
+            ended = timeout(self.stops.requests, edge.join_next()) => ended.ok(),
             () = self.signals.asked_to_end() => {
                 self.kill_all();
                 None
@@ -207,7 +205,7 @@ impl Drain<'_> {
         }
         // What is told here is the last answer; the edge writes it while the servers are stopped.
         self.relay.give_up_requests();
-        let (ended, ()) = tokio::join!(edge, self.stop_servers());
+        let (ended, ()) = tokio::join!(edge.join_next(), self.stop_servers());
         flatten(ended)
     }
 

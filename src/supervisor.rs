@@ -30,7 +30,7 @@ mod stderr;
 
 use std::sync::Arc;
 
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -45,7 +45,7 @@ pub use memory::resident_bytes;
 pub use mux::{Answer, Load, Mux, Observer, Origin, Outcome, Submission};
 pub use status::{Exit, State, Status};
 
-use actor::{Actor, Order, OrderKind};
+use actor::{Actor, Order, OrderKind, Watched};
 use machine::Machine;
 use stderr::StderrRing;
 
@@ -90,7 +90,7 @@ impl Supervisor {
                     spawner: spawner.clone(),
                 };
                 let labels = instruments.for_server(&config.id);
-                let (actor, status, handshake) =
+                let (actor, watched) =
                     Actor::new(shared, labels, machine, order_receiver, kill.clone());
                 tasks.spawn(actor.run());
                 ServerHandle(Arc::new(Inner {
@@ -98,8 +98,7 @@ impl Supervisor {
                     mux,
                     stderr,
                     orders,
-                    status,
-                    handshake,
+                    watched,
                 }))
             })
             .collect();
@@ -149,8 +148,7 @@ struct Inner {
     mux: Arc<Mux>,
     stderr: Arc<StderrRing>,
     orders: mpsc::Sender<Order>,
-    status: watch::Receiver<Arc<Status>>,
-    handshake: watch::Receiver<Option<Arc<Handshake>>>,
+    watched: Watched,
 }
 
 impl ServerHandle {
@@ -166,7 +164,7 @@ impl ServerHandle {
 
     /// The state as of now.
     pub fn status(&self) -> Arc<Status> {
-        Arc::clone(&self.0.status.borrow())
+        Arc::clone(&self.0.watched.status.borrow())
     }
 
     /// The table of requests, where messages enter.
@@ -176,19 +174,19 @@ impl ServerHandle {
 
     /// What the child said of itself in the last handshake that was done; `None` before the first.
     pub fn handshake(&self) -> Option<Arc<Handshake>> {
-        self.0.handshake.borrow().clone()
+        self.0.watched.handshake.borrow().clone()
     }
 
     /// The first handshake, waking the server if it sleeps; waits as long as a request would, and fails
     /// as a request would. Cancel safe.
     pub async fn wait_for_handshake(&self) -> Result<Arc<Handshake>, Fault> {
-        let mut handshake = self.0.handshake.clone();
+        let mut handshake = self.0.watched.handshake.clone();
         let known = handshake.borrow().clone();
         if let Some(handshake) = known {
             return Ok(handshake);
         }
         let mut deadline = Instant::now() + self.0.mux.knock()?;
-        let mut status = self.0.status.clone();
+        let mut status = self.0.watched.status.clone();
         loop {
             let next_start = {
                 let status = status.borrow_and_update();
@@ -234,7 +232,7 @@ impl ServerHandle {
     pub async fn stop(&self, wait: bool) -> Result<(), Fault> {
         self.order(OrderKind::Stop).await?;
         if wait {
-            let mut status = self.0.status.clone();
+            let mut status = self.0.watched.status.clone();
             status
                 .wait_for(|status| status.state != State::Stopping)
                 .await
@@ -274,7 +272,7 @@ impl ServerHandle {
     }
 
     async fn until_ready(&self) -> Result<(), Fault> {
-        let mut status = self.0.status.clone();
+        let mut status = self.0.watched.status.clone();
         let settled = status
             .wait_for(|status| !matches!(status.state, State::Starting | State::Stopping))
             .await

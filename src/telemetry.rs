@@ -4,6 +4,8 @@
 //! up costs lines or spans, and what is lost is counted. Metrics are always on for `/metrics`; without an
 //! endpoint in the environment there is no exporter and no thread for one.
 
+mod config;
+mod counted;
 mod environment;
 mod line;
 mod otlp;
@@ -13,10 +15,10 @@ mod stderr;
 
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry::metrics::MeterProvider;
+use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use thiserror::Error;
@@ -27,6 +29,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry};
 
+pub use config::{Config, Format, InvalidFormat, InvalidLogFilter, LogFilter};
 pub use environment::Warning;
 pub use queue::Sink;
 
@@ -37,95 +40,8 @@ use otlp::{Providers, Refused};
 use queue::Queue;
 use stderr::StderrLayer;
 
-/// Crates that an export passes through. Their events must not be exported, for each export would make
-/// more of them (opentelemetry-rust#2877), and below `warn` they are of use to few.
-const EXPORT_PATH: [&str; 8] = [
-    "h2",
-    "hyper",
-    "tonic",
-    "tower",
-    "reqwest",
-    "rustls",
-    "opentelemetry",
-    "tracing_opentelemetry",
-];
-
 /// How long the exit waits for a stderr that nobody reads.
 const MAX_LOG_FLUSH: Duration = Duration::from_millis(500);
-
-/// How logs are written.
-#[derive(Clone, Debug, Default)]
-pub struct Config {
-    /// What is logged.
-    pub filter: LogFilter,
-    /// In which form.
-    pub format: Format,
-}
-
-/// What is logged: a level (`info`), or levels by target (`info,host_mcp_gateway::http=debug`).
-#[derive(Clone, Debug)]
-pub struct LogFilter(Targets);
-
-impl FromStr for LogFilter {
-    type Err = InvalidLogFilter;
-
-    fn from_str(text: &str) -> Result<Self, InvalidLogFilter> {
-        let text = text.trim();
-        let mut targets: Targets = match text.parse() {
-            Ok(targets) if !text.is_empty() => targets,
-            Ok(_) | Err(_) => return Err(InvalidLogFilter),
-        };
-        for noisy in EXPORT_PATH {
-            if !text.contains(noisy) && targets.would_enable(noisy, &tracing::Level::INFO) {
-                targets = targets.with_target(noisy, LevelFilter::WARN);
-            }
-        }
-        Ok(Self(targets))
-    }
-}
-
-impl Default for LogFilter {
-    fn default() -> Self {
-        Self(Targets::new().with_default(LevelFilter::INFO))
-    }
-}
-
-/// A text that is no log filter; fits "invalid level: {error}".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error(
-    "expected off, error, warn, info, debug or trace, or levels by target such as info,host_mcp_gateway::http=debug"
-)]
-pub struct InvalidLogFilter;
-
-/// The form of log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Text,
-    /// Text on a terminal, else JSON.
-    #[default]
-    Auto,
-}
-
-impl FromStr for Format {
-    type Err = InvalidFormat;
-
-    fn from_str(text: &str) -> Result<Self, InvalidFormat> {
-        match text {
-            "json" => Ok(Self::Json),
-            "text" => Ok(Self::Text),
-            "auto" => Ok(Self::Auto),
-            _ => Err(InvalidFormat),
-        }
-    }
-}
-
-/// A text that is no log format; fits "invalid format: {error}".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("expected json, text or auto")]
-pub struct InvalidFormat;
 
 /// Why telemetry could not be set up at all; a wrong variable is a warning instead.
 #[derive(Debug, Error)]
@@ -191,24 +107,19 @@ pub fn build(
         .scope_info_enabled(false)
         .build()?;
     let (providers, refused) = Providers::build(&otlp, reader)?;
-    let queue = Queue::start(sink)?;
+    let format = stderr_format(*format);
+    let queue = Queue::start(sink, move |count| line::lines_dropped(count, format))?;
     let meter = providers.metrics.meter(env!("CARGO_PKG_NAME"));
-    let of_counter = queue.clone();
-    // The meter keeps the callback; the handle has no use of its own.
-    let _ = meter
-        .u64_observable_counter("host_mcp_gateway.log.dropped")
-        .with_unit("{line}")
-        .with_description("log lines that stderr did not take")
-        .with_callback(move |observer| observer.observe(of_counter.dropped(), &[]))
-        .build();
+    observe_dropped_lines(&meter, queue.clone());
+    if providers.traces.is_some() {
+        Arc::clone(&providers.span_counts).observe(&meter);
+    }
 
     let own = filter
         .0
         .clone()
         .with_target(spans::TARGET, LevelFilter::OFF);
-    let exported = EXPORT_PATH.into_iter().fold(own.clone(), |filter, target| {
-        filter.with_target(target, LevelFilter::OFF)
-    });
+    let exported = config::without_export_path(&own);
     let spans_only = Targets::new().with_target(spans::TARGET, LevelFilter::INFO);
     // The filters go around the options: a layer that is absent and has no filter counts as one that
     // wants everything, and would keep the spans enabled.
@@ -223,7 +134,7 @@ pub fn build(
     let spans_only = to_traces.as_ref().map(|_| spans_only).unwrap_or_default();
     let to_logs = providers.logs.as_ref().map(OpenTelemetryTracingBridge::new);
     let exported = to_logs.as_ref().map(|_| exported).unwrap_or_default();
-    let to_stderr = StderrLayer::new(queue.clone(), stderr_format(*format), colour);
+    let to_stderr = StderrLayer::new(queue.clone(), format, colour);
     let subscriber = Registry::default()
         .with(to_traces.with_filter(spans_only))
         .with(to_logs.with_filter(exported))
@@ -237,6 +148,16 @@ pub fn build(
         refused,
     };
     Ok((telemetry, subscriber))
+}
+
+fn observe_dropped_lines(meter: &Meter, queue: Queue) {
+    // The meter keeps the callback; the handle has no use of its own.
+    let _ = meter
+        .u64_observable_counter("host_mcp_gateway.log.dropped")
+        .with_unit("{line}")
+        .with_description("log lines that stderr did not take")
+        .with_callback(move |observer| observer.observe(queue.dropped(), &[]))
+        .build();
 }
 
 fn stderr_format(format: Format) -> Format {
@@ -300,7 +221,8 @@ impl Telemetry {
 
     /// Exports what is left and writes the last log lines, within `limit` whatever the collector does.
     ///
-    /// Blocks: call it outside the runtime's workers. Afterwards metrics read as nothing, spans and log
+    /// Blocks: call it outside the runtime's workers. Dropping the value without it may block for longer, on
+    /// the SDK's own terms. Afterwards metrics read as nothing, spans and log
     /// records go nowhere, and log lines are dropped.
     pub fn shutdown(mut self, limit: Duration) {
         let deadline = Instant::now() + limit.min(otlp::MAX_SHUTDOWN);
@@ -337,28 +259,4 @@ fn log_panics() {
         let location = panic.location().map(ToString::to_string);
         tracing::error!(location, "panic: {message}");
     }));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_level_or_levels_by_target_are_a_filter_and_nothing_else() {
-        for legal in ["info", "OFF", "warn,host_mcp_gateway::http=debug"] {
-            assert!(legal.parse::<LogFilter>().is_ok(), "{legal:?}");
-        }
-        for illegal in ["", " ", "info,x=loud", "a=b=c"] {
-            assert!(illegal.parse::<LogFilter>().is_err(), "{illegal:?}");
-        }
-    }
-
-    #[test]
-    fn the_export_path_is_quiet_unless_it_is_named() {
-        let filter = "debug".parse::<LogFilter>().expect("legal").0;
-        assert!(filter.would_enable("host_mcp_gateway", &tracing::Level::DEBUG));
-        assert!(!filter.would_enable("h2::codec", &tracing::Level::DEBUG));
-        let named = "debug,h2=trace".parse::<LogFilter>().expect("legal").0;
-        assert!(named.would_enable("h2::codec", &tracing::Level::TRACE));
-    }
 }

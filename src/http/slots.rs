@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::allowlist::Standing;
 use super::config::{LimitsConfig, canonical};
 use super::limiter::MinuteCounts;
-use crate::fault::FaultKind;
 use crate::instruments::{Held, Instruments};
 
 /// Strangers, who will all be refused, have one place in sixteen, so that they cannot keep out those
@@ -73,7 +72,7 @@ impl Slots {
                 standing,
             });
         }
-        table.door.instruments.refused(FaultKind::RateLimited);
+        table.door.instruments.connection_refused();
         if table.refused.count(ip, tokio::time::Instant::now()).count == 1 {
             tracing::warn!(peer = %ip, "too many connections, closing new ones from {ip}");
         }

@@ -90,7 +90,7 @@ impl ServerInstruments {
         if let Some(code) = outcome.code_label() {
             labels.push(KeyValue::new("rpc.response.status_code", code));
         }
-        into.record(super::seconds(duration), labels.as_slice());
+        into.record(duration.as_secs_f64(), labels.as_slice());
     }
 
     /// Says which state the server is in, by its word in `/servers`.

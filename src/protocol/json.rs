@@ -247,7 +247,7 @@ impl<'a> Cursor<'a> {
                     .get(2..6)
                     .is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)) =>
             {
-                self.at += 6
+                self.at += 6;
             }
             _ => return self.fail(),
         }

@@ -72,7 +72,7 @@ impl<'a> ClientMessage<'a> {
                 "an integer of at most 64 digits or a string of at most 1024 bytes",
             )?;
         }
-        if let Some(params) = envelope.params {
+        if let Some(params) = &envelope.params {
             check_params(params, text)?;
         }
         let answers = envelope.result.is_some() || envelope.error.is_some();
@@ -92,7 +92,7 @@ impl<'a> ClientMessage<'a> {
     }
 }
 
-fn check_params(params: super::Params, text: &[u8]) -> Result<(), InvalidMessage> {
+fn check_params(params: &super::Params, text: &[u8]) -> Result<(), InvalidMessage> {
     let whole = params.span.of(text);
     if !matches!(whole.first(), Some(b'{' | b'[')) {
         return Err(wrong("params", Some(whole), "an object or an array"));
@@ -213,13 +213,11 @@ pub enum ChildMessage<'a> {
 impl<'a> ChildMessage<'a> {
     /// Reads a line of the child's output.
     pub fn read(text: &'a [u8]) -> (Self, Envelope) {
-        match super::scan(text) {
-            Ok(envelope) => (Self::of(&envelope, text), envelope),
-            Err(_) => {
-                let bad = super::salvage::id_of(text).map(|id| Self::BadResponse { id });
-                (bad.unwrap_or(Self::Garbage), Envelope::default())
-            }
+        if let Ok(envelope) = super::scan(text) {
+            return (Self::of(&envelope, text), envelope);
         }
+        let bad = super::salvage::id_of(text).map(|id| Self::BadResponse { id });
+        (bad.unwrap_or(Self::Garbage), Envelope::default())
     }
 
     fn of(envelope: &Envelope, text: &'a [u8]) -> Self {

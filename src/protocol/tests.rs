@@ -14,7 +14,7 @@ fn read(text: &str) -> Result<ClientMessage<'_>, InvalidMessage> {
 }
 
 fn of(span: Option<Span>, text: &str) -> Option<&str> {
-    span.map(|span| &text[span.start..span.end])
+    span.and_then(|span| text.get(span.start..span.end))
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::notices::ProgressToSession;
 use super::queue::Queue;
 use super::sessions::Sessions;
 use super::{Answer, Caller, Failure, Upstream, answers};
+use crate::audit;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::{Operation, Outcome};
 use crate::protocol::message::{Ending, InvalidMessage, string};
@@ -205,15 +206,14 @@ impl Request<'_> {
             outcome,
             duration: started.elapsed(),
         });
-        tracing::debug!(
-            target: "audit",
-            principal = &*self.caller.principal.name,
-            server_id = %self.upstream.handle.id(),
-            method = self.method,
-            outcome = outcome.error_label().unwrap_or("ok"),
-            duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "message"
-        );
+        audit::log(&audit::Entry {
+            principal: &self.caller.principal,
+            call: &self.call(),
+            outcome,
+            duration: started.elapsed(),
+            bytes_in: self.message.body.len(),
+            bytes_out: answered.as_ref().map_or(0, |(bytes, _)| bytes.len()),
+        });
         answered.map(|(bytes, _)| bytes)
     }
 

@@ -68,7 +68,7 @@ impl Queue {
     }
 
     /// The next message; `None` at the end.
-    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    pub(super) fn poll(&self, context: &Context<'_>) -> Poll<Option<Bytes>> {
         let mut state = self.state();
         if let Some(event) = state.events.pop_front() {
             state.bytes -= event.len();
@@ -87,9 +87,9 @@ mod tests {
     use super::*;
 
     fn drain(queue: &Queue) -> Vec<Bytes> {
-        let mut context = Context::from_waker(Waker::noop());
+        let context = Context::from_waker(Waker::noop());
         let mut seen = Vec::new();
-        while let Poll::Ready(Some(event)) = queue.poll(&mut context) {
+        while let Poll::Ready(Some(event)) = queue.poll(&context) {
             seen.push(event);
         }
         seen
@@ -109,7 +109,7 @@ mod tests {
                 "an ended stream stays ended"
             );
             assert_eq!(
-                queue.poll(&mut Context::from_waker(Waker::noop())),
+                queue.poll(&Context::from_waker(Waker::noop())),
                 Poll::Ready(None)
             );
         }
@@ -124,7 +124,7 @@ mod tests {
         }
         queue.end();
         assert_eq!(
-            queue.poll(&mut Context::from_waker(Waker::noop())),
+            queue.poll(&Context::from_waker(Waker::noop())),
             Poll::Ready(None)
         );
     }

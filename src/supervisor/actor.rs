@@ -45,6 +45,13 @@ pub(super) struct Order {
 
 type Probe = Pin<Box<dyn Future<Output = bool> + Send>>;
 
+/// What an actor lets others see, as of now.
+#[derive(Clone, Debug)]
+pub(super) struct Watched {
+    pub(super) status: watch::Receiver<Arc<Status>>,
+    pub(super) handshake: watch::Receiver<Option<Arc<Handshake>>>,
+}
+
 pub(super) struct Actor {
     shared: Shared,
     instruments: ServerInstruments,
@@ -72,11 +79,7 @@ impl Actor {
         machine: Machine,
         orders: mpsc::Receiver<Order>,
         kill: CancellationToken,
-    ) -> (
-        Self,
-        watch::Receiver<Arc<Status>>,
-        watch::Receiver<Option<Arc<Handshake>>>,
-    ) {
+    ) -> (Self, Watched) {
         let (handshake, handshakes) = watch::channel(None);
         let (status, statuses) = watch::channel(Arc::new(Status::new()));
         let actor = Self {
@@ -99,7 +102,13 @@ impl Actor {
             next_probe: Instant::now(),
         };
         actor.publish();
-        (actor, statuses, handshakes)
+        (
+            actor,
+            Watched {
+                status: statuses,
+                handshake: handshakes,
+            },
+        )
     }
 
     /// Runs until the shutdown is done.

@@ -74,6 +74,8 @@ fn start(env: Vec<(OsString, OsString)>, args: Vec<OsString>) -> io::Result<Guar
     )]
     let mut command = Command::new(own_program()?);
     command
+        // What people see in `ps`: the path may be a link into /proc.
+        .arg0(env!("CARGO_PKG_NAME"))
         .args(args)
         .env_clear()
         .envs(env)

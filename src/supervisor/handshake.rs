@@ -217,7 +217,7 @@ async fn ask(
     let id = mux.mint();
     let message = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
     // The handshake as a whole is bounded by startup_timeout_ms, whatever the request timeout.
-    let timeout = timeout.or(Some(Duration::from_secs(24 * 3600)));
+    let timeout = timeout.or(Some(Duration::from_hours(24)));
     let submission = Submission {
         origin: None,
         observer: None,

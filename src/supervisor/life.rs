@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Pid, kill_process_group};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::child::{GuardProcess, Reports, Spawner, order};
@@ -22,9 +24,9 @@ use super::stderr::StderrRing;
 use crate::protocol::Era;
 use crate::types::Incarnation;
 
-/// From the end of stdout to the report that the process ended: a process that closes its stdout and
-/// lives on has broken the contract.
-const STDOUT_CLOSED_GRACE: Duration = Duration::from_millis(500);
+/// From the end of a pipe to the report that the process ended: a process that closes a pipe and lives
+/// on has broken the contract.
+const PIPE_CLOSED_GRACE: Duration = Duration::from_millis(500);
 /// A guard whose socket is closed is about to be gone.
 const GUARD_EXIT: Duration = Duration::from_secs(5);
 
@@ -78,10 +80,8 @@ pub(super) async fn live(
     match life.shared.spawner.spawn(&life.shared.config).await {
         Ok(guard) => life.run(guard, known).await,
         Err(error) => {
-            life.tell(Event::CannotStart(format!(
-                "the guard process cannot be started: {error}"
-            )))
-            .await
+            let reason = format!("the guard process cannot be started: {error}");
+            life.tell(Event::CannotStart(reason)).await;
         }
     }
     life.shared.mux.lose(life.incarnation);
@@ -95,15 +95,6 @@ struct Life {
     news: NewsSender,
 }
 
-/// What a turn of the life's loop has seen.
-enum Seen {
-    Report(Option<Report>),
-    WriteEnd(Option<WriteEnd>),
-    StdoutEnd,
-    Stop,
-    Kill,
-}
-
 impl Life {
     async fn send(&self, news: News) {
         // An actor that is gone needs no news.
@@ -115,34 +106,73 @@ impl Life {
     }
 
     async fn run(&self, guard: GuardProcess, known: Option<Era>) {
+        let mut pipes = Pipes::connect(self, guard, known);
+        while pipes.turn().await {}
+        pipes.close().await;
+    }
+}
+
+/// The running part of a life: the guard, the tasks on its pipes, and what is known of the process.
+struct Pipes<'a> {
+    life: &'a Life,
+    known: Option<Era>,
+    process: Child,
+    reports: Reports,
+    orders: OwnedWriteHalf,
+    /// Ends the writer, and with it closes the server's stdin.
+    close_stdin: CancellationToken,
+    /// Tells the reader that the process has ended.
+    ended: CancellationToken,
+    writer: JoinSet<WriteEnd>,
+    reader: JoinSet<()>,
+    /// The handshake, and the reader of stderr.
+    others: JoinSet<()>,
+    pid: Option<u32>,
+    /// The end was told: by the process's own, or because it could not be started.
+    told: bool,
+    /// A pipe was closed, and by when its process must have ended not to have broken the contract.
+    broken: Option<(Instant, &'static str)>,
+    stopping: bool,
+    killing: bool,
+}
+
+/// What a turn has seen.
+enum Seen {
+    Report(Option<Report>),
+    WriteEnd(Option<WriteEnd>),
+    StdoutEnd,
+    LivesOn(&'static str),
+    Stop,
+    Kill,
+}
+
+impl<'a> Pipes<'a> {
+    fn connect(life: &'a Life, guard: GuardProcess, known: Option<Era>) -> Self {
         let GuardProcess {
-            mut process,
+            process,
             stdin,
             stdout,
             stderr,
-            mut reports,
-            mut orders,
+            reports,
+            orders,
         } = guard;
         let Shared {
             config,
             mux,
             listener,
             stderr: ring,
-            ..
-        } = &self.shared;
-        let close = CancellationToken::new();
-        let ended = CancellationToken::new();
-        let mut tasks: JoinSet<()> = JoinSet::new();
-        tasks.spawn(drain_stderr(stderr, Arc::clone(ring)));
-        let mut writer: JoinSet<WriteEnd> = JoinSet::new();
+            spawner: _,
+        } = &life.shared;
+        let (close_stdin, ended) = (CancellationToken::new(), CancellationToken::new());
+        let (mut writer, mut reader, mut others) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
+        others.spawn(drain_stderr(stderr, Arc::clone(ring)));
         writer.spawn(write_frames(
             stdin,
             Arc::clone(mux),
-            self.incarnation,
+            life.incarnation,
             config.stdin_stall,
-            close.clone(),
+            close_stdin.clone(),
         ));
-        let mut reader: JoinSet<()> = JoinSet::new();
         let reading = Reader {
             mux: Arc::clone(mux),
             listener: Arc::clone(listener),
@@ -150,77 +180,99 @@ impl Life {
             ended: ended.clone(),
         };
         reader.spawn(reading.run(stdout));
-        let (mut exit, mut pid, mut stopping, mut killing) = (None, None, false, false);
-        loop {
-            let seen = tokio::select! {
-                report = reports.next() => Seen::Report(report),
-                Some(end) = writer.join_next() => Seen::WriteEnd(end.ok()),
-                Some(_) = reader.join_next() => Seen::StdoutEnd,
-                () = self.ends.stop.cancelled(), if !stopping => Seen::Stop,
-                () = self.ends.kill.cancelled(), if !killing => Seen::Kill,
-            };
-            match seen {
-                Seen::Report(Some(Report::Started(started))) => {
-                    pid = u32::try_from(started).ok();
-                    self.started(pid, known, &mut tasks).await;
-                }
-                Seen::Report(Some(Report::CannotStart(reason))) => {
-                    self.tell(Event::CannotStart(reason)).await
-                }
-                Seen::Report(Some(Report::Ended(how))) => {
-                    exit = Some(how);
-                    close.cancel();
-                    self.ended(how, &ended, &mut reader).await;
-                }
-                // The guard is gone, or about to be.
-                Seen::Report(None) => break,
-                Seen::WriteEnd(Some(WriteEnd::Stalled)) => {
-                    self.tell(Event::Broken("did not read its stdin for stdin_stall_ms"))
-                        .await
-                }
-                Seen::WriteEnd(Some(WriteEnd::Broken)) => {
-                    self.broken_pipe(&mut reports, "closed its stdin", &mut exit)
-                        .await
-                }
-                Seen::StdoutEnd if exit.is_none() => {
-                    self.broken_pipe(&mut reports, "closed its stdout", &mut exit)
-                        .await
-                }
-                Seen::WriteEnd(_) | Seen::StdoutEnd => {}
-                Seen::Stop => {
-                    stopping = true;
-                    close.cancel();
-                    while writer.join_next().await.is_some() {}
-                    order(&mut orders, Order::Stop).await;
-                }
-                Seen::Kill => {
-                    killing = true;
-                    close.cancel();
-                    order(&mut orders, Order::Kill).await;
-                }
-            }
+        Self {
+            life,
+            known,
+            process,
+            reports,
+            orders,
+            close_stdin,
+            ended,
+            writer,
+            reader,
+            others,
+            pid: None,
+            told: false,
+            broken: None,
+            stopping: false,
+            killing: false,
         }
-        close.cancel();
-        self.reap(&mut process, pid, exit).await;
-        if exit.is_none() && pid.is_some() {
-            self.ended(Exit::Signal(9), &ended, &mut reader).await;
-        }
-        ended.cancel();
-        while reader.join_next().await.is_some() {}
-        // A process that got away may hold stderr open: what it writes is of no interest.
-        tasks.abort_all();
-        while tasks.join_next().await.is_some() {}
     }
 
-    async fn started(&self, pid: Option<u32>, known: Option<Era>, tasks: &mut JoinSet<()>) {
-        if let Some(pid) = pid {
-            self.send(News::Pid(pid)).await;
+    /// Waits for one thing to happen and deals with it; `false` when the guard is gone.
+    async fn turn(&mut self) -> bool {
+        let ends = &self.life.ends;
+        let seen = tokio::select! {
+            report = self.reports.next() => Seen::Report(report),
+            Some(end) = self.writer.join_next() => Seen::WriteEnd(end.ok()),
+            Some(_) = self.reader.join_next() => Seen::StdoutEnd,
+            what = lives_on(self.broken) => Seen::LivesOn(what),
+            () = ends.stop.cancelled(), if !self.stopping => Seen::Stop,
+            () = ends.kill.cancelled(), if !self.killing => Seen::Kill,
+        };
+        match seen {
+            Seen::Report(Some(Report::Started(pid))) => self.started(pid).await,
+            Seen::Report(Some(Report::CannotStart(reason))) => {
+                self.told = true;
+                self.life.tell(Event::CannotStart(reason)).await;
+            }
+            Seen::Report(Some(Report::Ended(exit))) => self.process_ended(exit).await,
+            Seen::Report(None) => return false,
+            Seen::WriteEnd(Some(WriteEnd::Stalled)) => {
+                self.life
+                    .tell(Event::Broken("did not read its stdin for stdin_stall_ms"))
+                    .await;
+            }
+            Seen::WriteEnd(Some(WriteEnd::Broken)) => {
+                self.pipe_closed("closed its stdin and lives on");
+            }
+            Seen::StdoutEnd => self.pipe_closed("closed its stdout and lives on"),
+            Seen::WriteEnd(Some(WriteEnd::Closed) | None) => {}
+            Seen::LivesOn(what) => {
+                self.broken = None;
+                self.life.tell(Event::Broken(what)).await;
+                if self.reader.is_empty() {
+                    // What it still does, nobody will hear of.
+                    self.life.shared.mux.lose(self.life.incarnation);
+                }
+            }
+            Seen::Stop => {
+                self.stopping = true;
+                self.close_stdin.cancel();
+                while self.writer.join_next().await.is_some() {}
+                order(&mut self.orders, Order::Stop).await;
+            }
+            Seen::Kill => {
+                self.killing = true;
+                self.close_stdin.cancel();
+                order(&mut self.orders, Order::Kill).await;
+            }
         }
-        let (shared, news, incarnation) =
-            (self.shared.clone(), self.news.clone(), self.incarnation);
-        tasks.spawn(async move {
-            let shaken = handshake::shake(&shared.mux, shared.config.era_probe, known).await;
-            let said = match shaken {
+        true
+    }
+
+    /// A process that ends closes its pipes too: only one that lives on has broken the contract.
+    fn pipe_closed(&mut self, what: &'static str) {
+        if !self.told && !self.stopping && self.broken.is_none() {
+            self.broken = Some((Instant::now() + PIPE_CLOSED_GRACE, what));
+        }
+    }
+
+    async fn started(&mut self, pid: i32) {
+        self.pid = u32::try_from(pid).ok();
+        if let Some(pid) = self.pid {
+            self.life.send(News::Pid(pid)).await;
+        }
+        let Life {
+            shared,
+            incarnation,
+            news,
+            ends: _,
+        } = self.life;
+        let (shared, incarnation, news, known) =
+            (shared.clone(), *incarnation, news.clone(), self.known);
+        self.others.spawn(async move {
+            let said = match handshake::shake(&shared.mux, shared.config.era_probe, known).await {
                 Ok(handshake) => {
                     shared.listener.ready(incarnation, &handshake);
                     News::Ready(handshake)
@@ -234,46 +286,56 @@ impl Life {
     }
 
     /// The process ended: reads what it had written, then ends what it left unanswered.
-    async fn ended(&self, exit: Exit, ended: &CancellationToken, reader: &mut JoinSet<()>) {
-        ended.cancel();
-        while reader.join_next().await.is_some() {}
+    async fn process_ended(&mut self, exit: Exit) {
+        self.told = true;
+        self.broken = None;
+        self.close_stdin.cancel();
+        while self.writer.join_next().await.is_some() {}
+        self.ended.cancel();
+        while self.reader.join_next().await.is_some() {}
         // First the machine, so that nothing new is written to this life; then what was.
-        self.tell(Event::Ended(exit)).await;
-        self.shared.mux.lose(self.incarnation);
+        self.life.tell(Event::Ended(exit)).await;
+        self.life.shared.mux.lose(self.life.incarnation);
     }
 
-    /// A pipe was closed: by the end of the process, which is then reported within a moment, or by a
-    /// process that lives on, which is of no use.
-    async fn broken_pipe(
-        &self,
-        reports: &mut Reports,
-        what: &'static str,
-        exit: &mut Option<Exit>,
-    ) {
-        match timeout(STDOUT_CLOSED_GRACE, reports.next()).await {
-            Ok(Some(Report::Ended(how))) => {
-                *exit = Some(how);
-                self.tell(Event::Ended(how)).await;
+    /// Waits for the guard, and for the tasks on the pipes.
+    async fn close(mut self) {
+        if timeout(GUARD_EXIT, self.process.wait()).await.is_err() {
+            let _ = self.process.start_kill();
+            let _ = self.process.wait().await;
+        }
+        match (
+            self.told,
+            self.pid.and_then(|pid| Pid::from_raw(pid.try_into().ok()?)),
+        ) {
+            (true, _) => {}
+            (false, Some(group)) => {
+                tracing::warn!(server_id = %self.life.shared.config.id, "the guard of the server was lost; killing the server's process group");
+                let _ = kill_process_group(group, rustix::process::Signal::KILL);
+                self.process_ended(Exit::Signal(9)).await;
             }
-            Ok(Some(Report::CannotStart(reason))) => self.tell(Event::CannotStart(reason)).await,
-            Ok(Some(Report::Started(_)) | None) => {}
-            Err(_elapsed) => self.tell(Event::Broken(what)).await,
+            (false, None) => {
+                let reason = "the guard process ended before it started the server";
+                self.life.tell(Event::CannotStart(reason.to_owned())).await;
+            }
         }
-        self.shared.mux.lose(self.incarnation);
+        self.close_stdin.cancel();
+        self.ended.cancel();
+        while self.writer.join_next().await.is_some() {}
+        while self.reader.join_next().await.is_some() {}
+        // A process that got away may hold stderr open: what it writes is of no interest.
+        self.others.abort_all();
+        while self.others.join_next().await.is_some() {}
     }
+}
 
-    /// Waits for the guard. One that was killed left the server behind, which is killed here.
-    async fn reap(&self, process: &mut Child, pid: Option<u32>, exit: Option<Exit>) {
-        if timeout(GUARD_EXIT, process.wait()).await.is_err() {
-            let _ = process.start_kill();
-            let _ = process.wait().await;
+/// Resolves when a process whose pipe was closed should have ended.
+async fn lives_on(broken: Option<(Instant, &'static str)>) -> &'static str {
+    match broken {
+        Some((until, what)) => {
+            sleep_until(until).await;
+            what
         }
-        let pid = pid
-            .filter(|_| exit.is_none())
-            .and_then(|pid| rustix::process::Pid::from_raw(pid.try_into().ok()?));
-        if let Some(group) = pid {
-            tracing::warn!(server_id = %self.shared.config.id, "the guard of the server was lost; killing the server's process group");
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        }
+        None => std::future::pending().await,
     }
 }

@@ -399,10 +399,9 @@ impl Machine {
         };
         let reason = format!("{exit}{before}");
         let next = match (self.policy, was_ready) {
-            (RestartPolicy::Always, _) | (RestartPolicy::OnFailure, false) => Next::Retry,
-            (RestartPolicy::OnFailure, true) if exit.is_clean() => Next::Rest(Rest::Decided),
-            (RestartPolicy::OnFailure, true) => Next::Retry,
             (RestartPolicy::Never, true) => Next::Rest(Rest::Decided),
+            (RestartPolicy::OnFailure, true) if exit.is_clean() => Next::Rest(Rest::Decided),
+            (RestartPolicy::Always | RestartPolicy::OnFailure, _) => Next::Retry,
             (RestartPolicy::Never, false) => Next::GiveUp,
         };
         self.last_error = Some(reason.clone());
@@ -430,14 +429,18 @@ impl Machine {
         }
     }
 
-    // Stopping(next) => (Stopped | Starting | Backoff | Failed)
+    // Stopping(next) => (Stopped | Starting | Backoff | Failed); a life that is gone without a word has broken
     fn gone(&mut self, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let State::Starting { .. } | State::Ready { .. } | State::Unhealthy { .. } = self.state {
+            actions = self.broke("is gone".to_owned(), now);
+        }
         let State::Stopping(next) = self.state else {
-            return Vec::new();
+            return actions;
         };
         match next {
             Next::Rest(rest) => self.state = State::Stopped(rest),
-            Next::Start => return self.start(now),
+            Next::Start => actions.extend(self.start(now)),
             Next::GiveUp => self.state = State::Failed,
             Next::Retry => match self.restarts.next(now) {
                 Verdict::After(delay) => self.state = State::Backoff { until: now + delay },
@@ -454,11 +457,11 @@ impl Machine {
                         self.last_error.as_deref().unwrap_or("unknown")
                     );
                     self.last_error = Some(reason.clone());
-                    return vec![Action::Note(reason)];
+                    actions.push(Action::Note(reason));
                 }
             },
         }
-        Vec::new()
+        actions
     }
 
     fn start(&mut self, now: Instant) -> Vec<Action> {

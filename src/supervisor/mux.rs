@@ -2,11 +2,12 @@
 //!
 //! One table under one lock that is held for a few lines and never across an await. A request enters
 //! by [`Mux::submit`] before its first byte goes to the child and leaves by exactly one road, each of
-//! which sends its outcome: [`Mux::answer`], [`Mux::expire`], [`Mux::cancel`], [`Mux::lose`], or a
-//! gate that closes. Ids are minted here, integers that are never used twice in the life of the gateway,
+//! which sends its outcome; the roads are in `ends`. Ids are minted here, integers that are never used twice in the life of the gateway,
 //! so that nothing of an earlier child can be taken for an answer of the present one.
 
-use std::collections::{HashMap, VecDeque};
+mod ends;
+mod table;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,17 +19,17 @@ use tokio::time::Instant;
 use super::config::RequestConfig;
 use super::faults;
 use super::machine::Gate;
-use crate::fault::{Delivered, Fault};
-use crate::instruments::DropReason;
+use crate::fault::Fault;
 use crate::protocol::Span;
 use crate::protocol::message::Ending;
 use crate::types::{Incarnation, PrincipalId};
 
+pub(super) use ends::Progress;
+pub(super) use table::Frame;
+use table::{Entry, Stage, Table};
+
 /// Frames of our own (cancellations, answers to the child) that may wait for a child that does not read.
 const MAX_CONTROL: usize = 1024;
-/// Frames, and bytes of small frames, that are written in one go.
-const BATCH_FRAMES: usize = 256;
-const BATCH_BYTES: usize = 64 * 1024;
 
 /// Whose request it is, and what the client calls it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,44 +80,6 @@ pub struct Submission {
     pub timeout: Option<Duration>,
 }
 
-#[derive(Debug)]
-struct Entry {
-    submission: Submission,
-    outcome: oneshot::Sender<Outcome>,
-    stage: Stage,
-    /// When it ends unanswered.
-    deadline: Instant,
-    /// The latest deadline that progress can earn.
-    hard_deadline: Instant,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Queued,
-    Written(Incarnation),
-}
-
-/// What waits to be written.
-#[derive(Debug)]
-pub(super) struct Frame {
-    /// The request whose frame it is; `None` for what expects no answer.
-    pub(super) id: Option<u64>,
-    pub(super) bytes: Bytes,
-}
-
-#[derive(Debug)]
-struct Table {
-    gate: Gate,
-    entries: HashMap<u64, Entry>,
-    /// Frames of clients, in their order.
-    queue: VecDeque<Frame>,
-    /// Frames of our own, written before those of clients and whatever the gate.
-    control: VecDeque<Frame>,
-    /// Requests of clients that were written and not answered.
-    in_flight: usize,
-    last_heard: Option<Instant>,
-}
-
 /// How full a server's table is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
@@ -140,14 +103,7 @@ pub struct Mux {
 
 impl Mux {
     pub(super) fn new(config: RequestConfig, gate: Gate) -> Self {
-        let table = Table {
-            gate,
-            entries: HashMap::new(),
-            queue: VecDeque::new(),
-            control: VecDeque::new(),
-            in_flight: 0,
-            last_heard: None,
-        };
+        let table = Table::new(gate);
         Self {
             config,
             next_id: AtomicU64::new(1),
@@ -264,7 +220,7 @@ impl Mux {
     pub(super) async fn next_batch(&self, incarnation: Incarnation, batch: &mut Vec<Frame>) {
         loop {
             let notified = self.writable.notified();
-            self.take_batch(incarnation, batch);
+            self.table().take_batch(incarnation, batch, &self.config);
             if !batch.is_empty() {
                 return;
             }
@@ -272,241 +228,9 @@ impl Mux {
         }
     }
 
-    fn take_batch(&self, incarnation: Incarnation, batch: &mut Vec<Frame>) {
-        let now = Instant::now();
-        let mut guard = self.table();
-        let table = &mut *guard;
-        let mut bytes = 0;
-        while batch.len() < BATCH_FRAMES && bytes < BATCH_BYTES {
-            let frame = match table.control.pop_front() {
-                Some(frame) => frame,
-                None if table.gate == Gate::Open && table.in_flight < self.config.max_in_flight => {
-                    let Some(frame) = table.queue.pop_front() else {
-                        break;
-                    };
-                    frame
-                }
-                None => break,
-            };
-            if let Some(id) = frame.id {
-                // An entry that is gone was cancelled or timed out in the queue: nothing is written.
-                let Some(entry) = table.entries.get_mut(&id) else {
-                    continue;
-                };
-                let timeout = entry.submission.timeout.unwrap_or(self.config.timeout);
-                entry.stage = Stage::Written(incarnation);
-                entry.deadline = now + timeout;
-                entry.hard_deadline = now + self.config.max;
-                table.in_flight += usize::from(entry.submission.origin.is_some());
-            }
-            bytes += frame.bytes.len();
-            batch.push(frame);
-        }
-    }
-
-    /// Puts frames back of which no byte was written, the next child's first.
-    pub(super) fn put_back(&self, frames: impl DoubleEndedIterator<Item = Frame>) {
-        let mut guard = self.table();
-        let table = &mut *guard;
-        for frame in frames.rev() {
-            let Some(id) = frame.id else { continue };
-            let Some(entry) = table.entries.get_mut(&id) else {
-                continue;
-            };
-            if entry.submission.origin.is_some() && matches!(entry.stage, Stage::Written(_)) {
-                entry.stage = Stage::Queued;
-                table.in_flight -= 1;
-                table.queue.push_front(frame);
-            }
-        }
-    }
-
-    /// The child answered; `false` where nobody waits for this id (late, twice, or invented).
-    pub(super) fn answer(&self, id: u64, outcome: Outcome) -> bool {
-        let mut table = self.table();
-        table.last_heard = Some(Instant::now());
-        let written = table
-            .entries
-            .get(&id)
-            .is_some_and(|entry| matches!(entry.stage, Stage::Written(_)));
-        let Some(entry) = written.then(|| table.remove(id)).flatten() else {
-            return false;
-        };
-        let more = !table.queue.is_empty();
-        drop(table);
-        // A receiver that is gone is a client that is gone: the answer is dropped with it.
-        let _ = entry.outcome.send(outcome);
-        if more {
-            self.writable.notify_one();
-        }
-        true
-    }
-
-    /// What an answer is that nobody waits for.
-    pub(super) fn unexpected(&self, id: u64) -> DropReason {
-        if id < self.next_id.load(Ordering::Relaxed) {
-            DropReason::LateReply
-        } else {
-            DropReason::UnknownReply
-        }
-    }
-
-    /// The child reports progress of this request: its deadline starts anew. Gives who wants to hear it.
-    pub(super) fn progress(&self, id: u64) -> Option<Option<Arc<dyn Observer>>> {
-        let now = Instant::now();
-        let mut table = self.table();
-        table.last_heard = Some(now);
-        let entry = table.entries.get_mut(&id)?;
-        let timeout = entry.submission.timeout.unwrap_or(self.config.timeout);
-        entry.deadline = (now + timeout).min(entry.hard_deadline);
-        Some(entry.submission.observer.clone())
-    }
-
-    /// Cancels the request that this caller calls `client_id`; the child is told where it was written.
-    ///
-    /// `false`, and nothing happens, where no request of this caller bears that id, or several do: which
-    /// of them was meant cannot be known.
-    pub fn cancel(&self, origin: &Origin, reason: Option<&str>) -> bool {
-        let mut table = self.table();
-        let mut found = table
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.submission.origin.as_ref() == Some(origin));
-        let (Some((&id, _)), None) = (found.next(), found.next()) else {
-            return false;
-        };
-        let Some(entry) = table.remove(id) else {
-            return false;
-        };
-        let delivered =
-            table.withdraw(id, entry.stage, reason.unwrap_or("cancelled by the client"));
-        drop(table);
-        self.writable.notify_one();
-        let _ = entry.outcome.send(Err(faults::cancelled(delivered)));
-        true
-    }
-
-    /// Cancels this request for a client that is gone and whose revision takes that for a cancellation.
-    pub fn abandon(&self, id: u64) {
-        let mut table = self.table();
-        let Some(entry) = table.remove(id) else {
-            return;
-        };
-        table.withdraw(id, entry.stage, "the client is gone");
-        drop(table);
-        self.writable.notify_one();
-    }
-
-    /// Ends every request whose deadline has passed; gives their number.
-    pub(super) fn expire(&self, now: Instant, next_start: Option<Instant>) -> usize {
-        let mut table = self.table();
-        let due = table
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.deadline <= now)
-            .map(|(&id, _)| id)
-            .collect::<Vec<_>>();
-        let mut ended = Vec::with_capacity(due.len());
-        for id in due {
-            let Some(entry) = table.remove(id) else {
-                continue;
-            };
-            let fault = match (entry.stage, table.gate) {
-                (Stage::Written(_), _) => faults::timeout(),
-                (Stage::Queued, Gate::Open) => faults::busy(),
-                (Stage::Queued, _) => {
-                    faults::starting(next_start.map(|at| at.saturating_duration_since(now)))
-                }
-            };
-            table.withdraw(id, entry.stage, "timed out");
-            ended.push((entry, fault));
-        }
-        drop(table);
-        self.writable.notify_one();
-        let count = ended.len();
-        for (entry, fault) in ended {
-            let _ = entry.outcome.send(Err(fault));
-        }
-        count
-    }
-
-    /// This incarnation is lost: everything that was written to it ends with `server_lost`.
-    pub(super) fn lose(&self, incarnation: Incarnation) -> usize {
-        let mut table = self.table();
-        let lost = table.take(|entry| {
-            entry.stage == Stage::Written(incarnation) || entry.submission.origin.is_none()
-        });
-        table.control.clear();
-        drop(table);
-        let count = lost
-            .iter()
-            .filter(|entry| entry.submission.origin.is_some())
-            .count();
-        for entry in lost {
-            let _ = entry.outcome.send(Err(faults::lost()));
-        }
-        count
-    }
-
-    /// Ends everything that waits or is under way, because the gateway cannot wait for it any longer.
-    pub(super) fn give_up(&self) {
-        let mut table = self.table();
-        let ids: Vec<u64> = table.entries.keys().copied().collect();
-        let mut ended = Vec::with_capacity(ids.len());
-        for id in ids {
-            if let Some(entry) = table.remove(id) {
-                let delivered = table.withdraw(id, entry.stage, "the gateway is shutting down");
-                ended.push((entry, delivered));
-            }
-        }
-        drop(table);
-        self.writable.notify_one();
-        for (entry, delivered) in ended {
-            let _ = entry.outcome.send(Err(faults::shutting_down(delivered)));
-        }
-    }
-
-    /// Sets what is done with requests. Where they are refused from now on, those that wait are too.
-    pub(super) fn set_gate(&self, gate: Gate) {
-        let now = Instant::now();
-        let mut table = self.table();
-        table.gate = gate;
-        let refused = match gate {
-            Gate::Open => {
-                for entry in table
-                    .entries
-                    .values_mut()
-                    .filter(|entry| entry.stage == Stage::Queued)
-                {
-                    entry.deadline = now + entry.submission.timeout.unwrap_or(self.config.timeout);
-                }
-                Vec::new()
-            }
-            Gate::Hold(_) | Gate::Asleep(_) => Vec::new(),
-            Gate::Stopped | Gate::Failed | Gate::ShuttingDown => {
-                table.queue.clear();
-                table
-                    .take(|entry| entry.stage == Stage::Queued && entry.submission.origin.is_some())
-            }
-        };
-        drop(table);
-        self.writable.notify_one();
-        for entry in refused {
-            let _ = entry.outcome.send(Err(faults::refused(gate)));
-        }
-    }
-
-    /// Requests that wait to be written must not wait longer than `hold` from now on.
-    pub(super) fn limit_hold(&self, hold: Duration) {
-        let latest = Instant::now() + hold;
-        for entry in self
-            .table()
-            .entries
-            .values_mut()
-            .filter(|entry| entry.stage == Stage::Queued)
-        {
-            entry.deadline = entry.deadline.min(latest);
-        }
+    /// Puts frames back of which no byte was written: the next child's first.
+    pub(super) fn put_back(&self, frames: Vec<Frame>) {
+        self.table().put_back(frames);
     }
 
     /// Wakes a server that sleeps; gives how long a request would wait for it, or why it would not.
@@ -554,45 +278,5 @@ impl Mux {
             .map(|origin| origin.principal);
         let first = under_way.next()?;
         under_way.all(|other| other == first).then_some(first)
-    }
-}
-
-impl Table {
-    fn remove(&mut self, id: u64) -> Option<Entry> {
-        let entry = self.entries.remove(&id)?;
-        if entry.submission.origin.is_some() && matches!(entry.stage, Stage::Written(_)) {
-            self.in_flight -= 1;
-        }
-        Some(entry)
-    }
-
-    fn take(&mut self, which: impl Fn(&Entry) -> bool) -> Vec<Entry> {
-        let ids = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| which(entry))
-            .map(|(&id, _)| id)
-            .collect::<Vec<_>>();
-        ids.into_iter().filter_map(|id| self.remove(id)).collect()
-    }
-
-    /// Tells the child that an answer is no longer wanted, if it was asked at all.
-    fn withdraw(&mut self, id: u64, stage: Stage, reason: &str) -> Delivered {
-        if stage == Stage::Queued {
-            self.queue.retain(|frame| frame.id != Some(id));
-            return Delivered::No;
-        }
-        if self.control.len() < MAX_CONTROL {
-            let params = serde_json::json!({"requestId": id, "reason": reason});
-            let frame = format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}{}"#,
-                '\n'
-            );
-            self.control.push_back(Frame {
-                id: None,
-                bytes: frame.into(),
-            });
-        }
-        Delivered::Unknown
     }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::faults;
 use super::listener::Listener;
-use super::mux::{Answer, Frame, Mux};
+use super::mux::{Answer, Frame, Mux, Progress};
 use super::stderr::StderrRing;
 use crate::instruments::DropReason;
 use crate::protocol::message::string;
@@ -57,9 +57,9 @@ pub(super) async fn write_frames(
             &only.bytes
         } else {
             joined.clear();
-            frames
-                .iter()
-                .for_each(|frame| joined.extend_from_slice(&frame.bytes));
+            for frame in &frames {
+                joined.extend_from_slice(&frame.bytes);
+            }
             &joined
         };
         let (written, end) = write_all(&mut stdin, batch, stall, &close).await;
@@ -102,7 +102,7 @@ fn put_back_unwritten(mux: &Mux, frames: Vec<Frame>, written: usize) {
         begin += frame.bytes.len();
         untouched
     });
-    mux.put_back(unwritten.collect::<Vec<_>>().into_iter());
+    mux.put_back(unwritten.collect());
 }
 
 /// What the reader of a child's stdout needs.
@@ -196,7 +196,7 @@ impl Reader {
                 self.progress(line, &envelope);
             }
             ChildMessage::Notification { method } => {
-                self.listener.notification(&method, line, &envelope)
+                self.listener.notification(&method, line, &envelope);
             }
             ChildMessage::Garbage => self.listener.dropped(DropReason::GarbageLine, line.len()),
         }
@@ -209,12 +209,13 @@ impl Reader {
             // We mint integers; a child that hands the digits back as a string means the same.
             string(json).map_or_else(|| parse(json), |text| parse(text.as_bytes()))
         });
-        match (token, id.and_then(|id| self.mux.progress(id))) {
-            (Some(token), Some(Some(observer))) => observer.progress(line, token),
-            (Some(_), Some(None)) => {}
-            (None, _) | (_, None) => self
-                .listener
-                .dropped(DropReason::UnknownProgress, line.len()),
+        match (token, id.map(|id| self.mux.progress(id))) {
+            (Some(token), Some(Progress::Heard(observer))) => observer.progress(line, token),
+            (Some(_), Some(Progress::Unheard)) => {}
+            (None, _) | (_, None | Some(Progress::Unknown)) => {
+                self.listener
+                    .dropped(DropReason::UnknownProgress, line.len());
+            }
         }
     }
 }

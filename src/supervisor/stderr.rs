@@ -114,7 +114,7 @@ mod tests {
         let ring = StderrRing::new();
         ring.take(b"one\r\ntw");
         ring.take(b"o\x1b[31m\n");
-        ring.take(&[b'x'; 100_000]);
+        ring.take(&vec![b'x'; 100_000]);
         ring.flush();
         let tail = ring.tail(20);
         assert_eq!(tail[..2], ["one", "two\\u{1b}[31m"]);

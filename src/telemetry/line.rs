@@ -152,12 +152,16 @@ impl Line<'_> {
     }
 }
 
-/// The line that says how many lines are missing; readable in either format.
-pub(super) fn lines_dropped(count: u64) -> String {
+/// The line that says how many lines are missing.
+pub(super) fn lines_dropped(count: u64, format: Format) -> String {
     let time = wall::rfc3339(wall::now());
-    format!(
-        "{{\"time\":\"{time}\",\"level\":\"warn\",\"message\":\"log lines were dropped, stderr did not keep up\",\"count\":{count}}}\n"
-    )
+    let message = "log lines were dropped, stderr did not take them";
+    match format {
+        Format::Json => format!(
+            "{{\"time\":\"{time}\",\"level\":\"warn\",\"message\":\"{message}\",\"count\":{count}}}\n"
+        ),
+        Format::Text | Format::Auto => format!("{time}  WARN {message} count={count}\n"),
+    }
 }
 
 fn level_word(level: Level) -> &'static str {

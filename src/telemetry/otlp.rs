@@ -1,7 +1,7 @@
 //! Exporters and providers, made from what the environment asks for.
 
 use std::io;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
@@ -18,6 +18,7 @@ use opentelemetry_sdk::trace::{
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
+use super::counted::{CountedExporter, CountedProcessor, SpanCounts};
 use super::environment::{Endpoint, Otlp, Protocol};
 
 /// The queue of spans, unless `OTEL_BSP_MAX_QUEUE_SIZE` says otherwise. The SDK's 2048 overflow in a burst
@@ -30,6 +31,7 @@ pub(super) struct Providers {
     pub(super) traces: Option<SdkTracerProvider>,
     pub(super) logs: Option<SdkLoggerProvider>,
     pub(super) metrics: SdkMeterProvider,
+    pub(super) span_counts: Arc<SpanCounts>,
     /// Carries the gRPC connections. Our own, so that a flush never waits for a worker that waits for it
     /// (opentelemetry-rust#2802), and so that it outlives the daemon's.
     runtime: Option<Runtime>,
@@ -66,10 +68,11 @@ impl Providers {
         let entered = runtime.as_ref().map(Runtime::enter);
         let resource = resource(otlp);
         let mut refused = Vec::new();
+        let span_counts = Arc::<SpanCounts>::default();
 
         let traces = accept("traces", span_exporter(otlp.traces.as_ref()), &mut refused);
         let traces = traces.map(|exporter| {
-            tracer_builder(exporter, otlp)
+            tracer_builder(exporter, otlp, &span_counts)
                 .with_resource(resource.clone())
                 .build()
         });
@@ -92,6 +95,7 @@ impl Providers {
             traces,
             logs,
             metrics: metrics.build(),
+            span_counts,
             runtime,
         };
         Ok((providers, refused))
@@ -161,15 +165,26 @@ fn resource(otlp: &Otlp) -> Resource {
     resource.build()
 }
 
-fn tracer_builder(exporter: SpanExporter, otlp: &Otlp) -> TracerProviderBuilder {
+fn tracer_builder(
+    inner: SpanExporter,
+    otlp: &Otlp,
+    counts: &Arc<SpanCounts>,
+) -> TracerProviderBuilder {
     let mut batches = BatchConfigBuilder::default();
     if !otlp.bounds_span_queue {
         batches = batches.with_max_queue_size(SPAN_QUEUE);
     }
-    let processor = BatchSpanProcessor::builder(exporter)
+    let exporter = CountedExporter {
+        inner,
+        counts: Arc::clone(counts),
+    };
+    let inner = BatchSpanProcessor::builder(exporter)
         .with_batch_config(batches.build())
         .build();
-    SdkTracerProvider::builder().with_span_processor(processor)
+    SdkTracerProvider::builder().with_span_processor(CountedProcessor {
+        inner,
+        counts: Arc::clone(counts),
+    })
 }
 
 /// The exporter, or an entry in the list; only the name of the setting is kept of an error, for the rest of

@@ -18,6 +18,8 @@ mod collector;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod gateway_starts;
+#[cfg(test)]
 mod real_servers;
 #[cfg(test)]
 mod support;

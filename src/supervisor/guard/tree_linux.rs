@@ -24,6 +24,7 @@ impl Tree {
     }
 
     /// Signals every process below the guard.
+    #[expect(clippy::unused_self, reason = "its twin for any Unix needs it")]
     pub(super) fn signal(&self, signal: Signal) {
         for pid in descendants() {
             // It may be gone by now; a child of ours cannot have been replaced, because we reap it.
@@ -53,6 +54,7 @@ impl Tree {
     }
 
     /// Nothing is left below the guard.
+    #[expect(clippy::unused_self, reason = "its twin for any Unix needs it")]
     pub(super) fn is_empty(&self) -> bool {
         descendants().is_empty()
     }

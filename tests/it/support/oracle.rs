@@ -28,8 +28,15 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    /// Remembers how things are now. Call it once the servers are ready.
-    pub(crate) fn before(gateway: &Gateway) -> Self {
+    /// Has each of these gremlins answer once, so that all are up, and remembers how things are then.
+    pub(crate) async fn before(gateway: &Gateway, server_ids: &[&str]) -> Self {
+        for server_id in server_ids {
+            let answer = gateway
+                .client()
+                .call(server_id, "echo", &json!({"text": "up"}))
+                .await;
+            assert_eq!(answer.status, 200, "{server_id}: {}", answer.text());
+        }
         Self {
             before: gateway.footprint(),
             canaries: vec![TOKEN.to_owned()],
@@ -73,13 +80,24 @@ impl Oracle {
     /// U5 and U6: what the gateway holds is what it held, where the system tells.
     pub(crate) async fn footprint_returns(&self, gateway: &Gateway) {
         let Some(before) = self.before else { return };
-        wait_until(&format!("a footprint like {before:?}"), SETTLE, || {
-            let now = gateway.footprint().expect("the gateway runs");
-            now.descriptors.abs_diff(before.descriptors) <= 2
-                && now.threads.abs_diff(before.threads) <= 1
-                && now.resident_kib <= before.resident_kib + GROWTH_KIB
-        })
-        .await;
+        let mut now = before;
+        let returns = async {
+            loop {
+                now = gateway.footprint().expect("the gateway runs");
+                if now.descriptors.abs_diff(before.descriptors) <= 2
+                    && now.threads.abs_diff(before.threads) <= 1
+                    && now.resident_kib <= before.resident_kib + GROWTH_KIB
+                {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let returned = tokio::time::timeout(SETTLE, returns).await;
+        assert!(
+            returned.is_ok(),
+            "holds {now:?} {SETTLE:?} later, held {before:?}"
+        );
     }
 
     /// U7: no canary is in the log, on stdout, in `/servers`, `/health`, `/metrics`, or on a command line.

@@ -113,6 +113,15 @@ impl Server {
         )
     }
 
+    /// Takes over the keys that it does not set itself.
+    pub(super) fn with_defaults(mut self, defaults: &[(String, Value)]) -> Self {
+        for (key, value) in defaults {
+            let entry = self.entry.entry(key.clone());
+            entry.or_insert_with(|| value.clone());
+        }
+        self
+    }
+
     /// The entry as it goes into the config of a gateway that keeps its files in `folder`.
     pub(super) fn into_entry(self, folder: &Path, marker: &str) -> Value {
         let journal = journal_path(folder, &self.id);

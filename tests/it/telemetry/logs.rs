@@ -1,6 +1,9 @@
 //! Log lines: what they hold, and what they never hold.
 
+use host_mcp_gateway::audit;
+use host_mcp_gateway::fault::FaultKind;
 use host_mcp_gateway::telemetry::Format;
+use host_mcp_gateway::types::{Principal, PrincipalId};
 
 use super::*;
 
@@ -93,4 +96,50 @@ fn the_text_form_is_a_line_for_people() {
     assert_eq!(time.len(), "2026-01-01T00:00:00.000Z".len());
     let expected = " WARN it::telemetry::logs: server\\nlost server_id=a error=\"two words\"\n";
     assert_eq!(rest, expected);
+}
+
+#[test]
+fn an_audit_line_names_who_and_what_and_holds_no_payload() {
+    let fixture = Fixture::new(&[]);
+    let server = server_id();
+    let principal = Principal {
+        id: PrincipalId(1),
+        name: "laptop".into(),
+        admin: false,
+        servers: None,
+    };
+    let call = Call {
+        server: &server,
+        method: "resources/read",
+        target: Some(Target::Resource("file:///payload")),
+        id: Some("\"payload\""),
+        session: Some("payload"),
+        revision: None,
+    };
+    fixture.run(|| {
+        audit::log(&audit::Entry {
+            principal: &principal,
+            call: &call,
+            outcome: Outcome::Fault(FaultKind::ServerTimeout),
+            duration: Duration::from_millis(1500),
+            bytes_in: 10,
+            bytes_out: 20,
+        });
+    });
+    let log = fixture.finish();
+    let line: serde_json::Value = serde_json::from_str(log.trim()).expect("one JSON line");
+    let expected = [
+        ("target", serde_json::json!("audit")),
+        ("token", "laptop".into()),
+        ("server_id", "host-service".into()),
+        ("method", "resources/read".into()),
+        ("outcome", "server_timeout".into()),
+        ("duration_ms", 1500.0.into()),
+        ("bytes_in", 10.into()),
+        ("bytes_out", 20.into()),
+    ];
+    for (key, value) in expected {
+        assert_eq!(line[key], value, "{key}");
+    }
+    assert!(!log.contains("payload"), "{log}");
 }

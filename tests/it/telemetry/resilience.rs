@@ -51,6 +51,39 @@ fn a_collector_that_refuses_or_fails_delays_neither_calls_nor_the_exit() {
 }
 
 #[test]
+fn spans_are_counted_by_what_became_of_them() {
+    let collector = Collector::start(Mode::Normal);
+    let fixture = Fixture::with_endpoint(&collector.authority());
+    // More than one batch of 512, so that one leaves before its time.
+    let calls = 200;
+    fixture.run(|| {
+        for _ in 0..calls {
+            call(None, None, Outcome::Ok);
+        }
+    });
+    collector.wait_for(LIMIT * 3, |received| received.spans.len() >= 512);
+    let count = |outcome: &str| {
+        let text = fixture.telemetry.prometheus_text();
+        let start = format!("host_mcp_gateway_otlp_spans_total{{outcome=\"{outcome}\"}} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&start));
+        value.map(|value| value.parse::<u32>().expect("number"))
+    };
+    assert_eq!(count("ended"), Some(3 * calls));
+    // The collector has them a moment before the exporter knows.
+    let deadline = Instant::now() + LIMIT;
+    while count("exported") < Some(512) {
+        assert!(
+            Instant::now() < deadline,
+            "exported {:?}",
+            count("exported")
+        );
+        std::thread::yield_now();
+    }
+    assert_eq!(count("failed"), Some(0));
+    fixture.finish();
+}
+
+#[test]
 fn telemetry_works_on_a_runtime_with_one_worker() {
     let collector = Collector::start(Mode::Normal);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -72,7 +105,7 @@ const ALONE: &str = "HOST_MCP_GATEWAY_TEST_ALONE";
     clippy::disallowed_methods,
     reason = "the process under test is this binary"
 )]
-fn alone(test: &str) -> Command {
+pub(super) fn alone(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("own path"));
     command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
@@ -80,7 +113,7 @@ fn alone(test: &str) -> Command {
     command
 }
 
-fn is_alone() -> bool {
+pub(super) fn is_alone() -> bool {
     std::env::var_os(ALONE).is_some()
 }
 

@@ -18,6 +18,7 @@ pub(super) const FILE: &str = "config.json";
 pub(crate) struct Builder {
     config: Value,
     servers: Vec<Server>,
+    server_defaults: Vec<(String, Value)>,
     pub(super) variables: Vec<(String, String)>,
     pub(super) forgives_strays: bool,
 }
@@ -35,6 +36,7 @@ impl Builder {
         Self {
             config,
             servers: Vec::new(),
+            server_defaults: Vec::new(),
             variables: Vec::new(),
             forgives_strays: false,
         }
@@ -94,13 +96,9 @@ impl Builder {
             .for_each_server("stop_grace_ms", 200)
     }
 
-    /// Sets a key of every server that is known so far.
+    /// Sets a key of every server that does not set it itself.
     pub(crate) fn for_each_server(mut self, key: &str, value: impl Into<Value>) -> Self {
-        let value = value.into();
-        let servers = self.servers.into_iter();
-        self.servers = servers
-            .map(|server| server.set(key, value.clone()))
-            .collect();
+        self.server_defaults.push((key.to_owned(), value.into()));
         self
     }
 
@@ -122,9 +120,10 @@ impl Builder {
 
     pub(super) fn into_config(self, folder: &Path, marker: &str) -> Value {
         let mut config = self.config;
+        let defaults = self.server_defaults;
         let servers = self.servers.into_iter();
         let entries: Vec<Value> = servers
-            .map(|server| server.into_entry(folder, marker))
+            .map(|server| server.with_defaults(&defaults).into_entry(folder, marker))
             .collect();
         if config.get("servers").is_none() {
             config["servers"] = entries.into();

@@ -1,0 +1,209 @@
+//! The roads by which a request leaves the table, each of which sends its outcome.
+//!
+//! Outcomes are sent after the lock was given back: a receiver may run at once.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::table::{Entry, Stage, Table};
+use super::{Mux, Observer, Origin, Outcome};
+use crate::fault::Fault;
+use crate::instruments::DropReason;
+use crate::supervisor::faults;
+use crate::supervisor::machine::Gate;
+use crate::types::Incarnation;
+
+/// Who listens to a request that made progress.
+pub(in crate::supervisor) enum Progress {
+    /// This one wants to hear of it.
+    Heard(Arc<dyn Observer>),
+    /// Nobody; only its deadline was moved.
+    Unheard,
+    /// No such request is under way.
+    Unknown,
+}
+
+impl Mux {
+    /// The child answered; `false` where nobody waits for this id (late, twice, or invented).
+    pub(in crate::supervisor) fn answer(&self, id: u64, outcome: Outcome) -> bool {
+        let mut table = self.table();
+        table.last_heard = Some(Instant::now());
+        let written = table
+            .entries
+            .get(&id)
+            .is_some_and(|entry| matches!(entry.stage, Stage::Written(_)));
+        let Some(entry) = written.then(|| table.remove(id)).flatten() else {
+            return false;
+        };
+        let more = !table.queue.is_empty();
+        drop(table);
+        // A receiver that is gone is a client that is gone: the answer is dropped with it.
+        let _ = entry.outcome.send(outcome);
+        if more {
+            self.writable.notify_one();
+        }
+        true
+    }
+
+    /// What an answer is that nobody waits for.
+    pub(in crate::supervisor) fn unexpected(&self, id: u64) -> DropReason {
+        if id < self.next_id.load(Ordering::Relaxed) {
+            DropReason::LateReply
+        } else {
+            DropReason::UnknownReply
+        }
+    }
+
+    /// The child reports progress of this request: its deadline starts anew.
+    pub(in crate::supervisor) fn progress(&self, id: u64) -> Progress {
+        let now = Instant::now();
+        let mut table = self.table();
+        table.last_heard = Some(now);
+        let Some(entry) = table.entries.get_mut(&id) else {
+            return Progress::Unknown;
+        };
+        let timeout = entry.submission.timeout.unwrap_or(self.config.timeout);
+        entry.deadline = (now + timeout).min(entry.hard_deadline);
+        entry
+            .submission
+            .observer
+            .clone()
+            .map_or(Progress::Unheard, Progress::Heard)
+    }
+
+    /// Ends the picked entries with the fault that is found for each; gives how many were clients'.
+    fn end(
+        &self,
+        which: impl Fn(&Entry) -> bool,
+        fault_of: impl Fn(&mut Table, u64, &Entry) -> Fault,
+    ) -> usize {
+        let mut table = self.table();
+        let taken = table.take(which);
+        let ended: Vec<_> = taken
+            .into_iter()
+            .map(|(id, entry)| (fault_of(&mut table, id, &entry), entry))
+            .collect();
+        drop(table);
+        self.writable.notify_one();
+        let clients = ended.iter().filter(|(_, entry)| entry.is_clients()).count();
+        for (fault, entry) in ended {
+            // A receiver that is gone is a client that is gone.
+            let _ = entry.outcome.send(Err(fault));
+        }
+        clients
+    }
+
+    /// Cancels the request that this caller calls by that id; the child is told where it was written.
+    ///
+    /// `false`, and nothing happens, where no request of this caller bears that id, or several do: which
+    /// of them was meant cannot be known.
+    pub fn cancel(&self, origin: &Origin, reason: Option<&str>) -> bool {
+        let mut table = self.table();
+        let mut found = table
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.submission.origin.as_ref() == Some(origin));
+        let (Some((&id, _)), None) = (found.next(), found.next()) else {
+            return false;
+        };
+        let Some(entry) = table.remove(id) else {
+            return false;
+        };
+        let delivered = table.withdraw(id, &entry, reason.unwrap_or("cancelled by the client"));
+        drop(table);
+        self.writable.notify_one();
+        let _ = entry.outcome.send(Err(faults::cancelled(delivered)));
+        true
+    }
+
+    /// Cancels this request for a client that is gone and whose revision takes that for a cancellation.
+    pub fn abandon(&self, id: u64) {
+        let mut table = self.table();
+        let Some(entry) = table.remove(id) else {
+            return;
+        };
+        table.withdraw(id, &entry, "the client is gone");
+        drop(table);
+        self.writable.notify_one();
+    }
+
+    /// Ends every request whose deadline has passed; gives their number.
+    pub(in crate::supervisor) fn expire(&self, now: Instant, next_start: Option<Instant>) -> usize {
+        let wait = next_start.map(|at| at.saturating_duration_since(now));
+        self.end(
+            |entry| entry.deadline <= now,
+            |table, id, entry| {
+                table.withdraw(id, entry, "timed out");
+                match (entry.stage, table.gate) {
+                    (Stage::Written(_), _) => faults::timeout(),
+                    (Stage::Queued, Gate::Open) => faults::busy(),
+                    (Stage::Queued, _) => faults::starting(wait),
+                }
+            },
+        )
+    }
+
+    /// This incarnation is lost: everything that was written to it ends with `server_lost`.
+    pub(in crate::supervisor) fn lose(&self, incarnation: Incarnation) -> usize {
+        self.table().control.clear();
+        self.end(
+            |entry| entry.stage == Stage::Written(incarnation) || !entry.is_clients(),
+            |_, _, _| faults::lost(),
+        )
+    }
+
+    /// Ends everything that waits or is under way, because the gateway cannot wait for it any longer.
+    pub(in crate::supervisor) fn give_up(&self) {
+        self.end(
+            |_| true,
+            |table, id, entry| {
+                faults::shutting_down(table.withdraw(id, entry, "the gateway is shutting down"))
+            },
+        );
+    }
+
+    /// Sets what is done with requests. Where they are refused from now on, those that wait are too.
+    pub(in crate::supervisor) fn set_gate(&self, gate: Gate) {
+        let now = Instant::now();
+        let mut table = self.table();
+        table.gate = gate;
+        match gate {
+            Gate::Open => {
+                for entry in table
+                    .entries
+                    .values_mut()
+                    .filter(|entry| !entry.is_written())
+                {
+                    entry.deadline = now + entry.submission.timeout.unwrap_or(self.config.timeout);
+                }
+                drop(table);
+                self.writable.notify_one();
+            }
+            Gate::Hold(_) | Gate::Asleep(_) => {}
+            Gate::Stopped | Gate::Failed | Gate::ShuttingDown => {
+                table.queue.clear();
+                drop(table);
+                self.end(
+                    |entry| entry.is_clients() && !entry.is_written(),
+                    |_, _, _| faults::refused(gate),
+                );
+            }
+        }
+    }
+
+    /// Requests that wait to be written must not wait longer than `hold` from now on.
+    pub(in crate::supervisor) fn limit_hold(&self, hold: Duration) {
+        let latest = Instant::now() + hold;
+        for entry in self
+            .table()
+            .entries
+            .values_mut()
+            .filter(|entry| entry.stage == Stage::Queued)
+        {
+            entry.deadline = entry.deadline.min(latest);
+        }
+    }
+}

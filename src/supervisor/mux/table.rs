@@ -1,0 +1,168 @@
+//! The table itself: what is under way, what waits, and the moves between the two.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{MAX_CONTROL, Outcome, Submission};
+use crate::fault::Delivered;
+use crate::supervisor::config::RequestConfig;
+use crate::supervisor::machine::Gate;
+use crate::types::Incarnation;
+
+/// Frames, and bytes of small frames, that are written in one go.
+const BATCH_FRAMES: usize = 256;
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// One request that is not answered.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) submission: Submission,
+    pub(super) outcome: oneshot::Sender<Outcome>,
+    pub(super) stage: Stage,
+    /// When it ends unanswered.
+    pub(super) deadline: Instant,
+    /// The latest deadline that progress can earn.
+    pub(super) hard_deadline: Instant,
+}
+
+/// How far a request has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Queued,
+    Written(Incarnation),
+}
+
+/// What waits to be written.
+#[derive(Debug)]
+pub(in crate::supervisor) struct Frame {
+    /// The request whose frame it is; `None` for what expects no answer.
+    pub(in crate::supervisor) id: Option<u64>,
+    pub(in crate::supervisor) bytes: Bytes,
+}
+
+/// What the lock of a mux guards.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) gate: Gate,
+    pub(super) entries: HashMap<u64, Entry>,
+    /// Frames of clients, in their order.
+    pub(super) queue: VecDeque<Frame>,
+    /// Frames of our own, written before those of clients and whatever the gate.
+    pub(super) control: VecDeque<Frame>,
+    /// Requests of clients that were written and not answered.
+    pub(super) in_flight: usize,
+    pub(super) last_heard: Option<Instant>,
+}
+
+impl Entry {
+    /// It is a client's, not the gateway's own.
+    pub(super) fn is_clients(&self) -> bool {
+        self.submission.origin.is_some()
+    }
+
+    /// It was written to a child.
+    pub(super) fn is_written(&self) -> bool {
+        matches!(self.stage, Stage::Written(_))
+    }
+}
+
+impl Table {
+    pub(super) fn new(gate: Gate) -> Self {
+        Self {
+            gate,
+            entries: HashMap::new(),
+            queue: VecDeque::new(),
+            control: VecDeque::new(),
+            in_flight: 0,
+            last_heard: None,
+        }
+    }
+
+    /// Moves what can be written now from the lanes to the batch, and books it as written.
+    pub(super) fn take_batch(
+        &mut self,
+        incarnation: Incarnation,
+        batch: &mut Vec<Frame>,
+        config: &RequestConfig,
+    ) {
+        let now = Instant::now();
+        let mut bytes = 0;
+        while batch.len() < BATCH_FRAMES && bytes < BATCH_BYTES {
+            let open = self.gate == Gate::Open && self.in_flight < config.max_in_flight;
+            let clients = || if open { self.queue.pop_front() } else { None };
+            let Some(frame) = self.control.pop_front().or_else(clients) else {
+                break;
+            };
+            if let Some(id) = frame.id {
+                // An entry that is gone was cancelled or timed out in the queue: nothing is written.
+                let Some(entry) = self.entries.get_mut(&id) else {
+                    continue;
+                };
+                let timeout = entry.submission.timeout.unwrap_or(config.timeout);
+                entry.stage = Stage::Written(incarnation);
+                entry.deadline = now + timeout;
+                entry.hard_deadline = now + config.max;
+                self.in_flight += usize::from(entry.is_clients());
+            }
+            bytes += frame.bytes.len();
+            batch.push(frame);
+        }
+    }
+
+    /// Puts frames back of which no byte was written, in their order and before all others.
+    pub(super) fn put_back(&mut self, frames: Vec<Frame>) {
+        for frame in frames.into_iter().rev() {
+            let entry = frame.id.and_then(|id| self.entries.get_mut(&id));
+            match entry {
+                Some(entry) if entry.is_clients() && entry.is_written() => {
+                    entry.stage = Stage::Queued;
+                    self.in_flight -= 1;
+                    self.queue.push_front(frame);
+                }
+                // What was for this life of the child only goes with it.
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    /// Takes an entry out.
+    pub(super) fn remove(&mut self, id: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        if entry.is_clients() && entry.is_written() {
+            self.in_flight -= 1;
+        }
+        Some(entry)
+    }
+
+    /// Takes out all entries that are picked.
+    pub(super) fn take(&mut self, which: impl Fn(&Entry) -> bool) -> Vec<(u64, Entry)> {
+        let picked = self.entries.iter().filter(|(_, entry)| which(entry));
+        let ids: Vec<u64> = picked.map(|(&id, _)| id).collect();
+        ids.into_iter()
+            .filter_map(|id| Some((id, self.remove(id)?)))
+            .collect()
+    }
+
+    /// Tells the child that the answer to an entry that was taken out is no longer wanted, if it was
+    /// asked at all.
+    pub(super) fn withdraw(&mut self, id: u64, entry: &Entry, reason: &str) -> Delivered {
+        if entry.stage == Stage::Queued {
+            self.queue.retain(|frame| frame.id != Some(id));
+            return Delivered::No;
+        }
+        if self.control.len() < MAX_CONTROL {
+            let params = serde_json::json!({"requestId": id, "reason": reason});
+            let message = format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#
+            );
+            self.control.push_back(Frame {
+                id: None,
+                bytes: (message + "\n").into(),
+            });
+        }
+        Delivered::Unknown
+    }
+}
