@@ -15,6 +15,7 @@ use super::ask::{self, Asker};
 use super::error::{self, Problem};
 use super::negotiate::{Offer, require_accept, require_json_body};
 use super::{Edge, body, wrapper};
+use crate::protocol::{self, ClientMessage};
 use crate::relay::Answer;
 use crate::types::ServerId;
 
@@ -63,12 +64,48 @@ async fn relay(
     message: Bytes,
 ) -> Result<Answer, Problem> {
     edge.relay
-        .message(server, asker.caller, message)
+        .message(server, asker.caller, message.clone())
         .await
-        .map_err(|failure| Problem::from(failure).of(server))
+        .map_err(|mut failure| {
+            // What fails before the message is read, such as an unknown server, still names the request.
+            failure.id = failure.id.or_else(|| request_id(&message));
+            Problem::from(failure).of(server)
+        })
+}
+
+/// The id of a message that is a request.
+fn request_id(message: &Bytes) -> Option<Bytes> {
+    let envelope = protocol::scan(message).ok()?;
+    match ClientMessage::read(&envelope, message).ok()? {
+        ClientMessage::Request { id, method: _ } => Some(message.slice_ref(id.of(message))),
+        ClientMessage::Notification { .. } | ClientMessage::Response { .. } => None,
+    }
 }
 
 /// A notification or a response has no answer, not even an empty object.
 fn accepted() -> Response {
     (StatusCode::ACCEPTED, Body::empty()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_request_is_found_and_of_nothing_else() {
+        for (message, id) in [
+            (r#"{"jsonrpc":"2.0","id":1,"method":"m"}"#, Some("1")),
+            (
+                r#"{"id" : "a" ,"method":"m","jsonrpc":"2.0"}"#,
+                Some(r#""a""#),
+            ),
+            (r#"{"jsonrpc":"2.0","method":"m"}"#, None),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, None),
+            (r#"{"jsonrpc":"2.0","id":{},"method":"m"}"#, None),
+            ("{", None),
+        ] {
+            let found = request_id(&Bytes::from_static(message.as_bytes()));
+            assert_eq!(found, id.map(Bytes::from), "{message}");
+        }
+    }
 }
