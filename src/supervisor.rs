@@ -17,6 +17,8 @@ mod backoff;
 mod child;
 mod config;
 mod faults;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod guard;
 mod handshake;
 mod life;

@@ -477,3 +477,6 @@ impl Machine {
         vec![Action::Stop]
     }
 }
+
+#[cfg(test)]
+mod tests;
