@@ -1,11 +1,19 @@
-//! A configuration for the tests of this floor and of the one above.
+//! A configuration and a listener for the tests of this floor and of the one above.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::config::{
     BackoffConfig, Config, Launch, ProbeConfig, RequestConfig, RestartLimit, RestartPolicy,
     StopConfig,
 };
+use super::handshake::Handshake;
+use super::listener::Listener;
+use crate::instruments::DropReason;
+use crate::protocol::Envelope;
+use crate::types::Incarnation;
 
 /// A server of the name `test` that can never be started, with times a person can multiply.
 pub(crate) fn config() -> Config {
@@ -49,5 +57,41 @@ pub(crate) fn config() -> Config {
         },
         max_line_bytes: 1024,
         stdin_stall: Duration::from_secs(1),
+    }
+}
+
+/// A listener that writes down what it hears.
+#[derive(Debug, Default)]
+pub(crate) struct Heard(Mutex<Vec<String>>);
+
+impl Heard {
+    fn note(&self, what: String) {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.push(what);
+    }
+
+    /// What was heard since the last call, in its order.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Listener for Heard {
+    fn notification(&self, method: &str, _line: &Bytes, _envelope: &Envelope) {
+        self.note(format!("notification {method}"));
+    }
+
+    fn request(&self, method: &str, id: &[u8]) -> Bytes {
+        let id = String::from_utf8_lossy(id);
+        self.note(format!("request {method} {id}"));
+        format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}\n").into()
+    }
+
+    fn dropped(&self, why: DropReason, bytes: usize) {
+        self.note(format!("dropped {} {bytes}", why.as_str()));
+    }
+
+    fn ready(&self, incarnation: Incarnation, _handshake: &Handshake) {
+        self.note(format!("ready {incarnation}"));
     }
 }

@@ -130,7 +130,8 @@ fn ids_are_never_used_twice() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_waiting_writer_misses_nothing() {
     let mux = Arc::new(mux(Gate::Hold(1000 * MS)));
-    let writer = tokio::spawn({
+    let mut writer = tokio::task::JoinSet::new();
+    writer.spawn({
         let mux = Arc::clone(&mux);
         async move {
             let (mut seen, mut batch) = (0, Vec::new());
@@ -152,6 +153,6 @@ async fn a_waiting_writer_misses_nothing() {
             mux.set_gate(Gate::Hold(1000 * MS));
         }
     }
-    writer.await.unwrap();
+    writer.join_next().await.unwrap().unwrap();
     assert_empty(&mux);
 }
