@@ -79,7 +79,8 @@ impl Supervisor {
                 let config = Arc::new(config);
                 // Jitter only: any number does where the system has no randomness.
                 let machine = Machine::new(&config, getrandom::u64().unwrap_or(0));
-                let mux = Arc::new(Mux::new(config.requests, machine.gate()));
+                let labels = instruments.for_server(&config.id);
+                let mux = Arc::new(Mux::new(config.requests, machine.gate(), labels.clone()));
                 let stderr = Arc::new(StderrRing::new());
                 let (orders, order_receiver) = mpsc::channel(ORDER_QUEUE);
                 let shared = life::Shared {
@@ -89,7 +90,6 @@ impl Supervisor {
                     stderr: Arc::clone(&stderr),
                     spawner: spawner.clone(),
                 };
-                let labels = instruments.for_server(&config.id);
                 let (actor, watched) =
                     Actor::new(shared, labels, machine, order_receiver, kill.clone());
                 tasks.spawn(actor.run());

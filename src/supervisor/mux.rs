@@ -20,6 +20,7 @@ use super::config::RequestConfig;
 use super::faults;
 use super::machine::Gate;
 use crate::fault::Fault;
+use crate::instruments::ServerInstruments;
 use crate::protocol::Span;
 use crate::protocol::message::Ending;
 use crate::types::{Incarnation, PrincipalId};
@@ -93,6 +94,7 @@ pub struct Load {
 #[derive(Debug)]
 pub struct Mux {
     config: RequestConfig,
+    instruments: ServerInstruments,
     next_id: AtomicU64,
     table: Mutex<Table>,
     /// Something can be written.
@@ -102,10 +104,11 @@ pub struct Mux {
 }
 
 impl Mux {
-    pub(super) fn new(config: RequestConfig, gate: Gate) -> Self {
+    pub(super) fn new(config: RequestConfig, gate: Gate, instruments: ServerInstruments) -> Self {
         let table = Table::new(gate);
         Self {
             config,
+            instruments,
             next_id: AtomicU64::new(1),
             table: Mutex::new(table),
             writable: Notify::new(),
@@ -143,6 +146,7 @@ impl Mux {
             self.patience(&table, timeout)?
         };
         let entry = Entry {
+            counted: (!internal).then(|| self.instruments.queued()),
             submission,
             outcome: sender,
             stage: Stage::Queued,
@@ -220,7 +224,8 @@ impl Mux {
     pub(super) async fn next_batch(&self, incarnation: Incarnation, batch: &mut Vec<Frame>) {
         loop {
             let notified = self.writable.notified();
-            self.table().take_batch(incarnation, batch, &self.config);
+            self.table()
+                .take_batch(incarnation, batch, &self.config, &self.instruments);
             if !batch.is_empty() {
                 return;
             }
@@ -230,7 +235,7 @@ impl Mux {
 
     /// Puts frames back of which no byte was written: the next child's first.
     pub(super) fn put_back(&self, frames: Vec<Frame>) {
-        self.table().put_back(frames);
+        self.table().put_back(frames, &self.instruments);
     }
 
     /// Wakes a server that sleeps; gives how long a request would wait for it, or why it would not.
