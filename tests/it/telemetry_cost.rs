@@ -1,4 +1,9 @@
 //! What a collector costs that takes everything and answers nothing: no time at the end, and none for a call.
+//!
+//! The promise for calls is a p99 within 10 % of telemetry off. Medians over rounds in turns are compared, and what
+//! is allowed on top is the spread of the rounds without telemetry (the distance of their quartiles), at least
+//! half a millisecond. An export in the way of calls costs many times that; figures for users come from optimised
+//! builds, not from here.
 
 mod alone {
     use std::time::Duration;
@@ -18,8 +23,8 @@ mod alone {
     const CALLS: usize = 200;
     /// What is promised, as a part of the p99 without telemetry.
     const PROMISED: f64 = 0.10;
-    /// What a p99 of so few calls moves by on a machine that does other things too, in milliseconds.
-    const NOISE_MS: f64 = 1.0;
+    /// Beside it, in milliseconds: what making the spans takes in a build without optimisation.
+    const UNOPTIMISED_MS: f64 = 0.5;
 
     async fn black_hole() -> Collector {
         tokio::task::spawn_blocking(|| Collector::start(Mode::BlackHole))
@@ -59,9 +64,9 @@ mod alone {
         times[CALLS * 99 / 100]
     }
 
-    fn median(mut values: Vec<f64>) -> f64 {
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
+    /// The value below which a quarter of the sorted values lies, or two quarters, or three.
+    fn quartile(sorted: &[f64], number: usize) -> f64 {
+        sorted[sorted.len() * number / 4]
     }
 
     #[tokio::test]
@@ -97,12 +102,20 @@ mod alone {
             }
         }
         println!(
-            "p99 of each round of {CALLS} calls, ms: without {:.2?}, with {:.2?}",
+            "p99 of each round of {CALLS} calls, ms: without {:.2?}, with a black hole {:.2?}",
             times[0], times[1]
         );
-        let [without, with] = times.map(median);
-        println!("median p99, ms: without {without:.3}, with a black hole {with:.3}");
-        let allowed = without * (1.0 + PROMISED) + NOISE_MS;
+        let [without, with] = times.map(|mut times| {
+            times.sort_by(f64::total_cmp);
+            times
+        });
+        // How far rounds of the same gateway lie apart says how much a difference means here and now.
+        let noise = quartile(&without, 3) - quartile(&without, 1);
+        let (without, with) = (quartile(&without, 2), quartile(&with, 2));
+        let allowed = without * (1.0 + PROMISED) + noise.max(UNOPTIMISED_MS);
+        println!(
+            "median p99, ms: without {without:.3}, with {with:.3}, allowed {allowed:.3}, noise {noise:.3}"
+        );
         assert!(
             with <= allowed,
             "{with:.3} ms, expected {allowed:.3} ms at most"
