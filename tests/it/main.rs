@@ -14,6 +14,8 @@
 )]
 
 #[cfg(test)]
+mod alone;
+#[cfg(test)]
 mod collector;
 #[cfg(test)]
 mod fixture;
