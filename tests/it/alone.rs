@@ -98,14 +98,18 @@ async fn echoes(client: &Client, server_id: &str, text: &str) {
 }
 
 /// Asks for the same deed several times at once, each time with another `nonce`: `name-0`, `name-1`, …
+///
+/// The connections for it are closed afterwards: what a client keeps open, a gateway holds open.
 async fn deeds_at_once(
-    client: &Client,
+    gateway: &Gateway,
     server_id: &str,
     deed: &Value,
     name: &str,
     count: usize,
 ) -> Vec<Answer> {
+    let client = gateway.client();
     let asked = (0..count).map(|number| {
+        let client = &client;
         let mut deed = deed.clone();
         deed["nonce"] = format!("{name}-{number}").into();
         async move { client.deed(server_id, &deed).await }

@@ -18,6 +18,8 @@ mod alone;
 #[cfg(test)]
 mod collector;
 #[cfg(test)]
+mod fidelity;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod gateway_starts;
@@ -29,3 +31,5 @@ mod support;
 mod support_itself;
 #[cfg(test)]
 mod telemetry;
+#[cfg(test)]
+mod two_clients;

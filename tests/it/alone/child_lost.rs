@@ -23,7 +23,7 @@ async fn fifty_requests_in_flight_are_lost_at_once_and_none_is_written_again() {
         Instant::now()
     };
     let asked = async {
-        let answers = deeds_at_once(&client, "g1", &nothing, "lost", 50).await;
+        let answers = deeds_at_once(&gateway, "g1", &nothing, "lost", 50).await;
         (answers, Instant::now())
     };
     let (killed, (answers, answered)) = tokio::join!(killed, asked);
@@ -62,7 +62,7 @@ async fn what_was_still_queued_is_answered_by_the_next_incarnation() {
     let (nothing, sleep) = (json!({"do": "nothing"}), json!({"do": "sleep", "ms": 50}));
     let queue = async {
         journal_has(&gateway, "g1", "\"written-", 10).await;
-        deeds_at_once(&client, "g1", &sleep, "queued", 20).await
+        deeds_at_once(&gateway, "g1", &sleep, "queued", 20).await
     };
     let kill = async {
         let active = "http_server_active_requests{http_request_method=\"POST\"}";
@@ -73,7 +73,7 @@ async fn what_was_still_queued_is_answered_by_the_next_incarnation() {
         assert_eq!(gateway.journal("g1").count("\"queued-"), 0);
         process::signal(first, Signal::KILL);
     };
-    let written = deeds_at_once(&client, "g1", &nothing, "written", 10);
+    let written = deeds_at_once(&gateway, "g1", &nothing, "written", 10);
     let (written, queued, ()) = tokio::join!(written, queue, kill);
     for answer in &written {
         assert_eq!(fault_of(answer), server_lost());
@@ -124,7 +124,7 @@ async fn a_server_whose_guard_is_killed_is_killed_and_restarted() {
         journal_has(&gateway, "g1", "\"lost-", 5).await;
         process::signal(guard, Signal::KILL);
     };
-    let (answers, ()) = tokio::join!(deeds_at_once(&client, "g1", &nothing, "lost", 5), kill);
+    let (answers, ()) = tokio::join!(deeds_at_once(&gateway, "g1", &nothing, "lost", 5), kill);
     for answer in &answers {
         assert_eq!(fault_of(answer), server_lost());
     }

@@ -54,10 +54,7 @@ async fn a_stop_finishes_what_is_short_and_tells_what_is_long() {
         let asked = Instant::now();
         let rest = stream.rest(SOON).await;
         let rest = String::from_utf8(rest).unwrap();
-        assert!(
-            rest.starts_with("6\r\n: ok\n\n\r\n") || rest.contains(": ok"),
-            "{rest:?}"
-        );
+        assert!(rest.contains(": ok\n\n"), "no open stream: {rest:?}");
         assert!(rest.ends_with("\r\n0\r\n\r\n"), "no proper end: {rest:?}");
         assert_eq!(idle.rest(SOON).await, b"", "an idle connection is closed");
         logs.event("asked to stop", SOON).await;

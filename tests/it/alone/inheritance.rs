@@ -27,7 +27,9 @@ async fn a_server_has_its_three_descriptors_and_no_other() {
     );
     let gateway = fault_gateway(Server::gremlin("g1"));
     let client = gateway.client();
-    let _oracle = Oracle::before(&gateway, &["control", "g1"]).await;
+    let oracle = Oracle::before(&gateway, &["control", "g1"])
+        .await
+        .canary(SECRET);
     let descriptors = format!("/proc/{}/fd", gateway.pid());
     if let Ok(entries) = std::fs::read_dir(descriptors) {
         let mut targets = entries.flatten().flat_map(|entry| entry.path().read_link());
@@ -45,6 +47,8 @@ async fn a_server_has_its_three_descriptors_and_no_other() {
         assert_eq!(numbers, [0, 1, 2], "{open:?}");
         client.deed("g1", &json!({"do": "exit", "code": 1})).await;
     }
+    ready_in(&client, "g1", 3).await;
+    oracle.holds(&gateway, "g1").await;
 }
 
 /// H115 and H116.
@@ -66,6 +70,7 @@ async fn a_server_has_the_environment_that_was_configured_and_no_other() {
         .env("AWS_SECRET_ACCESS_KEY", SECRET)
         .start();
     let client = gateway.client();
+    let oracle = Oracle::before(&gateway, &["g1"]).await.canary(SECRET);
     let answer = client.deed("g1", &json!({"do": "dump_env"})).await;
     let mut given: BTreeMap<String, String> = serde_json::from_str(&echoed(&answer)).unwrap();
     let marker = given.remove(MARKER);
@@ -85,4 +90,5 @@ async fn a_server_has_the_environment_that_was_configured_and_no_other() {
     ];
     let expected = expected.map(|(name, value)| (name.to_owned(), value));
     assert_eq!(given, BTreeMap::from(expected));
+    oracle.keeps_secrets(&gateway).await;
 }

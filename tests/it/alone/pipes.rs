@@ -26,7 +26,7 @@ async fn killed_with_a_grandchild(grandchild: &Value) -> (Gateway, Duration) {
         Instant::now()
     };
     let ask = async {
-        let answers = deeds_at_once(&client, "g1", &nothing, "lost", 1).await;
+        let answers = deeds_at_once(&gateway, "g1", &nothing, "lost", 1).await;
         (answers, Instant::now())
     };
     let (killed, (answers, answered)) = tokio::join!(kill, ask);
@@ -68,7 +68,8 @@ async fn a_server_that_closes_its_stdout_and_lives_on_is_restarted() {
         journal_has(&gateway, "g1", "\"lost-", 3).await;
         client.deed("g1", &close).await
     };
-    let (answers, closing) = tokio::join!(deeds_at_once(&client, "g1", &nothing, "lost", 3), close);
+    let (answers, closing) =
+        tokio::join!(deeds_at_once(&gateway, "g1", &nothing, "lost", 3), close);
     for answer in answers.iter().chain([&closing]) {
         assert_eq!(fault_of(answer), server_lost());
     }
@@ -126,7 +127,7 @@ async fn a_server_that_stops_reading_is_restarted_and_loses_one_request() {
         (slowest, last)
     };
     let (answers, (slowest, _)) =
-        tokio::join!(deeds_at_once(&client, "g1", &big, "big", 20), health);
+        tokio::join!(deeds_at_once(&gateway, "g1", &big, "big", 20), health);
     assert!(
         slowest < Duration::from_millis(250),
         "health took {slowest:?} beside a stalled server"

@@ -92,10 +92,13 @@ async fn a_request_under_way_at_a_stop_is_lost() {
         stop(&client).await
     };
     let nothing = json!({"do": "nothing"});
-    let asked = deeds_at_once(&client, "g1", &nothing, "lost", 1);
+    let asked = deeds_at_once(&gateway, "g1", &nothing, "lost", 1);
     let (answers, (took, status)) = tokio::join!(asked, stopped);
     assert_eq!(fault_of(&answers[0]), server_lost());
     assert!(took <= BOTH_GRACES, "{took:?}");
     assert_eq!(status["last_exit_code"], 0, "{status}");
+    // The footprint is compared with that of a gateway whose server runs.
+    let started = client.post("/servers/g1/start?wait", "").await;
+    assert_eq!(started.status, 200, "{}", started.text());
     oracle.holds(&gateway, "g1").await;
 }
