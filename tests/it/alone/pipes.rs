@@ -14,7 +14,9 @@ const DRAINED: Duration = Duration::from_millis(2500);
 
 /// Kills `g1` with a request under way while a grandchild holds its stdout; gives the time to the answer.
 async fn killed_with_a_grandchild(grandchild: &Value) -> (Gateway, Duration) {
-    let gateway = fault_gateway(Server::gremlin("g1"));
+    // The grandchild outlives the drain, so that it is not its end that ends the wait.
+    let limits = json!({"term_grace_ms": 4000});
+    let gateway = fault_gateway(Server::gremlin("g1").set("limits", limits));
     let client = gateway.client();
     let oracle = Oracle::before(&gateway, &["control", "g1"]).await;
     let first = pid_of(&client, "g1").await;
@@ -31,6 +33,10 @@ async fn killed_with_a_grandchild(grandchild: &Value) -> (Gateway, Duration) {
     };
     let (killed, (answers, answered)) = tokio::join!(kill, ask);
     assert_eq!(fault_of(&answers[0]), server_lost());
+    assert!(
+        process::is_alive(grandchild),
+        "it ended before the drain did"
+    );
     oracle.gone(&gateway, &[first, grandchild]).await;
     ready_in(&client, "g1", 2).await;
     echoes(&client, "g1", "after").await;
