@@ -14,6 +14,8 @@
 )]
 
 #[cfg(test)]
+mod alone;
+#[cfg(test)]
 mod bodies;
 #[cfg(test)]
 mod checking;
@@ -23,6 +25,8 @@ mod collector;
 mod deadlines;
 #[cfg(test)]
 mod door;
+#[cfg(test)]
+mod fidelity;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
@@ -49,6 +53,8 @@ mod telemetry;
 mod telemetry_cost;
 #[cfg(test)]
 mod telemetry_served;
+#[cfg(test)]
+mod two_clients;
 #[cfg(test)]
 mod verbs;
 #[cfg(test)]
