@@ -13,7 +13,7 @@ use tracing::Span as TraceSpan;
 use super::notices::ProgressToSession;
 use super::queue::Queue;
 use super::sessions::Sessions;
-use super::{Answer, Caller, Failure, Upstream, answers};
+use super::{Answer, Caller, Door, Failure, Upstream, answers};
 use crate::audit;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::{Operation, Outcome};
@@ -226,6 +226,7 @@ impl Request<'_> {
     async fn answer(&self, span: &TraceSpan) -> Result<(Bytes, Outcome), Fault> {
         let own = |bytes: Vec<u8>| Ok((bytes.into(), Outcome::Ok));
         let handle = &self.upstream.handle;
+        self.check_era()?;
         if self.method == "ping" {
             return own(answers::empty(self.client_id()));
         }
@@ -261,6 +262,19 @@ impl Request<'_> {
             _ => {}
         }
         self.ask_child(&handshake, span).await
+    }
+
+    /// At a legacy endpoint a request of the modern era is refused with the code by which a client of
+    /// both eras knows to fall back (MCP 2026-07-28, basic/versioning).
+    fn check_era(&self) -> Result<(), Fault> {
+        match self.caller.door {
+            Door::Raw => Ok(()),
+            Door::LegacyMcp if !self.is_modern() && self.method != "server/discover" => Ok(()),
+            Door::LegacyMcp => {
+                let text = "this endpoint serves the revisions 2024-11-05 to 2025-11-25, expected initialize";
+                Err(Fault::new(FaultKind::UnsupportedVersion, text).delivered(Delivered::No))
+            }
+        }
     }
 
     fn uri(&self) -> Option<String> {
