@@ -150,3 +150,54 @@ async fn a_server_that_stops_reading_is_restarted_and_loses_one_request() {
     oracle.gone(&gateway, &[first]).await;
     oracle.holds(&gateway, "g1").await;
 }
+
+/// F23 with many requests in one write: those that the pipe did not take are not lost with the others.
+#[tokio::test]
+async fn a_server_that_stops_reading_loses_what_is_in_the_pipe_and_nothing_else() {
+    const COUNT: usize = 120;
+    const PADDING: usize = 1024;
+    /// What a pipe holds, and what the gremlin's reader may have taken out of it beforehand.
+    const TAKEN: usize = (64 + 8) * 1024;
+    let gateway = fault_gateway(Server::gremlin("g1"));
+    let client = gateway.client();
+    let oracle = Oracle::before(&gateway, &["control", "g1"]).await;
+    let stopped = client
+        .deed("g1", &json!({"do": "stop_reading", "ms": 800}))
+        .await;
+    assert_eq!(echoed(&stopped), "not reading any more");
+    // While this one is stuck in the pipe the others gather; once it is read nothing else is.
+    let stuck = json!({"do": "stop_reading", "padding": "p".repeat(100 * 1024)});
+    let small = json!({"do": "count", "padding": "p".repeat(PADDING)});
+    let gathered = async {
+        status_where(
+            &client,
+            "g1",
+            "with the big one under way",
+            SOON,
+            |status| status["in_flight"] == 1,
+        )
+        .await;
+        deeds_at_once(&gateway, "g1", &small, "small", COUNT).await
+    };
+    let (stuck, answers) =
+        tokio::join!(deeds_at_once(&gateway, "g1", &stuck, "stuck", 1), gathered);
+    assert_eq!(echoed(&stuck[0]), "not reading any more");
+    let (answered, lost): (Vec<_>, Vec<_>) =
+        answers.iter().partition(|answer| answer.status == 200);
+    for answer in &lost {
+        assert_eq!(fault_of(answer), server_lost());
+    }
+    // One of them may have been written in part.
+    let most = TAKEN / PADDING + 1;
+    assert!(
+        (1..=most).contains(&lost.len()),
+        "{} lost, 1 to {most} can have been in the pipe",
+        lost.len()
+    );
+    let second = pid_of(&client, "g1").await;
+    let entries = gateway.journal("g1").entries();
+    let read = entries.iter().filter(|entry| entry.contains("\"small-"));
+    let pids: Vec<u32> = read.map(|entry| entry.pid).collect();
+    assert_eq!(pids, vec![second; answered.len()]);
+    oracle.holds(&gateway, "g1").await;
+}
