@@ -99,6 +99,8 @@ fault_kinds! {
     ServerLost = "server_lost", -31005;
     /// The deadline passed; a cancellation was sent to the child.
     ServerTimeout = "server_timeout", -31006;
+    /// A protocol revision, or an era, that is not served at this endpoint.
+    UnsupportedVersion = "unsupported_version", -32022;
     /// The child's answer is over the cap.
     ReplyTooLarge = "reply_too_large", -31007;
     /// The child's answer bears the right id but is no JSON-RPC response.
@@ -157,9 +159,10 @@ mod tests {
 
     #[test]
     fn codes_of_our_own_lie_outside_the_reserved_range() {
+        // -32022 is the specification's own: UnsupportedProtocolVersion.
         for kind in FaultKind::ALL {
             let code = kind.rpc_code();
-            let standard = matches!(code, -32700 | -32600 | -32601 | -32603);
+            let standard = matches!(code, -32700 | -32600 | -32601 | -32603 | -32022);
             assert!(
                 standard || !(-32768..=-32000).contains(&code),
                 "{kind:?}: {code}"

@@ -27,6 +27,7 @@ mod held;
 mod host;
 mod limiter;
 mod logs;
+mod mcp;
 mod negotiate;
 mod operate;
 mod phase;

@@ -53,12 +53,23 @@ struct Upstream {
 pub struct Caller {
     /// Who speaks.
     pub principal: Arc<Principal>,
+    /// By which kind of endpoint it came.
+    pub door: Door,
     /// The value of `MCP-Session-Id`, if one was sent.
     pub session: Option<String>,
     /// The peer, for the span.
     pub peer: std::net::SocketAddr,
     /// The context in the HTTP headers, if it was valid.
     pub trace: Option<TraceContext>,
+}
+
+/// The kind of endpoint that a message came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Raw JSON-RPC, in the era of the one who writes it.
+    Raw,
+    /// Streamable HTTP of the legacy era, to which clients of both eras fall back.
+    LegacyMcp,
 }
 
 /// What became of one message.

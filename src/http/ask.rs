@@ -12,7 +12,7 @@ use super::body::BodyMark;
 use super::connection::Peer;
 use crate::fault::{Fault, FaultKind};
 use crate::protocol::trace_context::TraceContext;
-use crate::relay::Caller;
+use crate::relay::{Caller, Door};
 use crate::types::{Principal, ServerId};
 
 /// The session of a client, as the MCP transport names it.
@@ -40,6 +40,7 @@ impl Asker {
         Ok(Self {
             caller: Caller {
                 principal,
+                door: Door::Raw,
                 session: session(&parts.headers)?,
                 peer,
                 trace: trace(&parts.headers),

@@ -70,7 +70,9 @@ fn id_text(raw: &Bytes) -> Option<String> {
 /// The status of each kind of fault.
 pub(super) fn status(kind: FaultKind) -> StatusCode {
     match kind {
-        FaultKind::ParseError | FaultKind::InvalidRequest => StatusCode::BAD_REQUEST,
+        FaultKind::ParseError | FaultKind::InvalidRequest | FaultKind::UnsupportedVersion => {
+            StatusCode::BAD_REQUEST
+        }
         FaultKind::AuthFailed => StatusCode::UNAUTHORIZED,
         FaultKind::AuthDenied | FaultKind::HostDenied | FaultKind::OriginDenied => {
             StatusCode::FORBIDDEN

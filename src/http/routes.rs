@@ -10,7 +10,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 
 use super::error::Problem;
-use super::{Edge, events, health, logs, operate, rpc, servers};
+use super::{Edge, events, health, logs, mcp, operate, rpc, servers};
 use crate::fault::{Fault, FaultKind};
 
 /// One route: what is asked for and how. A `GET` route answers `HEAD` too, without the body.
@@ -40,6 +40,7 @@ enum Endpoint {
     WrappedRpc,
     Rpc,
     Events,
+    Mcp,
 }
 
 const fn route(method: Method, path: &'static str, endpoint: Endpoint) -> RouteInfo {
@@ -50,7 +51,7 @@ const fn route(method: Method, path: &'static str, endpoint: Endpoint) -> RouteI
     }
 }
 
-static ROUTES: [RouteInfo; 11] = [
+static ROUTES: [RouteInfo; 12] = [
     route(Method::GET, "/health", Endpoint::Health),
     route(Method::GET, "/ready", Endpoint::Ready),
     route(Method::GET, "/metrics", Endpoint::Metrics),
@@ -62,6 +63,7 @@ static ROUTES: [RouteInfo; 11] = [
     route(Method::POST, "/rpc", Endpoint::WrappedRpc),
     route(Method::POST, "/{server_id}/rpc", Endpoint::Rpc),
     route(Method::GET, "/{server_id}/rpc", Endpoint::Events),
+    route(Method::POST, "/{server_id}/mcp", Endpoint::Mcp),
 ];
 
 /// Every route that exists.
@@ -128,6 +130,7 @@ fn handler(info: &RouteInfo) -> MethodRouter<Arc<Edge>> {
         Endpoint::WrappedRpc => on(filter, rpc::wrapped),
         Endpoint::Rpc => on(filter, rpc::plain),
         Endpoint::Events => on(filter, events::events),
+        Endpoint::Mcp => on(filter, mcp::post),
     }
 }
 

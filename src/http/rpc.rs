@@ -48,7 +48,7 @@ pub(super) async fn wrapped(
 }
 
 /// Checks the headers, then reads the body.
-async fn take(edge: &Edge, request: Request) -> Result<(Asker, Bytes), Problem> {
+pub(super) async fn take(edge: &Edge, request: Request) -> Result<(Asker, Bytes), Problem> {
     let (parts, body) = request.into_parts();
     require_json_body(&parts.headers)?;
     require_accept(&parts.headers, Offer::Json)?;
@@ -83,7 +83,7 @@ fn request_id(message: &Bytes) -> Option<Bytes> {
 }
 
 /// A notification or a response has no answer, not even an empty object.
-fn accepted() -> Response {
+pub(super) fn accepted() -> Response {
     (StatusCode::ACCEPTED, Body::empty()).into_response()
 }
 

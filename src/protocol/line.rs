@@ -94,7 +94,10 @@ impl LineBuffer {
 
     /// Bytes of a line that was begun and not ended: what is lost when the stream ends here.
     pub fn unfinished(&self) -> usize {
-        self.buffer.len()
+        let discarded = self.discarding.as_ref().map_or(0, |line| line.len);
+        self.buffer
+            .len()
+            .saturating_add(usize::try_from(discarded).unwrap_or(usize::MAX))
     }
 
     fn discard_if_over(&mut self) {

@@ -1,5 +1,8 @@
 //! The way of one message from a client: read, rewritten, submitted, answered.
 
+mod frame;
+mod seen;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,16 +13,15 @@ use tracing::Span as TraceSpan;
 use super::notices::ProgressToSession;
 use super::queue::Queue;
 use super::sessions::Sessions;
-use super::{Answer, Caller, Failure, Upstream, answers};
+use super::{Answer, Caller, Door, Failure, Upstream, answers};
 use crate::audit;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::{Operation, Outcome};
 use crate::protocol::message::{Ending, InvalidMessage, string};
-use crate::protocol::splice::{Edit, MetaSlot, into_frame, splice};
-use crate::protocol::trace_context::TraceContext;
-use crate::protocol::{ClientMessage, Envelope, Era, Params, ScanError, Span, scan};
-use crate::spans::{self, Call, Target};
-use crate::supervisor::{self, Handshake, Mux, Observer, Origin, Submission, claims};
+use crate::protocol::splice::{Edit, into_frame, splice};
+use crate::protocol::{ClientMessage, Envelope, ScanError, Span, scan};
+use crate::spans::{self, Call};
+use crate::supervisor::{self, Handshake, Mux, Observer, Origin, Submission};
 
 /// One message that was read.
 struct Message {
@@ -224,6 +226,7 @@ impl Request<'_> {
     async fn answer(&self, span: &TraceSpan) -> Result<(Bytes, Outcome), Fault> {
         let own = |bytes: Vec<u8>| Ok((bytes.into(), Outcome::Ok));
         let handle = &self.upstream.handle;
+        self.check_era()?;
         if self.method == "ping" {
             return own(answers::empty(self.client_id()));
         }
@@ -259,6 +262,19 @@ impl Request<'_> {
             _ => {}
         }
         self.ask_child(&handshake, span).await
+    }
+
+    /// At a legacy endpoint a request of the modern era is refused with the code by which a client of
+    /// both eras knows to fall back (MCP 2026-07-28, basic/versioning).
+    fn check_era(&self) -> Result<(), Fault> {
+        match self.caller.door {
+            Door::Raw => Ok(()),
+            Door::LegacyMcp if !self.is_modern() && self.method != "server/discover" => Ok(()),
+            Door::LegacyMcp => {
+                let text = "this endpoint serves the revisions 2024-11-05 to 2025-11-25, expected initialize";
+                Err(Fault::new(FaultKind::UnsupportedVersion, text).delivered(Delivered::No))
+            }
+        }
     }
 
     fn uri(&self) -> Option<String> {
@@ -354,124 +370,6 @@ impl Request<'_> {
     fn is_modern(&self) -> bool {
         self.meta()
             .is_some_and(|meta| meta.protocol_version.is_some())
-    }
-
-    /// The request as the child gets it: our id, our progress token, our span's context, and the claims
-    /// of the modern era where the child wants them and the client did not make them.
-    fn frame(
-        &self,
-        minted: &str,
-        handshake: &Handshake,
-        span: &TraceSpan,
-    ) -> Result<Vec<u8>, Fault> {
-        let Message { body, envelope } = self.message;
-        let meta = self.meta();
-        let context = spans::context_of(span);
-        let told = context.as_ref().or_else(|| {
-            if self.own_context().is_none() {
-                self.caller.trace.as_ref()
-            } else {
-                None
-            }
-        });
-        let traceparent = told.map(|context| format!("\"{}\"", context.traceparent()));
-        let tracestate = told
-            .map(|context| serde_json::json!(context.tracestate().unwrap_or_default()).to_string());
-        let mut edits = vec![Edit {
-            span: self.id,
-            with: minted.as_bytes(),
-        }];
-        edits.extend(meta.and_then(|meta| meta.progress_token).map(|span| Edit {
-            span,
-            with: minted.as_bytes(),
-        }));
-        let mut members = Vec::new();
-        if let Some(value) = &traceparent {
-            match meta.and_then(|meta| meta.traceparent) {
-                Some(span) => edits.push(Edit {
-                    span,
-                    with: value.as_bytes(),
-                }),
-                None => members.push(format!(r#""traceparent":{value}"#)),
-            }
-        }
-        if let Some(value) = &tracestate {
-            match meta.and_then(|meta| meta.tracestate) {
-                Some(span) => edits.push(Edit {
-                    span,
-                    with: value.as_bytes(),
-                }),
-                None if value.len() > 2 => members.push(format!(r#""tracestate":{value}"#)),
-                None => {}
-            }
-        }
-        if handshake.era == Era::Modern && !self.is_modern() {
-            members.push(claims());
-        } else if envelope.params.is_none() {
-            // Only for its context nothing is added to a request without params.
-            members.clear();
-        }
-        let slot = MetaSlot::of(envelope, body);
-        if slot.is_none() && handshake.era == Era::Modern && !self.is_modern() {
-            let text = "params or params._meta is not an object, which this server's protocol revision needs";
-            return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
-        }
-        let inserted = slot
-            .filter(|_| !members.is_empty())
-            .map(|slot| (slot.at(), slot.text(&members.join(","))));
-        edits.extend(inserted.as_ref().map(|(span, text)| Edit {
-            span: *span,
-            with: text.as_bytes(),
-        }));
-        Ok(into_frame(splice(body, &mut edits)))
-    }
-
-    /// The context that the client put into the message itself, if it is valid.
-    fn own_context(&self) -> Option<TraceContext> {
-        let meta = self.meta()?;
-        let text = |span: Option<Span>| span.and_then(|span| string(span.of(&self.message.body)));
-        TraceContext::parse(&text(meta.traceparent)?, text(meta.tracestate).as_deref())
-    }
-
-    fn call(&self) -> Call<'_> {
-        Call {
-            server: self.upstream.handle.id(),
-            method: self.method,
-            target: self.target(),
-            id: std::str::from_utf8(self.client_id()).ok(),
-            session: self.session.as_ref().map(|session| &*session.id),
-            revision: None,
-        }
-    }
-
-    fn target(&self) -> Option<Target<'_>> {
-        let Params { name, uri, .. } = self.message.envelope.params?;
-        // Names with escapes are left out rather than copied: a span is no place to unpack them.
-        let plain = |span: Option<Span>| {
-            let text = std::str::from_utf8(span?.of(&self.message.body)).ok()?;
-            text.strip_prefix('"')?
-                .strip_suffix('"')
-                .filter(|text| !text.contains('\\'))
-        };
-        match self.method {
-            "tools/call" => plain(name).map(Target::Tool),
-            "prompts/get" => plain(name).map(Target::Prompt),
-            method if method.starts_with("resources/") => plain(uri).map(Target::Resource),
-            _ => None,
-        }
-    }
-
-    fn server_span(&self) -> TraceSpan {
-        if !spans::enabled() {
-            return TraceSpan::none();
-        }
-        let own = self.own_context();
-        spans::server(
-            &self.call(),
-            self.caller.peer,
-            &TraceSpan::current(),
-            own.as_ref(),
-        )
     }
 }
 

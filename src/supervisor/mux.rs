@@ -7,6 +7,8 @@
 
 mod ends;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +22,6 @@ use super::config::RequestConfig;
 use super::faults;
 use super::machine::Gate;
 use crate::fault::Fault;
-use crate::instruments::ServerInstruments;
 use crate::protocol::Span;
 use crate::protocol::message::Ending;
 use crate::types::{Incarnation, PrincipalId};
@@ -90,11 +91,17 @@ pub struct Load {
     pub queued: usize,
 }
 
+impl From<Load> for (u64, u64) {
+    /// In flight and queued, as the instruments want them.
+    fn from(load: Load) -> Self {
+        (load.in_flight as u64, load.queued as u64)
+    }
+}
+
 /// The table of one server; see the module's head.
 #[derive(Debug)]
 pub struct Mux {
     config: RequestConfig,
-    instruments: ServerInstruments,
     next_id: AtomicU64,
     table: Mutex<Table>,
     /// Something can be written.
@@ -104,11 +111,10 @@ pub struct Mux {
 }
 
 impl Mux {
-    pub(super) fn new(config: RequestConfig, gate: Gate, instruments: ServerInstruments) -> Self {
+    pub(super) fn new(config: RequestConfig, gate: Gate) -> Self {
         let table = Table::new(gate);
         Self {
             config,
-            instruments,
             next_id: AtomicU64::new(1),
             table: Mutex::new(table),
             writable: Notify::new(),
@@ -146,7 +152,6 @@ impl Mux {
             self.patience(&table, timeout)?
         };
         let entry = Entry {
-            counted: (!internal).then(|| self.instruments.queued()),
             submission,
             outcome: sender,
             stage: Stage::Queued,
@@ -224,8 +229,7 @@ impl Mux {
     pub(super) async fn next_batch(&self, incarnation: Incarnation, batch: &mut Vec<Frame>) {
         loop {
             let notified = self.writable.notified();
-            self.table()
-                .take_batch(incarnation, batch, &self.config, &self.instruments);
+            self.table().take_batch(incarnation, batch, &self.config);
             if !batch.is_empty() {
                 return;
             }
@@ -234,8 +238,11 @@ impl Mux {
     }
 
     /// Puts frames back of which no byte was written: the next child's first.
+    ///
+    /// Where requests are refused by now, so are they: there may be no next child to wait for.
     pub(super) fn put_back(&self, frames: Vec<Frame>) {
-        self.table().put_back(frames, &self.instruments);
+        self.table().put_back(frames);
+        self.refuse_waiting();
     }
 
     /// Wakes a server that sleeps; gives how long a request would wait for it, or why it would not.

@@ -32,14 +32,17 @@ struct Fixture {
 
 impl Fixture {
     fn new(variables: &[(&str, &str)]) -> Self {
+        Self::logging(&Config::default(), variables)
+    }
+
+    fn logging(config: &Config, variables: &[(&str, &str)]) -> Self {
         let lookup = |name: &str| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         };
         let log = tempfile::tempfile().expect("file");
         let sink = log.try_clone().expect("file");
-        let (telemetry, subscriber) =
-            build(&Config::default(), &lookup, sink, false).expect("built");
+        let (telemetry, subscriber) = build(config, &lookup, sink, false).expect("built");
         Self {
             telemetry,
             subscriber: Dispatch::new(subscriber),

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::cli::check::Prober;
 use crate::cli::check::report::Outcome;
 use crate::instruments::Instruments;
-use crate::relay::{self, Answer, Caller, Relay};
+use crate::relay::{self, Answer, Caller, Door, Relay};
 use crate::supervisor::{self, RestartPolicy, ServerHandle};
 use crate::types::{Principal, PrincipalId, ServerId};
 
@@ -65,6 +65,7 @@ impl Prober for SupervisedProber {
         }
         let caller = Caller {
             principal: person,
+            door: Door::Raw,
             session: None,
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             trace: None,

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::{MAX_CONTROL, Outcome, Submission};
 use crate::fault::Delivered;
-use crate::instruments::{Held, ServerInstruments};
 use crate::supervisor::config::RequestConfig;
 use crate::supervisor::machine::Gate;
 use crate::types::Incarnation;
@@ -20,8 +19,6 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// One request that is not answered.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// A client's counts as waiting or as in flight, as its stage is.
-    pub(super) counted: Option<Held>,
     pub(super) submission: Submission,
     pub(super) outcome: oneshot::Sender<Outcome>,
     pub(super) stage: Stage,
@@ -90,7 +87,6 @@ impl Table {
         incarnation: Incarnation,
         batch: &mut Vec<Frame>,
         config: &RequestConfig,
-        instruments: &ServerInstruments,
     ) {
         let now = Instant::now();
         let mut bytes = 0;
@@ -109,10 +105,7 @@ impl Table {
                 entry.stage = Stage::Written(incarnation);
                 entry.deadline = now + timeout;
                 entry.hard_deadline = now + config.max;
-                if entry.is_clients() {
-                    self.in_flight += 1;
-                    entry.counted = Some(instruments.in_flight());
-                }
+                self.in_flight += usize::from(entry.is_clients());
             }
             bytes += frame.bytes.len();
             batch.push(frame);
@@ -120,13 +113,12 @@ impl Table {
     }
 
     /// Puts frames back of which no byte was written, in their order and before all others.
-    pub(super) fn put_back(&mut self, frames: Vec<Frame>, instruments: &ServerInstruments) {
+    pub(super) fn put_back(&mut self, frames: Vec<Frame>) {
         for frame in frames.into_iter().rev() {
             let entry = frame.id.and_then(|id| self.entries.get_mut(&id));
             match entry {
                 Some(entry) if entry.is_clients() && entry.is_written() => {
                     entry.stage = Stage::Queued;
-                    entry.counted = Some(instruments.queued());
                     self.in_flight -= 1;
                     self.queue.push_front(frame);
                 }

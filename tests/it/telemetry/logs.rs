@@ -100,7 +100,11 @@ fn the_text_form_is_a_line_for_people() {
 
 #[test]
 fn an_audit_line_names_who_and_what_and_holds_no_payload() {
-    let fixture = Fixture::new(&[]);
+    let config = Config {
+        filter: "info,audit=debug".parse().expect("legal"),
+        ..Config::default()
+    };
+    let fixture = Fixture::logging(&config, &[]);
     let server = server_id();
     let principal = Principal {
         id: PrincipalId(1),

@@ -1,0 +1,50 @@
+//! A request as spans and the audit log show it.
+
+use tracing::Span as TraceSpan;
+
+use super::Request;
+use crate::protocol::{Params, Span};
+use crate::spans::{self, Call, Target};
+
+impl Request<'_> {
+    pub(super) fn call(&self) -> Call<'_> {
+        Call {
+            server: self.upstream.handle.id(),
+            method: self.method,
+            target: self.target(),
+            id: std::str::from_utf8(self.client_id()).ok(),
+            session: self.session.as_ref().map(|session| &*session.id),
+            revision: None,
+        }
+    }
+
+    fn target(&self) -> Option<Target<'_>> {
+        let Params { name, uri, .. } = self.message.envelope.params?;
+        // Names with escapes are left out rather than copied: a span is no place to unpack them.
+        let plain = |span: Option<Span>| {
+            let text = std::str::from_utf8(span?.of(&self.message.body)).ok()?;
+            text.strip_prefix('"')?
+                .strip_suffix('"')
+                .filter(|text| !text.contains('\\'))
+        };
+        match self.method {
+            "tools/call" => plain(name).map(Target::Tool),
+            "prompts/get" => plain(name).map(Target::Prompt),
+            method if method.starts_with("resources/") => plain(uri).map(Target::Resource),
+            _ => None,
+        }
+    }
+
+    pub(super) fn server_span(&self) -> TraceSpan {
+        if !spans::enabled() {
+            return TraceSpan::none();
+        }
+        let own = self.own_context();
+        spans::server(
+            &self.call(),
+            self.caller.peer,
+            &TraceSpan::current(),
+            own.as_ref(),
+        )
+    }
+}
