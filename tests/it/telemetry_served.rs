@@ -160,35 +160,28 @@ async fn without_telemetry_the_callers_context_passes_on() {
     assert_eq!(gateway.journal("g1").count(IN_META), 1);
 }
 
-/// The newest value of a counter with this attribute, or the count of a histogram summed over all its series.
+/// The newest value of a counter or a gauge with this attribute, or the count of a histogram over all its series.
 fn newest(received: &Received, name: &str, with: (&str, &str)) -> Option<f64> {
-    let metric = received
-        .metrics
-        .iter()
-        .rev()
-        .find(|metric| metric.name == name)?;
+    let mut metrics = received.metrics.iter().rev();
+    let metric = metrics.find(|metric| metric.name == name)?;
     let fits = |attributes: &[_]| attribute(attributes, with.0).as_deref() == Some(with.1);
-    match metric.data.as_ref()? {
-        Data::Sum(sum) => sum
-            .data_points
-            .iter()
-            .find(|point| fits(&point.attributes))
-            .map(|point| match point.value {
-                #[expect(clippy::cast_precision_loss, reason = "small counts")]
-                Some(Number::AsInt(value)) => value as f64,
-                Some(Number::AsDouble(value)) => value,
-                None => 0.0,
-            }),
+    let points = match metric.data.as_ref()? {
+        Data::Sum(sum) => &sum.data_points,
+        Data::Gauge(gauge) => &gauge.data_points,
         Data::Histogram(histogram) => {
-            let points = histogram
-                .data_points
-                .iter()
-                .filter(|point| fits(&point.attributes));
+            let points = histogram.data_points.iter();
+            let counts = points.filter(|point| fits(&point.attributes));
             #[expect(clippy::cast_precision_loss, reason = "small counts")]
-            let count = points.map(|point| point.count).sum::<u64>() as f64;
-            Some(count)
+            let count = counts.map(|point| point.count).sum::<u64>() as f64;
+            return Some(count);
         }
-        _ => None,
+        other => panic!("{name} is {other:?}"),
+    };
+    let point = points.iter().find(|point| fits(&point.attributes))?;
+    match point.value? {
+        #[expect(clippy::cast_precision_loss, reason = "small counts")]
+        Number::AsInt(value) => Some(value as f64),
+        Number::AsDouble(value) => Some(value),
     }
 }
 
