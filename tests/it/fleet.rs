@@ -12,7 +12,7 @@ use crate::support::wait::wait_for;
 use crate::support::{Gateway, Server};
 
 /// The Python servers take several seconds each on a loaded machine.
-const SETTLED: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_mins(1);
 
 /// A server that writes two lines to stderr and exits with code 3.
 pub(crate) const BROKEN: &str = "broken";

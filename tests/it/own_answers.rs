@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::client::Client;
 use crate::support::{Gateway, Server};
 
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -22,6 +23,74 @@ fn handshakes(gateway: &Gateway, server_id: &str) -> [usize; 4] {
     .map(|method| journal.count_method(method))
 }
 
+async fn initialize_is_answered(client: &Client, server_id: &str) {
+    let wish = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    let initialize = client
+        .rpc(server_id, &request("i", "initialize", &wish))
+        .await
+        .json();
+    let result = &initialize["result"];
+    assert_eq!(
+        (&initialize["id"], &result["protocolVersion"]),
+        (&json!("i"), &json!("2025-06-18")),
+        "{initialize}"
+    );
+    assert_eq!(
+        result["serverInfo"],
+        json!({"name": "gremlin", "version": "1.0.0"}),
+        "{server_id}"
+    );
+    assert_eq!(
+        result["capabilities"]["tools"],
+        json!({"listChanged": true}),
+        "{server_id}"
+    );
+    assert_eq!(
+        result["instructions"], "do not feed after midnight",
+        "{server_id}"
+    );
+
+    let unknown = json!({"protocolVersion": "1999-01-01"});
+    let initialize = client
+        .rpc(server_id, &request("i", "initialize", &unknown))
+        .await
+        .json();
+    assert_eq!(
+        initialize["result"]["protocolVersion"], "2025-11-25",
+        "the newest we know"
+    );
+    let done = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    assert_eq!(client.rpc(server_id, &done).await.status, 202);
+}
+
+async fn discover_is_answered(client: &Client, server_id: &str) {
+    let claims = json!({"_meta": {VERSION: "2026-07-28"}});
+    let discover = client
+        .rpc(server_id, &request("d", "server/discover", &claims))
+        .await
+        .json();
+    let result = &discover["result"];
+    assert_eq!(
+        (&discover["id"], &result["resultType"]),
+        (&json!("d"), &json!("complete")),
+        "{discover}"
+    );
+    assert_eq!(
+        result["supportedVersions"],
+        json!([
+            "2026-07-28",
+            "2025-11-25",
+            "2025-06-18",
+            "2025-03-26",
+            "2024-11-05"
+        ])
+    );
+    assert_eq!(
+        result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"],
+        "gremlin"
+    );
+}
+
 #[tokio::test]
 async fn handshakes_and_pings_are_answered_for_either_era_and_reach_no_child() {
     let gateway = Gateway::builder()
@@ -37,70 +106,8 @@ async fn handshakes_and_pings_are_answered_for_either_era_and_reach_no_child() {
         client.call(server_id, "echo", &json!({"text": "up"})).await;
         let before = handshakes(&gateway, server_id);
 
-        let wish = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
-        let initialize = client
-            .rpc(server_id, &request("i", "initialize", &wish))
-            .await
-            .json();
-        let result = &initialize["result"];
-        assert_eq!(
-            (&initialize["id"], &result["protocolVersion"]),
-            (&json!("i"), &json!("2025-06-18")),
-            "{initialize}"
-        );
-        assert_eq!(
-            result["serverInfo"],
-            json!({"name": "gremlin", "version": "1.0.0"}),
-            "{server_id}"
-        );
-        assert_eq!(
-            result["capabilities"]["tools"],
-            json!({"listChanged": true}),
-            "{server_id}"
-        );
-        assert_eq!(
-            result["instructions"], "do not feed after midnight",
-            "{server_id}"
-        );
-
-        let unknown = json!({"protocolVersion": "1999-01-01"});
-        let initialize = client
-            .rpc(server_id, &request("i", "initialize", &unknown))
-            .await
-            .json();
-        assert_eq!(
-            initialize["result"]["protocolVersion"], "2025-11-25",
-            "the newest we know"
-        );
-        let done = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-        assert_eq!(client.rpc(server_id, &done).await.status, 202);
-
-        let claims = json!({"_meta": {VERSION: "2026-07-28"}});
-        let discover = client
-            .rpc(server_id, &request("d", "server/discover", &claims))
-            .await
-            .json();
-        let result = &discover["result"];
-        assert_eq!(
-            (&discover["id"], &result["resultType"]),
-            (&json!("d"), &json!("complete")),
-            "{discover}"
-        );
-        assert_eq!(
-            result["supportedVersions"],
-            json!([
-                "2026-07-28",
-                "2025-11-25",
-                "2025-06-18",
-                "2025-03-26",
-                "2024-11-05"
-            ])
-        );
-        assert_eq!(
-            result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"],
-            "gremlin"
-        );
-
+        initialize_is_answered(&client, server_id).await;
+        discover_is_answered(&client, server_id).await;
         let ping = client
             .rpc(server_id, &request("p", "ping", &json!({})))
             .await
@@ -127,11 +134,7 @@ async fn a_bare_request_gets_the_claims_that_a_modern_child_wants() {
         "{}",
         answer.text()
     );
-    let entries = gateway.journal("modern").entries();
-    let listed = entries.iter().map(|entry| entry.json());
-    let listed: Vec<Value> = listed
-        .filter(|frame| frame["method"] == "tools/list")
-        .collect();
+    let listed = gateway.journal("modern").of_method("tools/list");
     assert_eq!(listed.len(), 1, "{listed:?}");
     let meta = &listed[0]["params"]["_meta"];
     assert_eq!(meta[VERSION], "2026-07-28", "{listed:?}");
@@ -163,12 +166,8 @@ async fn the_claims_of_a_client_reach_a_modern_child_as_they_are() {
     let meta = json!({VERSION: "2026-07-28", "io.modelcontextprotocol/clientInfo": {"name": "mine", "version": "9"}});
     let list = request("l", "tools/list", &json!({"_meta": meta}));
     assert_eq!(gateway.client().rpc("modern", &list).await.status, 200);
-    let entries = gateway.journal("modern").entries();
-    let frame = entries
-        .iter()
-        .map(|entry| entry.json())
-        .find(|frame| frame["method"] == "tools/list");
-    assert_eq!(frame.unwrap()["params"]["_meta"], meta);
+    let listed = gateway.journal("modern").of_method("tools/list");
+    assert_eq!(listed[0]["params"]["_meta"], meta);
 }
 
 #[tokio::test]

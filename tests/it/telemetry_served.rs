@@ -55,15 +55,7 @@ async fn traced_call(meta: Option<&str>) -> (Value, Received) {
         )
         .await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    let frames = gateway
-        .journal("g1")
-        .entries()
-        .into_iter()
-        .map(|entry| entry.json());
-    let called = frames
-        .into_iter()
-        .find(|frame| frame["method"] == "tools/call")
-        .unwrap();
+    let called = gateway.journal("g1").of_method("tools/call").remove(0);
     assert_eq!(gateway.stop().await.code(), Some(0));
     let received = collector.wait_for(SOON, |received| of_call(received).len() == 3);
     (called["params"]["_meta"].clone(), received)
@@ -94,13 +86,8 @@ fn kind(received: &Received, name: &str, kind: SpanKind) -> Span {
 
 /// A span's context as the child is told of it.
 fn traceparent(span: &Span) -> String {
-    let hex = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-    };
-    format!("00-{}-{}-01", hex(&span.trace_id), hex(&span.span_id))
+    let (trace, id) = (hex::encode(&span.trace_id), hex::encode(&span.span_id));
+    format!("00-{trace}-{id}-01")
 }
 
 #[tokio::test]
@@ -173,35 +160,28 @@ async fn without_telemetry_the_callers_context_passes_on() {
     assert_eq!(gateway.journal("g1").count(IN_META), 1);
 }
 
-/// The newest value of a counter with this attribute, or the count of a histogram summed over all its series.
+/// The newest value of a counter or a gauge with this attribute, or the count of a histogram over all its series.
 fn newest(received: &Received, name: &str, with: (&str, &str)) -> Option<f64> {
-    let metric = received
-        .metrics
-        .iter()
-        .rev()
-        .find(|metric| metric.name == name)?;
+    let mut metrics = received.metrics.iter().rev();
+    let metric = metrics.find(|metric| metric.name == name)?;
     let fits = |attributes: &[_]| attribute(attributes, with.0).as_deref() == Some(with.1);
-    match metric.data.as_ref()? {
-        Data::Sum(sum) => sum
-            .data_points
-            .iter()
-            .find(|point| fits(&point.attributes))
-            .map(|point| match point.value {
-                #[expect(clippy::cast_precision_loss, reason = "small counts")]
-                Some(Number::AsInt(value)) => value as f64,
-                Some(Number::AsDouble(value)) => value,
-                None => 0.0,
-            }),
+    let points = match metric.data.as_ref()? {
+        Data::Sum(sum) => &sum.data_points,
+        Data::Gauge(gauge) => &gauge.data_points,
         Data::Histogram(histogram) => {
-            let points = histogram
-                .data_points
-                .iter()
-                .filter(|point| fits(&point.attributes));
+            let points = histogram.data_points.iter();
+            let counts = points.filter(|point| fits(&point.attributes));
             #[expect(clippy::cast_precision_loss, reason = "small counts")]
-            let count = points.map(|point| point.count).sum::<u64>() as f64;
-            Some(count)
+            let count = counts.map(|point| point.count).sum::<u64>() as f64;
+            return Some(count);
         }
-        _ => None,
+        other => panic!("{name} is {other:?}"),
+    };
+    let point = points.iter().find(|point| fits(&point.attributes))?;
+    match point.value? {
+        #[expect(clippy::cast_precision_loss, reason = "small counts")]
+        Number::AsInt(value) => Some(value as f64),
+        Number::AsDouble(value) => Some(value),
     }
 }
 
@@ -216,6 +196,27 @@ fn series(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
         "several series {name} {labels:?} in {text}"
     );
     line.rsplit(' ').next()?.parse().ok()
+}
+
+/// What the collector has at the end of the same things.
+fn the_same_arrives(collector: &Collector) {
+    let of_server = ("host_mcp_gateway.server.id", "g1");
+    for (name, with, expected) in [
+        (
+            "http.server.request.duration",
+            ("http.route", "/{server_id}/rpc"),
+            5.0,
+        ),
+        ("mcp.server.operation.duration", of_server, 5.0),
+        ("mcp.client.operation.duration", of_server, 5.0),
+        ("host_mcp_gateway.server.restarts", of_server, 1.0),
+        ("host_mcp_gateway.server.in_flight", of_server, 0.0),
+        ("host_mcp_gateway.refusals", ("reason", "auth_failed"), 2.0),
+    ] {
+        collector.wait_for(SOON, |received| {
+            newest(received, name, with) == Some(expected)
+        });
+    }
 }
 
 #[tokio::test]
@@ -287,23 +288,7 @@ async fn requests_latency_restarts_load_and_refusals_are_counted_on_both_ways() 
     );
 
     assert_eq!(gateway.stop().await.code(), Some(0));
-    let of_server = ("host_mcp_gateway.server.id", "g1");
-    for (name, with, expected) in [
-        (
-            "http.server.request.duration",
-            ("http.route", "/{server_id}/rpc"),
-            5.0,
-        ),
-        ("mcp.server.operation.duration", of_server, 5.0),
-        ("mcp.client.operation.duration", of_server, 5.0),
-        ("host_mcp_gateway.server.restarts", of_server, 1.0),
-        ("host_mcp_gateway.server.in_flight", of_server, 0.0),
-        ("host_mcp_gateway.refusals", ("reason", "auth_failed"), 2.0),
-    ] {
-        collector.wait_for(SOON, |received| {
-            newest(received, name, with) == Some(expected)
-        });
-    }
+    the_same_arrives(&collector);
 }
 
 #[tokio::test]
@@ -322,12 +307,10 @@ async fn what_waits_to_be_written_is_counted_apart_from_what_was() {
             Duration::from_secs(3),
             async || {
                 let text = client.get("/metrics").await.text();
-                let of = |name: &str| series(&text, name, &[of_g1]).unwrap_or_default();
-                let both = [
-                    of("host_mcp_gateway_server_in_flight{"),
-                    of("host_mcp_gateway_server_queued{"),
-                ];
-                (both == [1.0, 1.0]).then_some(())
+                let is_one = |name: &str| series(&text, name, &[of_g1]) == Some(1.0);
+                let both = is_one("host_mcp_gateway_server_in_flight{")
+                    && is_one("host_mcp_gateway_server_queued{");
+                both.then_some(())
             },
         )
         .await;

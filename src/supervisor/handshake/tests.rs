@@ -1,5 +1,6 @@
 //! The handshake with children of memory that follow a script.
 
+use std::cell::Cell;
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
@@ -218,6 +219,29 @@ async fn an_error_of_the_modern_era_is_a_failure_and_no_reason_to_fall_back() {
         let error = handshake.unwrap_err();
         assert!(error.contains(&code.to_string()), "{error}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_refuses_the_legacy_era_is_asked_for_the_modern_one_again() {
+    // It starts slowly: the first discovery is given up before it is read, and pins the era all the same.
+    let discoveries = Cell::new(0);
+    let slow = |method: &str| match method {
+        "initialize" => Deed::Error(-32022),
+        _ if discoveries.replace(discoveries.get() + 1) == 0 => Deed::Silence,
+        _ => Deed::Result(modern_result(&["2026-07-28"])),
+    };
+    let (handshake, asked) = shaken(None, slow).await;
+    assert_eq!(asked, ["server/discover", "initialize", "server/discover"]);
+    assert_eq!(handshake.unwrap().era, Era::Modern);
+
+    // One that was replaced by a newer one since its last life.
+    let upgraded = |method: &str| match method {
+        "initialize" => Deed::Error(-32022),
+        _ => Deed::Result(modern_result(&["2026-07-28"])),
+    };
+    let (handshake, asked) = shaken(Some(Era::Legacy), upgraded).await;
+    assert_eq!(asked, ["initialize", "server/discover"]);
+    assert_eq!(handshake.unwrap().era, Era::Modern);
 }
 
 #[tokio::test(start_paused = true)]
