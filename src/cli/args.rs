@@ -24,8 +24,8 @@ First steps:
       write a config from the servers of the MCP clients on this machine, then start each one once
 
 Without a verb it runs the gateway. Clients that send the token of the config, as
-\"Authorization: Bearer TOKEN\", then reach all servers on http://127.0.0.1:7411/mcp
-and one server on http://127.0.0.1:7411/SERVER/mcp.
+\"Authorization: Bearer TOKEN\", then reach each server on http://127.0.0.1:7411/SERVER_ID/mcp
+(MCP clients) and http://127.0.0.1:7411/SERVER_ID/rpc (curl and scripts).
 
 Exit codes: 0 fine, 1 failed, 2 usage, 3 gateway not reachable, 4 not ready, 5 restarting,
 6 a server has failed, 78 config refused.";
@@ -109,7 +109,7 @@ pub(super) struct ClientConfigArgs {
     /// The client
     #[arg(value_enum, value_name = "NAME")]
     pub(super) client: Client,
-    /// One server only, instead of all on one endpoint
+    /// One server only [default: every server of the config]
     #[arg(long, value_name = "ID")]
     pub(super) server: Option<crate::types::ServerId>,
     /// Where the client reaches the gateway [default: the address in the config]

@@ -1,7 +1,7 @@
 //! The doors from the command line to the floor below, each in one place.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -22,8 +22,10 @@ pub(super) struct Loaded {
     pub(super) servers: Vec<supervisor::Config>,
     /// What deserves a look, one line each; never a secret.
     pub(super) warnings: Vec<String>,
-    /// Where clients reach the gateway, such as `http://127.0.0.1:7411`.
+    /// Where clients on this machine reach the gateway, such as `http://127.0.0.1:7411`.
     pub(super) base_url: String,
+    /// Why `base_url` may be another one in truth.
+    pub(super) base_url_doubt: Option<String>,
 }
 
 /// Why a config file was refused.
@@ -38,11 +40,32 @@ pub(super) struct Refused {
 /// Reads and checks a config file.
 pub(super) fn load(path: &Path) -> Result<Loaded, Refused> {
     let config = config::load(path, &Env::of_process()).map_err(|faults| refused(&faults))?;
+    let (base_url, base_url_doubt) = base_url(config.http.bind);
     Ok(Loaded {
-        base_url: format!("http://{}", config.http.bind),
+        base_url,
+        base_url_doubt,
         servers: config.servers,
         warnings: config.warnings,
     })
+}
+
+/// Where clients on this machine reach a gateway that listens on `bind`, and what is uncertain about it.
+fn base_url(bind: SocketAddr) -> (String, Option<String>) {
+    let (mut address, mut doubt) = (bind, None);
+    if bind.ip().is_unspecified() {
+        address.set_ip(match bind {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+        doubt = Some(
+            "the gateway listens on every address; for clients elsewhere name one with --url"
+                .to_owned(),
+        );
+    }
+    if bind.port() == 0 {
+        doubt = Some("bind_port is 0, so the port is another one at each start: the log says which, name it with --url".to_owned());
+    }
+    (format!("http://{address}"), doubt)
 }
 
 fn refused(faults: &Faults) -> Refused {
@@ -64,7 +87,7 @@ pub(super) fn run(path: &Path) -> anyhow::Result<Exit> {
         Err(faults) => {
             terminal::complain(&faults.to_string());
             if faults.is_missing() {
-                terminal::remark("write a first config with: host-mcp-gateway init");
+                terminal::remark("write a first config with: host-mcp-gateway init --import");
             }
             Ok(Exit::ConfigRefused)
         }
@@ -94,4 +117,28 @@ fn serve(
 /// Runs the guard of one server; `args` are the command line after the verb.
 pub fn guard(args: impl Iterator<Item = OsString>) -> ExitCode {
     supervisor::guard::main(args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_nobody_can_call_is_told_apart() {
+        let url = |bind: &str| {
+            let (url, doubt) = base_url(bind.parse().unwrap());
+            (url, doubt.is_some())
+        };
+        assert_eq!(
+            url("127.0.0.1:7411"),
+            ("http://127.0.0.1:7411".to_owned(), false)
+        );
+        assert_eq!(url("[::1]:7411"), ("http://[::1]:7411".to_owned(), false));
+        assert_eq!(
+            url("0.0.0.0:7411"),
+            ("http://127.0.0.1:7411".to_owned(), true)
+        );
+        assert_eq!(url("[::]:7411"), ("http://[::1]:7411".to_owned(), true));
+        assert!(url("127.0.0.1:0").1);
+    }
 }

@@ -68,7 +68,7 @@ fn id_text(raw: &Bytes) -> Option<String> {
 }
 
 /// The status of each kind of fault.
-pub(super) fn status(kind: FaultKind) -> StatusCode {
+pub fn status(kind: FaultKind) -> StatusCode {
     match kind {
         FaultKind::ParseError | FaultKind::InvalidRequest | FaultKind::UnsupportedVersion => {
             StatusCode::BAD_REQUEST
