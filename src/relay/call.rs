@@ -251,11 +251,12 @@ impl Request<'_> {
                 }
             }
             "resources/unsubscribe" => {
-                let last = match (&self.session, self.uri()) {
-                    (Some(session), Some(uri)) => self.sessions.unsubscribe(&session.id, &uri),
-                    (None, _) | (_, None) => true,
-                };
-                if !last {
+                if let (Some(session), Some(uri)) = (&self.session, self.uri()) {
+                    self.sessions.unsubscribe(&session.id, &uri);
+                }
+                // The child has one subscription for all: it stays while anybody wants it.
+                let wanted = |uri: String| self.sessions.is_wanted(handle.id(), &uri);
+                if self.uri().is_some_and(wanted) {
                     return own(answers::empty(self.client_id()));
                 }
             }

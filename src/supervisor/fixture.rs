@@ -1,9 +1,13 @@
-//! A configuration and a listener for the tests of this floor and of the one above.
+//! What the tests of this floor and of the one above need: a configuration, a listener, and a server
+//! without an actor and without a process.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::config::{
     BackoffConfig, Config, Launch, ProbeConfig, RequestConfig, RestartLimit, RestartPolicy,
@@ -11,6 +15,10 @@ use super::config::{
 };
 use super::handshake::Handshake;
 use super::listener::Listener;
+use super::machine::Gate;
+use super::pipes::Reader;
+use super::stderr::StderrRing;
+use super::{Inner, Mux, Order, ServerHandle, State, Status, Watched};
 use crate::instruments::DropReason;
 use crate::protocol::Envelope;
 use crate::types::Incarnation;
@@ -93,5 +101,72 @@ impl Listener for Heard {
 
     fn ready(&self, incarnation: Incarnation, _handshake: &Handshake) {
         self.note(format!("ready {incarnation}"));
+    }
+}
+
+/// A handle on a server that nobody runs: the test is its actor and its child.
+pub(crate) struct Unattended {
+    pub(crate) handle: ServerHandle,
+    status: watch::Sender<Arc<Status>>,
+    _handshake: watch::Sender<Option<Arc<Handshake>>>,
+    _orders: mpsc::Receiver<Order>,
+}
+
+impl Unattended {
+    /// A server that is ready, by this handshake.
+    pub(crate) fn ready(handshake: Handshake) -> Self {
+        let (orders, taken) = mpsc::channel(1);
+        let (status, statuses) = watch::channel(Arc::new(Status::new()));
+        let (done, handshakes) = watch::channel(Some(Arc::new(handshake)));
+        let config = config();
+        let inner = Inner {
+            mux: Arc::new(Mux::new(config.requests, Gate::Open)),
+            config: Arc::new(config),
+            stderr: Arc::new(StderrRing::new()),
+            orders,
+            watched: Watched {
+                status: statuses,
+                handshake: handshakes,
+            },
+        };
+        let this = Self {
+            handle: ServerHandle(Arc::new(inner)),
+            status,
+            _handshake: done,
+            _orders: taken,
+        };
+        this.set_state(State::Ready);
+        this
+    }
+
+    /// Shows another state.
+    pub(crate) fn set_state(&self, state: State) {
+        self.status
+            .send_modify(|status| Arc::make_mut(status).state = state);
+    }
+
+    /// What the child can read by now, line by line.
+    pub(crate) fn read(&self) -> Vec<String> {
+        let mut batch = Vec::new();
+        // What is not there now is not waited for.
+        let _ = self
+            .handle
+            .0
+            .mux
+            .next_batch(Incarnation(1), &mut batch)
+            .now_or_never();
+        let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+        batch.iter().map(|frame| text(&frame.bytes)).collect()
+    }
+
+    /// What the child writes.
+    pub(crate) async fn write(&self, listener: &Arc<dyn Listener>, lines: &str) {
+        let reader = Reader {
+            mux: Arc::clone(&self.handle.0.mux),
+            listener: Arc::clone(listener),
+            max_line_bytes: self.handle.config().max_line_bytes,
+            ended: CancellationToken::new(),
+        };
+        reader.run(lines.as_bytes()).await;
     }
 }
