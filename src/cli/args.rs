@@ -110,6 +110,9 @@ pub(super) struct CheckArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct StatusArgs {
+    /// Where the gateway is reached [default: the address in the config]
+    #[arg(long, value_name = "URL")]
+    pub(super) url: Option<String>,
     /// How to print the report
     #[arg(long, value_enum, default_value_t)]
     pub(super) output: OutputForm,

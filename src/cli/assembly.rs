@@ -99,6 +99,8 @@ pub(super) fn tokens(path: &Path) -> Result<Vec<TokenEntry>, Refused> {
 pub(super) struct Door {
     /// Such as `http://127.0.0.1:7411`.
     pub(super) base_url: String,
+    /// The port is another one at each start, and not in `base_url`.
+    pub(super) any_port: bool,
     /// A value of the Host header that the gateway lets in, where the URL's own is not.
     pub(super) host: Option<String>,
     /// A token of the config, where it has more than digests.
@@ -115,6 +117,7 @@ pub(super) fn door(path: &Path) -> Result<Door, Refused> {
     let name = own.rsplit_once(':').map_or(own, |(name, _port)| name);
     let is_let_in = hosts.iter().any(|host| host == own || host == name);
     Ok(Door {
+        any_port: config.http.bind.port() == 0,
         host: hosts.first().filter(|_| !is_let_in).cloned(),
         token: config::operator_token(path, &env),
         base_url,

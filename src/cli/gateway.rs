@@ -36,9 +36,17 @@ pub(super) enum Unanswered {
 }
 
 impl Gateway {
-    /// The gateway that runs with this config file.
-    pub(super) fn of_config(config: &Path) -> Result<Self, Unanswered> {
+    /// The gateway that runs with this config file, on the address in it or on another.
+    pub(super) fn of_config(config: &Path, url: Option<String>) -> Result<Self, Unanswered> {
         let door = assembly::door(config).map_err(Unanswered::Config)?;
+        let (base_url, host) = match url {
+            Some(url) => (url, None),
+            None if door.any_port => {
+                let text = "bind_port is 0: name the address in the log with --url";
+                return Err(Unanswered::Unreachable(text.to_owned()));
+            }
+            None => (door.base_url, door.host),
+        };
         let own = std::env::var(TOKEN_VARIABLE).ok();
         let own = own.filter(|token| !token.is_empty()).map(Secret::new);
         let Some(token) = own.or(door.token) else {
@@ -54,7 +62,7 @@ impl Gateway {
         };
         bearer.set_sensitive(true);
         headers.insert(AUTHORIZATION, bearer);
-        if let Some(host) = door.host.and_then(|host| HeaderValue::try_from(host).ok()) {
+        if let Some(host) = host.and_then(|host| HeaderValue::try_from(host).ok()) {
             headers.insert(HOST, host);
         }
         // The token goes to the gateway itself, never to a proxy or to wherever it would be sent on.
@@ -65,7 +73,7 @@ impl Gateway {
             .timeout(PATIENCE)
             .build();
         Ok(Self {
-            base_url: door.base_url,
+            base_url,
             client: client.map_err(|error| Unanswered::Failed(told(error)))?,
         })
     }

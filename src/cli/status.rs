@@ -6,12 +6,14 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::args::{OutputForm, StatusArgs};
+use super::client_config::checked;
 use super::gateway::{Gateway, Unanswered};
 use super::terminal::{BAD, FAINT, GOOD, HEAD, WARN, columns, printable};
 use super::{Exit, terminal};
 
 pub(super) fn run(args: &StatusArgs, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let asked = Gateway::of_config(config).and_then(|gateway| {
+    let url = args.url.as_deref().map(checked).transpose()?;
+    let asked = Gateway::of_config(config, url).and_then(|gateway| {
         let (health, servers) = (gateway.get("/health")?, gateway.get("/servers")?);
         Ok((gateway.base_url, health, servers))
     });
