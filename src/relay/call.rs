@@ -303,7 +303,6 @@ impl Request<'_> {
         let frame = self.frame(&minted, handshake, &span)?;
         self.upstream.notices.used_by(self.caller.principal.id);
         let receiver = mux.submit(id, frame.into(), self.submission())?;
-        let _in_flight = self.upstream.instruments.in_flight();
         let mut abandon = Abandon {
             mux,
             id,
