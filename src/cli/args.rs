@@ -63,6 +63,10 @@ pub(super) enum Verb {
     Init(InitArgs),
     /// Say everything that is wrong with the config; with --start, start every server once
     Check(CheckArgs),
+    /// Say how the servers of the running gateway are
+    Status(StatusArgs),
+    /// Make a token, or list those of the config
+    Token(TokenArgs),
     /// Print what to paste into an MCP client
     ClientConfig(ClientConfigArgs),
     /// Print the JSON Schema of the config file
@@ -102,6 +106,52 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "SECONDS", requires = "start",
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(super) timeout: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct StatusArgs {
+    /// Where the gateway is reached [default: the address in the config]
+    #[arg(long, value_name = "URL")]
+    pub(super) url: Option<String>,
+    /// How to print the report
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) output: OutputForm,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct TokenArgs {
+    #[command(subcommand)]
+    pub(super) verb: TokenVerb,
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenVerb {
+    /// Make a token and print it, this once, with its entry for the config
+    New {
+        /// Its holder in logs: letters, digits, ".", "_", "-" and "@"
+        #[arg(value_parser = token_name)]
+        name: String,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: OutputForm,
+    },
+    /// List the tokens of the config: whose they are and what they may do, never themselves
+    List {
+        /// How to print the list
+        #[arg(long, value_enum, default_value_t)]
+        output: OutputForm,
+    },
+}
+
+/// The rule of `tokens[].name` in the config.
+fn token_name(text: &str) -> Result<String, String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@');
+    if (1..=64).contains(&text.len()) && text.chars().all(legal) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 1 to 64 letters, digits, \".\", \"_\", \"-\" or \"@\"".to_owned())
+    }
 }
 
 #[derive(Args, Debug)]

@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use super::exit::Exit;
 use super::terminal;
 use crate::config::{self, Config, Env, Faults};
+use crate::http::TokenEntry;
 use crate::lifecycle::{self, Ended};
 use crate::supervisor;
+use crate::types::Secret;
 
 mod probe;
 
@@ -75,6 +77,53 @@ fn refused(faults: &Faults) -> Refused {
     }
 }
 
+impl Refused {
+    /// Tells a person why.
+    pub(super) fn complain(&self) -> Exit {
+        terminal::complain(&self.faults.join("\n"));
+        if self.missing {
+            terminal::remark("write a first config with: host-mcp-gateway init --import");
+        }
+        Exit::ConfigRefused
+    }
+}
+
+/// The tokens of a config file, as digests.
+pub(super) fn tokens(path: &Path) -> Result<Vec<TokenEntry>, Refused> {
+    let config = config::load(path, &Env::of_process()).map_err(|faults| refused(&faults))?;
+    Ok(config.http.admission.tokens)
+}
+
+/// Where the verbs that talk to a running gateway find it.
+#[derive(Debug)]
+pub(super) struct Door {
+    /// Such as `http://127.0.0.1:7411`.
+    pub(super) base_url: String,
+    /// The port is another one at each start, and not in `base_url`.
+    pub(super) any_port: bool,
+    /// A value of the Host header that the gateway lets in, where the URL's own is not.
+    pub(super) host: Option<String>,
+    /// A token of the config, where it has more than digests.
+    pub(super) token: Option<Secret>,
+}
+
+/// The door of the gateway that runs with this config file.
+pub(super) fn door(path: &Path) -> Result<Door, Refused> {
+    let env = Env::of_process();
+    let config = config::load(path, &env).map_err(|faults| refused(&faults))?;
+    let (base_url, _) = base_url(config.http.bind);
+    let hosts = &config.http.admission.allowed_hosts;
+    let own = base_url.trim_start_matches("http://");
+    let name = own.rsplit_once(':').map_or(own, |(name, _port)| name);
+    let is_let_in = hosts.iter().any(|host| host == own || host == name);
+    Ok(Door {
+        any_port: config.http.bind.port() == 0,
+        host: hosts.first().filter(|_| !is_let_in).cloned(),
+        token: config::operator_token(path, &env),
+        base_url,
+    })
+}
+
 /// The JSON Schema of the config file.
 pub(super) fn schema() -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(&config::schema())?)
@@ -84,13 +133,7 @@ pub(super) fn schema() -> anyhow::Result<String> {
 pub(super) fn run(path: &Path) -> anyhow::Result<Exit> {
     match config::load(path, &Env::of_process()) {
         Ok(config) => serve(config, |_address| Ok(())),
-        Err(faults) => {
-            terminal::complain(&faults.to_string());
-            if faults.is_missing() {
-                terminal::remark("write a first config with: host-mcp-gateway init --import");
-            }
-            Ok(Exit::ConfigRefused)
-        }
+        Err(faults) => Ok(refused(&faults).complain()),
     }
 }
 

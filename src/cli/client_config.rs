@@ -68,7 +68,7 @@ pub(super) fn run(
 }
 
 /// A base URL without a slash at its end.
-fn checked(url: &str) -> anyhow::Result<String> {
+pub(super) fn checked(url: &str) -> anyhow::Result<String> {
     let parsed: http::Uri = url.parse().context("--url is no URL")?;
     let known = matches!(parsed.scheme_str(), Some("http" | "https"));
     anyhow::ensure!(

@@ -22,6 +22,8 @@ mod checking;
 #[cfg(test)]
 mod collector;
 #[cfg(test)]
+mod command_line;
+#[cfg(test)]
 mod deadlines;
 #[cfg(test)]
 mod door;
