@@ -14,6 +14,7 @@
 #[cfg_attr(target_os = "linux", path = "lifecycle/service_linux.rs")]
 mod service;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,13 +63,15 @@ pub fn run(
     let lookup = |name: &str| std::env::var(name).ok();
     let _entered = runtime.enter();
     let telemetry = telemetry::init(&config.log, &lookup).context("cannot start telemetry")?;
-    let ended = runtime.block_on(serve(config, &telemetry, ready));
-    if let Err(error) = &ended {
-        tracing::error!(error = format!("{error:#}"), "the gateway has failed");
-    }
+    let ended = runtime
+        .block_on(serve(config, &telemetry, ready))
+        .unwrap_or_else(|error| {
+            tracing::error!(error = format!("{error:#}"), "the gateway has failed");
+            Ended::Failed
+        });
     telemetry.shutdown(TELEMETRY_SHUTDOWN);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
-    ended
+    Ok(ended)
 }
 
 async fn serve(
@@ -77,7 +80,7 @@ async fn serve(
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ended> {
     let Config {
-        http: edge,
+        http: mut edge,
         relay,
         servers,
         log: _,
@@ -96,10 +99,16 @@ async fn serve(
     let bind = edge.bind;
     let listener = http::bind(&edge)
         .await
-        .with_context(|| format!("cannot listen on {bind}"))?;
+        .map_err(|error| match error.kind() {
+            ErrorKind::AddrInUse => anyhow::anyhow!(
+                "cannot listen on {bind}: the address is in use; another gateway may be running, bind_port chooses another port"
+            ),
+            _ => anyhow::Error::new(error).context(format!("cannot listen on {bind}")),
+        })?;
     let address = listener
         .local_addr()
         .context("cannot tell the listening address")?;
+    edge.listens_on(address.port());
     let stops = Stops::of(&edge, &servers);
     let relay = Arc::new(Relay::start(relay, servers, telemetry.instruments()));
     let (drain, kill) = (CancellationToken::new(), CancellationToken::new());

@@ -18,6 +18,17 @@ pub struct Config {
     pub limits: LimitsConfig,
 }
 
+impl Config {
+    /// Puts the port that was picked into the allowed origins that were made from `bind_port` 0.
+    pub fn listens_on(&mut self, port: u16) {
+        for origin in &mut self.admission.allowed_origins {
+            if let Some(host) = origin.strip_suffix(":0") {
+                *origin = format!("{host}:{port}");
+            }
+        }
+    }
+}
+
 /// Who may enter. Empty lists let nobody in; `config` refuses them at load.
 #[derive(Clone, Debug)]
 pub struct AdmissionConfig {

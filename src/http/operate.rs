@@ -22,6 +22,16 @@ enum Verb {
     Restart,
 }
 
+impl Verb {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Done<'a> {
     server_id: &'a ServerId,
@@ -80,7 +90,7 @@ async fn carry_out(
         Verb::Restart => handle.restart(wait).await,
     };
     carried_out.map_err(of_server)?;
-    tracing::info!(server = %server, ?verb, principal = %principal.name, "operator's order for {server}: {verb:?}");
+    tracing::info!(server_id = %server, verb = verb.as_str(), principal = %principal.name, "operator ordered {} of {server}", verb.as_str());
     let mut response = json(&Done {
         server_id: &server,
         status: handle.status().state.as_str(),

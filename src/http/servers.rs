@@ -41,7 +41,7 @@ struct View {
     incarnation: u64,
     uptime_seconds: Option<u64>,
     next_start_in_ms: Option<u64>,
-    last_exit_signal: Option<i32>,
+    last_exit_signal: Option<String>,
     last_error: Option<String>,
     stderr_tail: Vec<String>,
     protocol: Option<String>,
@@ -103,7 +103,7 @@ fn view(config: &supervisor::Config, status: &Status, facts: Facts) -> View {
     } = facts;
     let (last_exit_code, last_exit_signal) = match status.last_exit {
         Some(Exit::Code(code)) => (Some(code), None),
-        Some(Exit::Signal(signal)) => (None, Some(signal)),
+        Some(exit @ Exit::Signal(_)) => (None, exit.signal_name()),
         None => (None, None),
     };
     let info = status.server_info.as_deref();

@@ -110,6 +110,8 @@ pub struct Meta {
     pub protocol_version: Option<Span>,
     /// `io.modelcontextprotocol/clientCapabilities`
     pub client_capabilities: Option<Span>,
+    /// `io.modelcontextprotocol/clientInfo`
+    pub client_info: Option<Span>,
     /// `io.modelcontextprotocol/subscriptionId`
     pub subscription_id: Option<Span>,
 }
@@ -219,6 +221,7 @@ fn meta(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<Meta, ScanError> {
         tracestate: None,
         protocol_version: None,
         client_capabilities: None,
+        client_info: None,
         subscription_id: None,
     };
     if cursor.peek() != Some(b'{') {
@@ -239,6 +242,9 @@ fn meta(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<Meta, ScanError> {
                 &mut found.client_capabilities,
                 meta_key::CLIENT_CAPABILITIES,
             ),
+            name if name == meta_key::CLIENT_INFO.as_bytes() => {
+                (&mut found.client_info, meta_key::CLIENT_INFO)
+            }
             name if name == meta_key::SUBSCRIPTION_ID.as_bytes() => {
                 (&mut found.subscription_id, meta_key::SUBSCRIPTION_ID)
             }

@@ -245,11 +245,7 @@ impl Request<'_> {
                 return own(answers::initialize(self.client_id(), params, &handshake));
             }
             "server/discover" => return own(answers::discover(self.client_id(), &handshake)),
-            "resources/subscribe" => {
-                if let (Some(session), Some(uri)) = (&self.session, self.uri()) {
-                    self.sessions.subscribe(&session.id, &uri);
-                }
-            }
+            "resources/subscribe" => return self.subscribe(&handshake, span).await,
             "resources/unsubscribe" => {
                 if let (Some(session), Some(uri)) = (&self.session, self.uri()) {
                     self.sessions.unsubscribe(&session.id, &uri);
@@ -263,6 +259,24 @@ impl Request<'_> {
             _ => {}
         }
         self.ask_child(&handshake, span).await
+    }
+
+    /// Noted before the child hears of it, so that its first update finds the session; unless the child
+    /// refuses, of course.
+    async fn subscribe(
+        &self,
+        handshake: &Handshake,
+        span: &TraceSpan,
+    ) -> Result<(Bytes, Outcome), Fault> {
+        let (Some(session), Some(uri)) = (&self.session, self.uri()) else {
+            return self.ask_child(handshake, span).await;
+        };
+        self.sessions.subscribe(&session.id, &uri);
+        let answered = self.ask_child(handshake, span).await;
+        if !matches!(answered, Ok((_, Outcome::Ok))) {
+            self.sessions.unsubscribe(&session.id, &uri);
+        }
+        answered
     }
 
     /// At a legacy endpoint a request of the modern era is refused with the code by which a client of

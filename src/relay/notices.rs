@@ -9,7 +9,7 @@ use super::sessions::Sessions;
 use crate::instruments::{DropReason, ServerInstruments};
 use crate::protocol::message::string;
 use crate::protocol::splice::{Edit, into_frame, splice};
-use crate::protocol::{Envelope, Span};
+use crate::protocol::{Envelope, Era, Span};
 use crate::supervisor::{Handshake, Listener, Observer, ServerHandle, State, Submission};
 use crate::types::{Incarnation, PrincipalId, ServerId};
 
@@ -89,23 +89,29 @@ impl Notices {
             return;
         };
         // A child of a later life never heard of it, and its first message must be the handshake.
-        if !matches!(handle.status().state, State::Ready | State::Unhealthy) {
-            return;
+        if matches!(handle.status().state, State::Ready | State::Unhealthy) {
+            tell_child(handle, "resources/unsubscribe", uri);
         }
-        let id = handle.mux().mint();
-        let params = serde_json::json!({ "uri": uri });
-        let message = format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"resources/unsubscribe","params":{params}}}"#
-        );
-        let submission = Submission {
-            origin: None,
-            observer: None,
-            timeout: None,
-        };
-        // Whatever the child says to it interests nobody: the answer is dropped where it arrives.
-        let _ = handle
-            .mux()
-            .submit(id, into_frame(message.into_bytes()).into(), submission);
+    }
+
+    /// A new child knows nothing of what the old one was told, and its lists may be others: it is told
+    /// of the subscriptions again, and every stream is told to look.
+    fn restore(&self, handshake: &Handshake) {
+        if let (Some(handle), Era::Legacy) = (self.handle.get(), handshake.era) {
+            for uri in self.sessions.wanted(&self.server) {
+                tell_child(handle, "resources/subscribe", &uri);
+            }
+        }
+        let capabilities: serde_json::Value =
+            serde_json::from_str(&handshake.capabilities).unwrap_or_default();
+        for list in ["tools", "prompts", "resources"] {
+            if capabilities.get(list).is_some() {
+                let line =
+                    format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed"}}"#);
+                let queues = self.sessions.queues(&self.server, |_, _| true);
+                self.deliver(&queues, &line.into());
+            }
+        }
     }
 
     fn deliver(&self, queues: &[Arc<Queue>], line: &Bytes) {
@@ -185,9 +191,27 @@ impl Listener for Notices {
         tracing::debug!(server_id = %self.server, reason = why.as_str(), bytes, "dropped a message of the server");
     }
 
-    fn ready(&self, _incarnation: Incarnation, _handshake: &Handshake) {
+    fn ready(&self, incarnation: Incarnation, handshake: &Handshake) {
         *self.users.lock().unwrap_or_else(PoisonError::into_inner) = Users::Nobody;
+        if incarnation > Incarnation(1) {
+            self.restore(handshake);
+        }
     }
+}
+
+/// Sends a request of the gateway's own about a resource. Whatever the child says to it interests
+/// nobody: the answer is dropped where it arrives.
+fn tell_child(handle: &ServerHandle, method: &str, uri: &str) {
+    let id = handle.mux().mint();
+    let params = serde_json::json!({ "uri": uri });
+    let message = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
+    let submission = Submission {
+        origin: None,
+        observer: None,
+        timeout: None,
+    };
+    let frame = into_frame(message.into_bytes()).into();
+    let _ = handle.mux().submit(id, frame, submission);
 }
 
 /// Hears the progress of one request for the session that it was made in.

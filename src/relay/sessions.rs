@@ -128,6 +128,15 @@ impl Sessions {
             .any(|session| session.server == *server && session.subscriptions.contains(uri))
     }
 
+    /// The resources of a server that any session wants updates of.
+    pub(super) fn wanted(&self, server: &ServerId) -> HashSet<Box<str>> {
+        self.open_sessions()
+            .values()
+            .filter(|session| session.server == *server)
+            .flat_map(|session| session.subscriptions.iter().cloned())
+            .collect()
+    }
+
     /// The queues of a server's sessions that `wanted` picks by principal and subscriptions.
     pub(super) fn queues(
         &self,

@@ -109,7 +109,7 @@ impl From<String> for Refusal {
 /// `None` where the child is of the legacy era; the startup timeout bounds it where
 /// `patience` does not.
 async fn discover(mux: &Mux, patience: Option<Duration>) -> Result<Option<Handshake>, String> {
-    let params = format!(r#"{{"_meta":{{{}}}}}"#, claims());
+    let params = only_claims();
     let answer = match ask(mux, "server/discover", &params, patience).await {
         Ok(answer) => answer,
         Err(FaultKind::ServerLost) => return Err("it ended during the handshake".to_owned()),
@@ -224,7 +224,7 @@ pub(super) async fn probe(mux: &Mux, era: Era, timeout: Duration) -> bool {
     let sent = match era {
         Era::Legacy => ask(mux, "ping", "{}", Some(timeout)).await,
         Era::Modern => {
-            let params = format!(r#"{{"_meta":{{{}}}}}"#, claims());
+            let params = only_claims();
             ask(mux, "server/discover", &params, Some(timeout)).await
         }
     };
@@ -260,15 +260,22 @@ async fn ask(
 }
 
 /// The members of `_meta` that every modern request carries, for requests of our own and for those of
-/// clients that do not know the modern era.
-pub fn claims() -> String {
-    format!(
-        r#""{}":"{MODERN_REVISION}","{}":{{}},"{}":{}"#,
-        meta_key::PROTOCOL_VERSION,
-        meta_key::CLIENT_CAPABILITIES,
-        meta_key::CLIENT_INFO,
-        client_info()
-    )
+/// clients that do not know the modern era. Gives those that are not there, `there` being asked by key.
+pub fn claims(there: impl Fn(&str) -> bool) -> Vec<String> {
+    let claims = [
+        (meta_key::PROTOCOL_VERSION, format!("\"{MODERN_REVISION}\"")),
+        (meta_key::CLIENT_CAPABILITIES, "{}".to_owned()),
+        (meta_key::CLIENT_INFO, client_info()),
+    ];
+    let missing = claims.into_iter().filter(|(key, _)| !there(key));
+    missing
+        .map(|(key, value)| format!("\"{key}\":{value}"))
+        .collect()
+}
+
+/// The params of a modern request of our own that has no others.
+fn only_claims() -> String {
+    format!(r#"{{"_meta":{{{}}}}}"#, claims(|_| false).join(","))
 }
 
 fn client_info() -> String {

@@ -165,6 +165,7 @@ impl Mux {
             &mut table.queue
         };
         lane.push_back(Frame {
+            own: internal,
             id: Some(id),
             bytes: frame,
         });
@@ -185,6 +186,7 @@ impl Mux {
             self.demand.notify_one();
         }
         table.queue.push_back(Frame {
+            own: false,
             id: None,
             bytes: frame,
         });
@@ -199,6 +201,7 @@ impl Mux {
         let room = table.control.len() < MAX_CONTROL;
         if room {
             table.control.push_back(Frame {
+                own: true,
                 id: None,
                 bytes: frame,
             });

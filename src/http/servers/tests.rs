@@ -126,7 +126,7 @@ fn what_is_unknown_is_null() {
     let view = view(&config, &broken, facts(Instant::now()));
     let value = serde_json::to_value(&view).unwrap();
     assert_eq!(value["last_exit_code"], serde_json::Value::Null);
-    assert_eq!(value["last_exit_signal"], 9);
+    assert_eq!(value["last_exit_signal"], "SIGKILL");
     assert_eq!(value["server_info"], serde_json::Value::Null);
     assert_eq!(value["pid"], serde_json::Value::Null);
     assert_eq!(value["working_directory"], "");

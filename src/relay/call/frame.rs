@@ -4,10 +4,11 @@ use tracing::Span as TraceSpan;
 
 use super::{Message, Request};
 use crate::fault::{Delivered, Fault, FaultKind};
+use crate::protocol::era::meta_key;
 use crate::protocol::message::string;
 use crate::protocol::splice::{Edit, MetaSlot, into_frame, splice};
 use crate::protocol::trace_context::TraceContext;
-use crate::protocol::{Era, Span};
+use crate::protocol::{Era, Meta, Span};
 use crate::spans;
 use crate::supervisor::{Handshake, claims};
 
@@ -62,7 +63,7 @@ impl Request<'_> {
             }
         }
         if handshake.era == Era::Modern && !self.is_modern() {
-            members.push(claims());
+            members.extend(claims(|key| self.claims_already(key)));
         } else if envelope.params.is_none() {
             // Only for its context nothing is added to a request without params.
             members.clear();
@@ -80,6 +81,17 @@ impl Request<'_> {
             with: text.as_bytes(),
         }));
         Ok(into_frame(splice(body, &mut edits)))
+    }
+
+    /// Whether the client made this claim itself.
+    fn claims_already(&self, key: &str) -> bool {
+        let claimed = |meta: Meta| match key {
+            meta_key::PROTOCOL_VERSION => meta.protocol_version,
+            meta_key::CLIENT_CAPABILITIES => meta.client_capabilities,
+            meta_key::CLIENT_INFO => meta.client_info,
+            _ => None,
+        };
+        self.meta().and_then(claimed).is_some()
     }
 
     /// The context that the client put into the message itself, if it is valid.

@@ -99,7 +99,8 @@ async fn the_callers_context_is_passed_on_where_there_is_a_place_for_it() {
 
 #[tokio::test]
 async fn a_modern_child_gets_the_claims_that_its_client_does_not_make() {
-    let claims = claims();
+    let all = claims(|_| false);
+    let claims = all.join(",");
     let own = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
     let cases = [
         ("{}", format!(r#"{{"_meta":{{{claims}}}}}"#)),
@@ -110,6 +111,13 @@ async fn a_modern_child_gets_the_claims_that_its_client_does_not_make() {
             format!(r#"{{"_meta":{{{claims},"progressToken":1}}}}"#),
         ),
         (own, own.to_owned()),
+        (
+            r#"{"_meta":{"io.modelcontextprotocol/clientCapabilities":{"a":{}}}}"#,
+            format!(
+                r#"{{"_meta":{{{},{},"io.modelcontextprotocol/clientCapabilities":{{"a":{{}}}}}}}}"#,
+                all[0], all[2]
+            ),
+        ),
     ];
     for (params, expected) in cases {
         let body = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"x","params":{params}}}"#);

@@ -184,7 +184,11 @@ impl Mux {
                 drop(table);
                 self.writable.notify_one();
             }
-            Gate::Hold(_) | Gate::Asleep(_) => {}
+            Gate::Hold(patience) => {
+                drop(table);
+                self.limit_hold(patience);
+            }
+            Gate::Asleep(_) => {}
             Gate::Stopped | Gate::Failed | Gate::ShuttingDown => {
                 drop(table);
                 self.refuse_waiting();

@@ -38,6 +38,8 @@ pub(super) enum Stage {
 /// What waits to be written.
 #[derive(Debug)]
 pub(in crate::supervisor) struct Frame {
+    /// Not a client's: it is meant for the present life of the child and goes with it.
+    pub(in crate::supervisor) own: bool,
     /// The request whose frame it is; `None` for what expects no answer.
     pub(in crate::supervisor) id: Option<u64>,
     pub(in crate::supervisor) bytes: Bytes,
@@ -114,17 +116,17 @@ impl Table {
 
     /// Puts frames back of which no byte was written, in their order and before all others.
     pub(super) fn put_back(&mut self, frames: Vec<Frame>) {
-        for frame in frames.into_iter().rev() {
-            let entry = frame.id.and_then(|id| self.entries.get_mut(&id));
-            match entry {
-                Some(entry) if entry.is_clients() && entry.is_written() => {
-                    entry.stage = Stage::Queued;
-                    self.in_flight -= 1;
-                    self.queue.push_front(frame);
-                }
-                // What was for this life of the child only goes with it.
-                Some(_) | None => {}
+        for frame in frames.into_iter().rev().filter(|frame| !frame.own) {
+            if let Some(id) = frame.id {
+                // A request that was answered, cancelled or timed out meanwhile is not sent again.
+                let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.is_written())
+                else {
+                    continue;
+                };
+                entry.stage = Stage::Queued;
+                self.in_flight -= 1;
             }
+            self.queue.push_front(frame);
         }
     }
 
@@ -159,6 +161,7 @@ impl Table {
                 r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#
             );
             self.control.push_back(Frame {
+                own: true,
                 id: None,
                 bytes: (message + "\n").into(),
             });

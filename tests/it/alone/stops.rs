@@ -15,8 +15,8 @@ const BOTH_GRACES: Duration = Duration::from_millis(700);
 /// What the signals, the reaping and the answer may take on top on a loaded machine.
 const MARGIN: Duration = Duration::from_millis(800);
 
-const SIGKILL: i32 = 9;
-const SIGTERM: i32 = 15;
+const SIGKILL: &str = "SIGKILL";
+const SIGTERM: &str = "SIGTERM";
 
 /// Stops `g1` and gives how long that took and its last status.
 async fn stop(client: &Client) -> (Duration, Value) {
@@ -27,7 +27,13 @@ async fn stop(client: &Client) -> (Duration, Value) {
     (took, client.status("g1").await)
 }
 
-async fn stops_within(orders: &Value, stopped: bool, signal: i32, least: Duration, most: Duration) {
+async fn stops_within(
+    orders: &Value,
+    stopped: bool,
+    signal: &str,
+    least: Duration,
+    most: Duration,
+) {
     let gateway = fault_gateway(Server::gremlin("g1").orders(orders));
     let client = gateway.client();
     let oracle = Oracle::before(&gateway, &["control", "g1"]).await;
