@@ -7,10 +7,12 @@
 //! What goes wrong with an admitted request is answered in-band, with status 200 and a JSON-RPC error,
 //! because clients show that to their users and drop the connection on anything else.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -18,7 +20,9 @@ use serde_json::value::RawValue;
 use super::error::{self, Problem};
 use super::{Edge, ask, rpc};
 use crate::fault::{Delivered, Fault, FaultKind};
+use crate::protocol;
 use crate::protocol::era::{LEGACY_REVISIONS, MODERN_REVISION};
+use crate::protocol::message::string;
 use crate::relay::{Answer, Caller, Door, Failure};
 use crate::types::ServerId;
 
@@ -33,9 +37,12 @@ pub(super) async fn post(
 ) -> Result<Response, Problem> {
     let server = path.server()?;
     let version = check_version(request.headers());
+    let header = request.headers().get(VERSION_HEADER);
+    let header = header.and_then(|value| Some(value.to_str().ok()?.to_owned()));
     let (asker, message) = rpc::take(&edge, request).await?;
+    let requested = requested(&message, header);
     if let Err(fault) = version {
-        return Ok(in_band(&server, &Failure { fault, id: None }));
+        return Ok(in_band(&server, &Failure { fault, id: None }, &requested));
     }
     let caller = Caller {
         door: Door::LegacyMcp,
@@ -46,8 +53,20 @@ pub(super) async fn post(
     Ok(match edge.relay.message(&server, caller, message).await {
         Ok(Answer::Reply(reply)) => error::json_bytes(reply),
         Ok(Answer::Accepted) => rpc::accepted(),
-        Err(failure) => in_band(&server, &failure),
+        Err(failure) => in_band(&server, &failure, &requested),
     })
+}
+
+/// The revision that the message claims, else the one in the header, else the newest: what a refusal
+/// of a revision has to repeat (MCP 2026-07-28, basic/index, `UnsupportedProtocolVersion`).
+fn requested(message: &Bytes, header: Option<String>) -> String {
+    let claim = protocol::scan(message)
+        .ok()
+        .and_then(|envelope| envelope.params?.meta?.protocol_version)
+        .and_then(|span| string(span.of(message)).map(Cow::into_owned));
+    claim
+        .or(header)
+        .unwrap_or_else(|| MODERN_REVISION.to_owned())
 }
 
 /// A revision that nobody knows is refused (MCP 2025-11-25, protocol version header); the modern one is
@@ -70,7 +89,7 @@ fn check_version(headers: &HeaderMap) -> Result<(), Fault> {
 
 /// A failure as a JSON-RPC error; a status of its own where the transport names one, and where there
 /// is no id to answer.
-fn in_band(server: &ServerId, failure: &Failure) -> Response {
+fn in_band(server: &ServerId, failure: &Failure, requested: &str) -> Response {
     let Failure { fault, id } = failure;
     let status = match fault.kind {
         FaultKind::ServerNotFound
@@ -81,6 +100,7 @@ fn in_band(server: &ServerId, failure: &Failure) -> Response {
         kind if id.is_none() => error::status(kind),
         _ => StatusCode::OK,
     };
+    let refused = fault.kind == FaultKind::UnsupportedVersion;
     let error = ErrorResponse {
         jsonrpc: "2.0",
         id: id.as_ref().and_then(|id| serde_json::from_slice(id).ok()),
@@ -95,8 +115,8 @@ fn in_band(server: &ServerId, failure: &Failure) -> Response {
                 retry_after_ms: fault
                     .retry_after
                     .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
-                supported: (fault.kind == FaultKind::UnsupportedVersion)
-                    .then_some(LEGACY_REVISIONS),
+                supported: refused.then_some(LEGACY_REVISIONS),
+                requested: refused.then_some(requested),
             },
         },
     };
@@ -132,4 +152,6 @@ struct ErrorData<'a> {
     retry_after_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     supported: Option<[&'static str; 4]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested: Option<&'a str>,
 }

@@ -242,3 +242,37 @@ async fn a_session_is_of_one_token_and_one_server() {
     })
     .await;
 }
+
+/// The child is killed: streams stay, are told to look at the lists again, and what they were subscribed
+/// to is subscribed again in the new child.
+#[tokio::test]
+async fn streams_and_subscriptions_outlive_the_child() {
+    let gateway = Gateway::builder()
+        .set("restart_backoff_ms", json!(100))
+        .server(Server::gremlin("g1"))
+        .start();
+    let client = gateway.client();
+    let (mut stream, session) = listen(&client).await;
+    let subscribe = json!({"jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": {"uri": "gremlin://nest"}});
+    in_session(&client, &session, &subscribe).await;
+    client.deed("g1", &json!({"do": "exit", "code": 1})).await;
+    hears(&mut stream, "notifications/tools/list_changed").await;
+    let again = wait_for("the subscription in the new child", SOON, async || {
+        let asked = gateway.journal("g1").of_method("resources/subscribe");
+        (asked.len() == 2).then_some(asked)
+    })
+    .await;
+    assert_eq!(again[1]["params"]["uri"], "gremlin://nest");
+    client
+        .deed("g1", &json!({"do": "updated", "uri": "gremlin://nest"}))
+        .await;
+    loop {
+        let message = stream.message(SOON).await;
+        if message["method"] == "notifications/resources/updated" {
+            assert_eq!(message["params"]["uri"], "gremlin://nest");
+            break;
+        }
+        let method = message["method"].as_str().unwrap_or_default();
+        assert!(method.ends_with("/list_changed"), "{message}");
+    }
+}

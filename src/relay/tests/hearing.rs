@@ -41,6 +41,9 @@ async fn a_log_is_for_the_only_one_who_uses_the_child() {
         .upstream
         .notices
         .ready(crate::types::Incarnation(2), &handshake(Era::Legacy));
+    let changed = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
+    assert_eq!(heard(&mut one), [changed], "its lists may be others");
+    assert_eq!(heard(&mut two), [changed]);
     house.say(LOG).await;
     house.asked(caller(2, None), CALL).await;
     house.say(LOG).await;

@@ -219,7 +219,7 @@ impl Mux {
             .table()
             .entries
             .values_mut()
-            .filter(|entry| entry.stage == Stage::Queued)
+            .filter(|entry| entry.is_clients() && !entry.is_written())
         {
             entry.deadline = entry.deadline.min(latest);
         }

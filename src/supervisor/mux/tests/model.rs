@@ -296,6 +296,13 @@ impl Model {
                 request.deadline = deadline;
             }
         }
+        if let Gate::Hold(patience) = gate {
+            let latest = Instant::now() + patience;
+            let waiting = |request: &&mut Request| !request.own && request.written.is_none();
+            for request in self.open.values_mut().filter(waiting) {
+                request.deadline = request.deadline.min(latest);
+            }
+        }
         self.refused_behind_the_gate();
     }
 
