@@ -220,6 +220,10 @@ impl Call {
                 .ask(&self.id, &self.wire, question.method, &question.params);
             waiting.push((*key, question, answer));
         }
+        // A question that was asked after the call was cancelled would wait in vain.
+        if self.is_cancelled() {
+            self.peer.cancel(&self.id);
+        }
         let mut answers = Map::new();
         for (key, question, answer) in waiting {
             let response = match answer.recv_timeout(PATIENCE) {

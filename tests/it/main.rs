@@ -16,6 +16,8 @@
 #[cfg(test)]
 mod collector;
 #[cfg(test)]
+mod conformance_server;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod gateway_starts;
