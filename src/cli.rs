@@ -11,11 +11,14 @@ mod client_config;
 mod completions;
 mod demo;
 mod exit;
+mod gateway;
 mod import;
 mod init;
 mod schema;
+mod status;
 mod surroundings;
 mod terminal;
+mod token;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -70,6 +73,8 @@ fn dispatch(cli: Cli, at: &Surroundings, out: &mut dyn Write) -> anyhow::Result<
         Verb::Demo => demo::run(out, assembly::demo),
         Verb::Init(args) => init::run(&args, &path, at, out),
         Verb::Check(args) => check::run(&args, &path()?, out),
+        Verb::Status(args) => status::run(&args, &path()?, out),
+        Verb::Token(args) => token::run(&args, &path, out),
         Verb::ClientConfig(args) => client_config::run(&args, path().ok().as_deref(), out),
         Verb::Schema => schema::run(out),
         Verb::Completions(args) => completions::run(&args, out),

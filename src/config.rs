@@ -17,6 +17,7 @@ mod log;
 mod mcp_servers;
 mod names;
 mod nearest;
+mod operator;
 mod program;
 mod reader;
 mod restarts;
@@ -33,6 +34,7 @@ mod tests;
 
 pub use env::{Env, default_path};
 pub use fault::{Faults, FileFault};
+pub use operator::operator_token;
 pub use schema::schema;
 
 use std::path::{Path, PathBuf};

@@ -43,6 +43,7 @@ mod wrapper;
 
 pub use admission::Check;
 pub use config::{AdmissionConfig, Config, LimitsConfig, TokenEntry, canonical};
+pub use error::status;
 pub use host::is_host_rule;
 pub use routes::{RouteInfo, routes};
 pub use token::is_bearer_token;

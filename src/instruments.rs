@@ -9,6 +9,7 @@
 //! caller may invent at will, are on spans only.
 
 mod labels;
+mod load;
 mod server;
 
 pub use labels::{DropReason, Outcome, method_label, revision_label};
@@ -18,6 +19,8 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::noop::NoopMeterProvider;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter};
 use tokio::time::Instant;
+
+use load::Loads;
 
 use crate::fault::FaultKind;
 use crate::types::ServerId;
@@ -53,8 +56,7 @@ pub struct Instruments {
     streams: UpDownCounter<i64>,
     restarts: Counter<u64>,
     state: Gauge<u64>,
-    in_flight: UpDownCounter<i64>,
-    queued: UpDownCounter<i64>,
+    loads: Loads,
     dropped: Counter<u64>,
 }
 
@@ -125,16 +127,7 @@ impl Instruments {
                 .u64_gauge(own!("server.state"))
                 .with_description("1 for the state that a server is in, 0 for the others")
                 .build(),
-            in_flight: level(
-                own!("server.in_flight"),
-                "{request}",
-                "requests written to a server that have no answer yet",
-            ),
-            queued: level(
-                own!("server.queued"),
-                "{request}",
-                "requests that wait to be written to a server",
-            ),
+            loads: Loads::new(meter),
             dropped: count(
                 own!("server.dropped"),
                 "{message}",

@@ -11,6 +11,8 @@ mod config;
 mod notices;
 mod queue;
 mod sessions;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -17,6 +17,8 @@ mod backoff;
 mod child;
 mod config;
 mod faults;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod guard;
 mod handshake;
 mod life;
@@ -79,7 +81,10 @@ impl Supervisor {
                 let config = Arc::new(config);
                 // Jitter only: any number does where the system has no randomness.
                 let machine = Machine::new(&config, getrandom::u64().unwrap_or(0));
+                let labels = instruments.for_server(&config.id);
                 let mux = Arc::new(Mux::new(config.requests, machine.gate()));
+                let watched_mux = Arc::downgrade(&mux);
+                labels.watch_load(move || watched_mux.upgrade().map(|mux| mux.load().into()));
                 let stderr = Arc::new(StderrRing::new());
                 let (orders, order_receiver) = mpsc::channel(ORDER_QUEUE);
                 let shared = life::Shared {
@@ -89,7 +94,6 @@ impl Supervisor {
                     stderr: Arc::clone(&stderr),
                     spawner: spawner.clone(),
                 };
-                let labels = instruments.for_server(&config.id);
                 let (actor, watched) =
                     Actor::new(shared, labels, machine, order_receiver, kill.clone());
                 tasks.spawn(actor.run());

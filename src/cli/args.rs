@@ -24,8 +24,8 @@ First steps:
       write a config from the servers of the MCP clients on this machine, then start each one once
 
 Without a verb it runs the gateway. Clients that send the token of the config, as
-\"Authorization: Bearer TOKEN\", then reach all servers on http://127.0.0.1:7411/mcp
-and one server on http://127.0.0.1:7411/SERVER/mcp.
+\"Authorization: Bearer TOKEN\", then reach each server on http://127.0.0.1:7411/SERVER_ID/mcp
+(MCP clients) and http://127.0.0.1:7411/SERVER_ID/rpc (curl and scripts).
 
 Exit codes: 0 fine, 1 failed, 2 usage, 3 gateway not reachable, 4 not ready, 5 restarting,
 6 a server has failed, 78 config refused.";
@@ -63,6 +63,10 @@ pub(super) enum Verb {
     Init(InitArgs),
     /// Say everything that is wrong with the config; with --start, start every server once
     Check(CheckArgs),
+    /// Say how the servers of the running gateway are
+    Status(StatusArgs),
+    /// Make a token, or list those of the config
+    Token(TokenArgs),
     /// Print what to paste into an MCP client
     ClientConfig(ClientConfigArgs),
     /// Print the JSON Schema of the config file
@@ -105,11 +109,57 @@ pub(super) struct CheckArgs {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct StatusArgs {
+    /// Where the gateway is reached [default: the address in the config]
+    #[arg(long, value_name = "URL")]
+    pub(super) url: Option<String>,
+    /// How to print the report
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) output: OutputForm,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct TokenArgs {
+    #[command(subcommand)]
+    pub(super) verb: TokenVerb,
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenVerb {
+    /// Make a token and print it, this once, with its entry for the config
+    New {
+        /// Its holder in logs: letters, digits, ".", "_", "-" and "@"
+        #[arg(value_parser = token_name)]
+        name: String,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: OutputForm,
+    },
+    /// List the tokens of the config: whose they are and what they may do, never themselves
+    List {
+        /// How to print the list
+        #[arg(long, value_enum, default_value_t)]
+        output: OutputForm,
+    },
+}
+
+/// The rule of `tokens[].name` in the config.
+fn token_name(text: &str) -> Result<String, String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@');
+    if (1..=64).contains(&text.len()) && text.chars().all(legal) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 1 to 64 letters, digits, \".\", \"_\", \"-\" or \"@\"".to_owned())
+    }
+}
+
+#[derive(Args, Debug)]
 pub(super) struct ClientConfigArgs {
     /// The client
     #[arg(value_enum, value_name = "NAME")]
     pub(super) client: Client,
-    /// One server only, instead of all on one endpoint
+    /// One server only [default: every server of the config]
     #[arg(long, value_name = "ID")]
     pub(super) server: Option<crate::types::ServerId>,
     /// Where the client reaches the gateway [default: the address in the config]

@@ -1,15 +1,17 @@
 //! The doors from the command line to the floor below, each in one place.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::exit::Exit;
 use super::terminal;
 use crate::config::{self, Config, Env, Faults};
+use crate::http::TokenEntry;
 use crate::lifecycle::{self, Ended};
 use crate::supervisor;
+use crate::types::Secret;
 
 mod probe;
 
@@ -22,8 +24,10 @@ pub(super) struct Loaded {
     pub(super) servers: Vec<supervisor::Config>,
     /// What deserves a look, one line each; never a secret.
     pub(super) warnings: Vec<String>,
-    /// Where clients reach the gateway, such as `http://127.0.0.1:7411`.
+    /// Where clients on this machine reach the gateway, such as `http://127.0.0.1:7411`.
     pub(super) base_url: String,
+    /// Why `base_url` may be another one in truth.
+    pub(super) base_url_doubt: Option<String>,
 }
 
 /// Why a config file was refused.
@@ -38,11 +42,32 @@ pub(super) struct Refused {
 /// Reads and checks a config file.
 pub(super) fn load(path: &Path) -> Result<Loaded, Refused> {
     let config = config::load(path, &Env::of_process()).map_err(|faults| refused(&faults))?;
+    let (base_url, base_url_doubt) = base_url(config.http.bind);
     Ok(Loaded {
-        base_url: format!("http://{}", config.http.bind),
+        base_url,
+        base_url_doubt,
         servers: config.servers,
         warnings: config.warnings,
     })
+}
+
+/// Where clients on this machine reach a gateway that listens on `bind`, and what is uncertain about it.
+fn base_url(bind: SocketAddr) -> (String, Option<String>) {
+    let (mut address, mut doubt) = (bind, None);
+    if bind.ip().is_unspecified() {
+        address.set_ip(match bind {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+        doubt = Some(
+            "the gateway listens on every address; for clients elsewhere name one with --url"
+                .to_owned(),
+        );
+    }
+    if bind.port() == 0 {
+        doubt = Some("bind_port is 0, so the port is another one at each start: the log says which, name it with --url".to_owned());
+    }
+    (format!("http://{address}"), doubt)
 }
 
 fn refused(faults: &Faults) -> Refused {
@@ -50,6 +75,53 @@ fn refused(faults: &Faults) -> Refused {
         faults: faults.to_string().lines().map(str::to_owned).collect(),
         missing: faults.is_missing(),
     }
+}
+
+impl Refused {
+    /// Tells a person why.
+    pub(super) fn complain(&self) -> Exit {
+        terminal::complain(&self.faults.join("\n"));
+        if self.missing {
+            terminal::remark("write a first config with: host-mcp-gateway init --import");
+        }
+        Exit::ConfigRefused
+    }
+}
+
+/// The tokens of a config file, as digests.
+pub(super) fn tokens(path: &Path) -> Result<Vec<TokenEntry>, Refused> {
+    let config = config::load(path, &Env::of_process()).map_err(|faults| refused(&faults))?;
+    Ok(config.http.admission.tokens)
+}
+
+/// Where the verbs that talk to a running gateway find it.
+#[derive(Debug)]
+pub(super) struct Door {
+    /// Such as `http://127.0.0.1:7411`.
+    pub(super) base_url: String,
+    /// The port is another one at each start, and not in `base_url`.
+    pub(super) any_port: bool,
+    /// A value of the Host header that the gateway lets in, where the URL's own is not.
+    pub(super) host: Option<String>,
+    /// A token of the config, where it has more than digests.
+    pub(super) token: Option<Secret>,
+}
+
+/// The door of the gateway that runs with this config file.
+pub(super) fn door(path: &Path) -> Result<Door, Refused> {
+    let env = Env::of_process();
+    let config = config::load(path, &env).map_err(|faults| refused(&faults))?;
+    let (base_url, _) = base_url(config.http.bind);
+    let hosts = &config.http.admission.allowed_hosts;
+    let own = base_url.trim_start_matches("http://");
+    let name = own.rsplit_once(':').map_or(own, |(name, _port)| name);
+    let is_let_in = hosts.iter().any(|host| host == own || host == name);
+    Ok(Door {
+        any_port: config.http.bind.port() == 0,
+        host: hosts.first().filter(|_| !is_let_in).cloned(),
+        token: config::operator_token(path, &env),
+        base_url,
+    })
 }
 
 /// The JSON Schema of the config file.
@@ -61,13 +133,7 @@ pub(super) fn schema() -> anyhow::Result<String> {
 pub(super) fn run(path: &Path) -> anyhow::Result<Exit> {
     match config::load(path, &Env::of_process()) {
         Ok(config) => serve(config, |_address| Ok(())),
-        Err(faults) => {
-            terminal::complain(&faults.to_string());
-            if faults.is_missing() {
-                terminal::remark("write a first config with: host-mcp-gateway init");
-            }
-            Ok(Exit::ConfigRefused)
-        }
+        Err(faults) => Ok(refused(&faults).complain()),
     }
 }
 
@@ -94,4 +160,28 @@ fn serve(
 /// Runs the guard of one server; `args` are the command line after the verb.
 pub fn guard(args: impl Iterator<Item = OsString>) -> ExitCode {
     supervisor::guard::main(args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_nobody_can_call_is_told_apart() {
+        let url = |bind: &str| {
+            let (url, doubt) = base_url(bind.parse().unwrap());
+            (url, doubt.is_some())
+        };
+        assert_eq!(
+            url("127.0.0.1:7411"),
+            ("http://127.0.0.1:7411".to_owned(), false)
+        );
+        assert_eq!(url("[::1]:7411"), ("http://[::1]:7411".to_owned(), false));
+        assert_eq!(
+            url("0.0.0.0:7411"),
+            ("http://127.0.0.1:7411".to_owned(), true)
+        );
+        assert_eq!(url("[::]:7411"), ("http://[::1]:7411".to_owned(), true));
+        assert!(url("127.0.0.1:0").1);
+    }
 }

@@ -39,6 +39,8 @@ fn config(program: &Path, token: &Secret) -> String {
         "bind_port": 0,
         "auth_token": token.expose(),
         "allowed_clients": ["localhost"],
+        // The screen belongs to the lesson.
+        "log": {"level": "warn"},
         "servers": [{
             "server_id": SERVER_ID,
             "command": program.to_string_lossy(),
@@ -56,7 +58,7 @@ fn lesson(address: SocketAddr, token: &Secret) -> String {
     let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
     let auth = r#"-H "Authorization: Bearer $HMG_TOKEN""#;
     let json_type = "-H 'Content-Type: application/json'";
-    let snippet = client_config::snippet(Client::ClaudeCode, &base, Some(SERVER_ID));
+    let snippet = client_config::snippet(Client::ClaudeCode, &base, &[SERVER_ID.to_owned()]);
     format!(
         "{HEAD}A gateway is running on {base}, for this machine only.{HEAD:#}\n\n\
          {HEAD}In another terminal:{HEAD:#}\n\n\
@@ -64,10 +66,11 @@ fn lesson(address: SocketAddr, token: &Secret) -> String {
          curl -sS {base}/servers {auth}\n\n\
          curl -sS {base}/{SERVER_ID}/rpc {auth} {json_type} \\\n  -d '{list}'\n\n\
          curl -sS {base}/{SERVER_ID}/rpc {auth} {json_type} \\\n  -d '{call}'\n\n\
-         {HEAD}In an MCP client, such as Claude Code (started from that terminal):{HEAD:#}\n\n\
+         {HEAD}In an MCP client, such as Claude Code (.mcp.json, started from that terminal):{HEAD:#}\n\n\
          {snippet}\n\
          {FAINT}Ctrl-C ends it. The next step is a config of your own: host-mcp-gateway init --import{FAINT:#}\n",
         token = token.expose(),
+        snippet = snippet.text,
     )
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use self::entry::Launch;
 use self::sources::{Entry, sources};
 use super::surroundings::Surroundings;
-use super::terminal::printable;
+use super::terminal::{columns, printable};
 use crate::types::ServerId;
 
 /// A server to take over.
@@ -129,28 +129,11 @@ impl Candidate {
 
 /// What was found, for a person: no argument and no value of a variable, since these may be secrets.
 pub(super) fn listing(found: &Found, at: &Surroundings) -> String {
-    let mut lines = Vec::new();
-    for candidate in &found.candidates {
-        let Launch {
-            command, args, env, ..
-        } = &candidate.launch;
-        let mut line = format!("  {}  {}", candidate.id, printable(command));
-        match args.len() {
-            0 => {}
-            1 => line.push_str(" + 1 argument"),
-            count => line.extend([" + ", &count.to_string(), " arguments"]),
-        }
-        if !env.is_empty() {
-            let names: Vec<String> = env.keys().map(|name| printable(name)).collect();
-            line.extend(["  env ", &names.join(", ")]);
-        }
-        line.extend(["  (", &source_of(&candidate.origin, at)]);
-        if candidate.id.as_str() != candidate.name {
-            line.extend([", there ", &printable(&format!("{:?}", candidate.name))]);
-        }
-        line.push(')');
-        lines.push(line);
-    }
+    let rows: Vec<_> = found.candidates.iter().map(|one| row(one, at)).collect();
+    let mut lines: Vec<String> = columns(&rows)
+        .iter()
+        .map(|row| format!("  {row}"))
+        .collect();
     for skipped in &found.skipped {
         lines.push(format!(
             "  skipped: {} ({}): {}",
@@ -160,6 +143,35 @@ pub(super) fn listing(found: &Found, at: &Surroundings) -> String {
         ));
     }
     lines.join("\n")
+}
+
+/// Id, command, names of variables and source of a server, as columns.
+fn row(candidate: &Candidate, at: &Surroundings) -> Vec<String> {
+    let Launch {
+        command, args, env, ..
+    } = &candidate.launch;
+    let mut command = printable(command);
+    match args.len() {
+        0 => {}
+        1 => command.push_str(" + 1 argument"),
+        count => command.extend([" + ", &count.to_string(), " arguments"]),
+    }
+    let names: Vec<String> = env.keys().map(|name| printable(name)).collect();
+    let env = if names.is_empty() {
+        String::new()
+    } else {
+        format!("env {}", names.join(", "))
+    };
+    let mut source = source_of(&candidate.origin, at);
+    if candidate.id.as_str() != candidate.name {
+        source.extend([", there ", &printable(&format!("{:?}", candidate.name))]);
+    }
+    vec![
+        candidate.id.to_string(),
+        command,
+        env,
+        format!("({source})"),
+    ]
 }
 
 fn source_of(origin: &Origin, at: &Surroundings) -> String {

@@ -76,7 +76,7 @@ fn imported(args: &InitArgs, at: &Surroundings, out: &mut dyn Write) -> anyhow::
     if found.candidates.is_empty() {
         writeln!(
             out,
-            "no stdio server was found in the configs of MCP clients"
+            "no stdio server was found in the configs of MCP clients, so the config begins with the built-in one"
         )?;
         if !listing.is_empty() {
             writeln!(out, "{listing}")?;

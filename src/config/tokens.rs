@@ -208,7 +208,7 @@ fn reach<'s>(
 }
 
 /// A token in a file of its own: one line, with or without a newline at its end.
-fn from_file(path: &Text, folder: &Path, scope: &mut Scope<'_>) -> Option<Secret> {
+pub(super) fn from_file(path: &Text, folder: &Path, scope: &mut Scope<'_>) -> Option<Secret> {
     let place = &path.place;
     let Some(file) = scope.env.path(&path.value).map(|path| folder.join(path)) else {
         return scope.fault(place, "begins with \"~\", and there is no home directory");

@@ -68,7 +68,7 @@ fn id_text(raw: &Bytes) -> Option<String> {
 }
 
 /// The status of each kind of fault.
-pub(super) fn status(kind: FaultKind) -> StatusCode {
+pub fn status(kind: FaultKind) -> StatusCode {
     match kind {
         FaultKind::ParseError | FaultKind::InvalidRequest | FaultKind::UnsupportedVersion => {
             StatusCode::BAD_REQUEST
@@ -227,6 +227,7 @@ mod tests {
             413 payload_too_large|414 uri_too_long|415 unsupported_media_type|\
             431 headers_too_large|429 rate_limited|503 server_starting|503 server_failed|\
             503 server_stopped|503 server_busy|502 server_lost|504 server_timeout|\
+            400 unsupported_version|\
             502 reply_too_large|502 bad_reply|503 shutting_down|409 request_cancelled|\
             500 internal_error";
         assert_eq!(table.join("|"), expected);

@@ -212,7 +212,7 @@ mod tests {
         for path in [
             "/",
             "/mcp",
-            "/s1/mcp",
+            "/s1/mcp/",
             "/health/",
             "/Health",
             "//health",

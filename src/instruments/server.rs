@@ -111,14 +111,10 @@ impl ServerInstruments {
         self.all.restarts.add(1, std::slice::from_ref(&self.server));
     }
 
-    /// Counts a request as written to the child and unanswered until the answer is dropped.
-    pub fn in_flight(&self) -> Held {
-        Held::new(&self.all.in_flight, Some(self.server.clone()))
-    }
-
-    /// Counts a request as waiting to be written until the answer is dropped.
-    pub fn queued(&self) -> Held {
-        Held::new(&self.all.queued, Some(self.server.clone()))
+    /// Has the load of the server looked at whenever metrics are collected: requests in flight, requests
+    /// that wait to be written; `None` once the server is gone.
+    pub fn watch_load(&self, load: impl Fn() -> Option<(u64, u64)> + Send + Sync + 'static) {
+        self.all.loads.watch(self.server.clone(), Box::new(load));
     }
 
     /// Counts an event stream as open until the answer is dropped.

@@ -10,7 +10,7 @@ const READ_SIZE: usize = 64 * 1024;
 /// One line of a child's output.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line {
-    /// A whole line without its line end; never empty.
+    /// A whole line without its line end; it may be blank, which is no message either.
     Whole(Bytes),
     /// A line over the cap, which was discarded.
     Oversize {
@@ -21,7 +21,7 @@ pub enum Line {
     },
 }
 
-/// Cuts what was read into lines at `\n`; a `\r` before it is dropped, blank lines are skipped.
+/// Cuts what was read into lines at `\n`; a `\r` before it is dropped.
 ///
 /// Memory stays below the cap plus one read: of a longer line only the id is kept.
 #[derive(Debug)]
@@ -58,43 +58,42 @@ impl LineBuffer {
 
     /// The next line, if one is complete.
     pub fn next_line(&mut self) -> Option<Line> {
-        loop {
-            let fresh = self.buffer.get(self.scanned..).unwrap_or_default();
-            let Some(found) = memchr::memchr(b'\n', fresh) else {
-                self.scanned = self.buffer.len();
-                self.discard_if_over();
-                return None;
-            };
-            let mut line = self.buffer.split_to(self.scanned + found + 1);
-            self.scanned = 0;
-            line.truncate(line.len() - 1);
-            if let Some(Discarding { mut finder, len }) = self.discarding.take() {
-                finder.feed(&line);
-                return Some(Line::Oversize {
-                    id: finder.found(),
-                    len: len + line.len() as u64,
-                });
-            }
-            if line.len() > self.cap {
-                let mut finder = IdFinder::default();
-                finder.feed(&line);
-                return Some(Line::Oversize {
-                    id: finder.found(),
-                    len: line.len() as u64,
-                });
-            }
-            if line.last() == Some(&b'\r') {
-                line.truncate(line.len() - 1);
-            }
-            if !line.iter().all(u8::is_ascii_whitespace) {
-                return Some(Line::Whole(line.freeze()));
-            }
+        let fresh = self.buffer.get(self.scanned..).unwrap_or_default();
+        let Some(found) = memchr::memchr(b'\n', fresh) else {
+            self.scanned = self.buffer.len();
+            self.discard_if_over();
+            return None;
+        };
+        let mut line = self.buffer.split_to(self.scanned + found + 1);
+        self.scanned = 0;
+        line.truncate(line.len() - 1);
+        if let Some(Discarding { mut finder, len }) = self.discarding.take() {
+            finder.feed(&line);
+            return Some(Line::Oversize {
+                id: finder.found(),
+                len: len + line.len() as u64,
+            });
         }
+        if line.len() > self.cap {
+            let mut finder = IdFinder::default();
+            finder.feed(&line);
+            return Some(Line::Oversize {
+                id: finder.found(),
+                len: line.len() as u64,
+            });
+        }
+        if line.last() == Some(&b'\r') {
+            line.truncate(line.len() - 1);
+        }
+        Some(Line::Whole(line.freeze()))
     }
 
     /// Bytes of a line that was begun and not ended: what is lost when the stream ends here.
     pub fn unfinished(&self) -> usize {
-        self.buffer.len()
+        let discarded = self.discarding.as_ref().map_or(0, |line| line.len);
+        self.buffer
+            .len()
+            .saturating_add(usize::try_from(discarded).unwrap_or(usize::MAX))
     }
 
     fn discard_if_over(&mut self) {

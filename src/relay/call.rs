@@ -251,11 +251,12 @@ impl Request<'_> {
                 }
             }
             "resources/unsubscribe" => {
-                let last = match (&self.session, self.uri()) {
-                    (Some(session), Some(uri)) => self.sessions.unsubscribe(&session.id, &uri),
-                    (None, _) | (_, None) => true,
-                };
-                if !last {
+                if let (Some(session), Some(uri)) = (&self.session, self.uri()) {
+                    self.sessions.unsubscribe(&session.id, &uri);
+                }
+                // The child has one subscription for all: it stays while anybody wants it.
+                let wanted = |uri: String| self.sessions.is_wanted(handle.id(), &uri);
+                if self.uri().is_some_and(wanted) {
                     return own(answers::empty(self.client_id()));
                 }
             }
@@ -303,7 +304,6 @@ impl Request<'_> {
         let frame = self.frame(&minted, handshake, &span)?;
         self.upstream.notices.used_by(self.caller.principal.id);
         let receiver = mux.submit(id, frame.into(), self.submission())?;
-        let _in_flight = self.upstream.instruments.in_flight();
         let mut abandon = Abandon {
             mux,
             id,

@@ -10,7 +10,7 @@ use crate::instruments::{DropReason, ServerInstruments};
 use crate::protocol::message::string;
 use crate::protocol::splice::{Edit, into_frame, splice};
 use crate::protocol::{Envelope, Span};
-use crate::supervisor::{Handshake, Listener, Observer, ServerHandle, Submission};
+use crate::supervisor::{Handshake, Listener, Observer, ServerHandle, State, Submission};
 use crate::types::{Incarnation, PrincipalId, ServerId};
 
 /// JSON-RPC: the method does not exist here.
@@ -88,6 +88,10 @@ impl Notices {
         let Some(handle) = self.handle.get() else {
             return;
         };
+        // A child of a later life never heard of it, and its first message must be the handshake.
+        if !matches!(handle.status().state, State::Ready | State::Unhealthy) {
+            return;
+        }
         let id = handle.mux().mint();
         let params = serde_json::json!({ "uri": uri });
         let message = format!(

@@ -114,17 +114,18 @@ impl Sessions {
         }
     }
 
-    /// Notes that a session wants none any more; `true` where no other session of the server does.
-    pub(super) fn unsubscribe(&self, id: &str, uri: &str) -> bool {
-        let mut open = self.open_sessions();
-        let Some(session) = open.get_mut(id) else {
-            return true;
-        };
-        session.subscriptions.remove(uri);
-        let server = session.server.clone();
-        !open
+    /// Notes that a session wants none any more.
+    pub(super) fn unsubscribe(&self, id: &str, uri: &str) {
+        if let Some(session) = self.open_sessions().get_mut(id) {
+            session.subscriptions.remove(uri);
+        }
+    }
+
+    /// Whether any session of a server wants updates of a resource.
+    pub(super) fn is_wanted(&self, server: &ServerId, uri: &str) -> bool {
+        self.open_sessions()
             .values()
-            .any(|other| other.server == server && other.subscriptions.contains(uri))
+            .any(|session| session.server == *server && session.subscriptions.contains(uri))
     }
 
     /// The queues of a server's sessions that `wanted` picks by principal and subscriptions.

@@ -392,3 +392,6 @@ fn random_id() -> Option<String> {
     getrandom::fill(&mut bytes).ok()?;
     Some(hex::encode(bytes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,19 +79,38 @@ pub(super) async fn shake(
     era_probe: Duration,
     known: Option<Era>,
 ) -> Result<Handshake, String> {
-    match known {
-        Some(Era::Legacy) => initialize(mux).await,
-        Some(Era::Modern) | None => match discover(mux, era_probe).await? {
-            Some(handshake) => Ok(handshake),
-            None => initialize(mux).await,
-        },
+    if known != Some(Era::Legacy)
+        && let Some(handshake) = discover(mux, Some(era_probe)).await?
+    {
+        return Ok(handshake);
+    }
+    match initialize(mux).await {
+        Ok(handshake) => Ok(handshake),
+        // It was too busy starting to answer the probe in time, has read it since, and takes nothing of
+        // the legacy era any more. It is up now: what bounds it from here is the startup timeout.
+        Err(Refusal { modern: true, why }) => discover(mux, None).await?.ok_or(why),
+        Err(Refusal { modern: false, why }) => Err(why),
     }
 }
 
-/// `None` where the child is of the legacy era.
-async fn discover(mux: &Mux, era_probe: Duration) -> Result<Option<Handshake>, String> {
+/// Why `initialize` failed.
+struct Refusal {
+    /// With an error that only a server of the modern era gives.
+    modern: bool,
+    why: String,
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self { modern: false, why }
+    }
+}
+
+/// `None` where the child is of the legacy era; the startup timeout bounds it where
+/// `patience` does not.
+async fn discover(mux: &Mux, patience: Option<Duration>) -> Result<Option<Handshake>, String> {
     let params = format!(r#"{{"_meta":{{{}}}}}"#, claims());
-    let answer = match ask(mux, "server/discover", &params, Some(era_probe)).await {
+    let answer = match ask(mux, "server/discover", &params, patience).await {
         Ok(answer) => answer,
         Err(FaultKind::ServerLost) => return Err("it ended during the handshake".to_owned()),
         // Silence, or an answer that is none: a child that does not know the method.
@@ -144,19 +163,22 @@ async fn discover(mux: &Mux, era_probe: Duration) -> Result<Option<Handshake>, S
     }))
 }
 
-async fn initialize(mux: &Mux) -> Result<Handshake, String> {
+async fn initialize(mux: &Mux) -> Result<Handshake, Refusal> {
     let params = format!(
         r#"{{"protocolVersion":"{NEWEST_LEGACY}","capabilities":{{}},"clientInfo":{}}}"#,
         client_info()
     );
     let answer = match ask(mux, "initialize", &params, None).await {
         Ok(answer) => answer,
-        Err(FaultKind::ServerLost) => return Err("it ended during the handshake".to_owned()),
+        Err(FaultKind::ServerLost) => {
+            return Err("it ended during the handshake".to_owned().into());
+        }
         Err(kind) => {
             return Err(format!(
                 "initialize was not answered as it should be ({})",
                 kind.code()
-            ));
+            )
+            .into());
         }
     };
     let body = body_of(&answer);
@@ -165,11 +187,14 @@ async fn initialize(mux: &Mux) -> Result<Handshake, String> {
             code: 0,
             message: String::new(),
         });
-        return Err(format!(
-            "initialize was answered with error {}: {}",
-            error.code,
-            shown(&error.message)
-        ));
+        return Err(Refusal {
+            modern: MODERN_ERRORS.contains(&error.code),
+            why: format!(
+                "initialize was answered with error {}: {}",
+                error.code,
+                shown(&error.message)
+            ),
+        });
     }
     let result: InitializeResult<'_> = serde_json::from_slice(body)
         .map_err(|error| format!("the result of initialize is not one: {error}"))?;
@@ -180,7 +205,8 @@ async fn initialize(mux: &Mux) -> Result<Handshake, String> {
         return Err(format!(
             "it speaks protocol version {}, which we do not know",
             shown(&result.protocol_version)
-        ));
+        )
+        .into());
     }
     mux.control("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n".into());
     Ok(Handshake {
@@ -271,3 +297,6 @@ fn shown(text: &str) -> String {
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -382,3 +382,6 @@ impl Machine {
         vec![Action::Stop]
     }
 }
+
+#[cfg(test)]
+mod tests;

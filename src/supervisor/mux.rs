@@ -7,6 +7,8 @@
 
 mod ends;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -87,6 +89,13 @@ pub struct Load {
     pub in_flight: usize,
     /// Frames of clients not yet written.
     pub queued: usize,
+}
+
+impl From<Load> for (u64, u64) {
+    /// In flight and queued, as the instruments want them.
+    fn from(load: Load) -> Self {
+        (load.in_flight as u64, load.queued as u64)
+    }
 }
 
 /// The table of one server; see the module's head.
@@ -229,8 +238,11 @@ impl Mux {
     }
 
     /// Puts frames back of which no byte was written: the next child's first.
+    ///
+    /// Where requests are refused by now, so are they: there may be no next child to wait for.
     pub(super) fn put_back(&self, frames: Vec<Frame>) {
         self.table().put_back(frames);
+        self.refuse_waiting();
     }
 
     /// Wakes a server that sleeps; gives how long a request would wait for it, or why it would not.

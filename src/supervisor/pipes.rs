@@ -235,3 +235,6 @@ pub(super) async fn drain_stderr(mut stderr: impl AsyncRead + Unpin, ring: Arc<S
     }
     ring.flush();
 }
+
+#[cfg(test)]
+mod tests;

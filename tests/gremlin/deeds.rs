@@ -10,7 +10,7 @@
 //! | `stop_reading` | `ms` (absent: for good) | answers, then reads nothing |
 //! | `sleep` | `ms`, `say` | answers later, unless cancelled; others overtake it |
 //! | `late_reply` | `ms`, `say` | the same, cancelled or not |
-//! | `progress` | `count`, `interval_ms` | that many progress notifications, then the answer |
+//! | `progress` | `count`, `interval_ms`, `note` | that many progress notifications, then the answer |
 //! | `ask` | `method`, `params`, `wait_ms` | sends a request to the client and reports the frame that answered it |
 //! | `input_required` | `requests`, `state` | modern: asks by result, and reports what the retry brought |
 //! | `garbage` | `lines` | lines that are no messages, then the answer |

@@ -23,6 +23,8 @@ const CLAIM: &str = "io.modelcontextprotocol/protocolVersion";
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 const NOT_FOUND: i64 = -32601;
 const BAD_PARAMS: i64 = -32602;
+/// Unsupported protocol version, of the modern era.
+const UNSUPPORTED: i64 = -32022;
 
 #[derive(Deserialize)]
 struct Frame<'a> {
@@ -93,7 +95,9 @@ fn request(
     if modern {
         if method == "server/discover" {
             handshake(gremlin, id, &discover_result());
-        } else if !claims_modern && method != "initialize" && method != "ping" {
+        } else if method == "initialize" {
+            wire::refuse(id, UNSUPPORTED, "there is no handshake any more", None);
+        } else if !claims_modern && method != "ping" {
             wire::refuse(
                 id,
                 BAD_PARAMS,

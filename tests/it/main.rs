@@ -14,18 +14,52 @@
 )]
 
 #[cfg(test)]
+mod alone;
+#[cfg(test)]
+mod bodies;
+#[cfg(test)]
+mod checking;
+#[cfg(test)]
 mod collector;
+#[cfg(test)]
+mod command_line;
 #[cfg(test)]
 mod conformance_server;
 #[cfg(test)]
+mod deadlines;
+#[cfg(test)]
+mod door;
+#[cfg(test)]
+mod fidelity;
+#[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod fleet;
 #[cfg(test)]
 mod gateway_starts;
 #[cfg(test)]
+mod notices;
+#[cfg(test)]
+mod operating;
+#[cfg(test)]
+mod own_answers;
+#[cfg(test)]
 mod real_servers;
+#[cfg(test)]
+mod shares;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
 mod support_itself;
 #[cfg(test)]
 mod telemetry;
+#[cfg(test)]
+mod telemetry_cost;
+#[cfg(test)]
+mod telemetry_served;
+#[cfg(test)]
+mod two_clients;
+#[cfg(test)]
+mod verbs;
+#[cfg(test)]
+mod waking;

@@ -73,17 +73,17 @@ fn servers_are_found_named_and_listed_without_a_secret() {
     assert!(!listing.contains("canary"), "{listing}");
     let project = at.cwd.as_ref().unwrap().display().to_string();
     insta::assert_snapshot!(listing.replace(&project, "PROJECT"), @r#"
-      my-notes  npx + 2 arguments  env NOTES_KEY  (Claude Desktop, ~/.config/Claude/claude_desktop_config.json, there "my notes")
-      mcp-server  uvx + 1 argument  (Claude Desktop, ~/.config/Claude/claude_desktop_config.json, there "mcp")
-      git  mcp-server-git  (Claude Code, ~/.claude.json)
-      git-2  git-mcp  (VS Code, ~/.config/Code/User/mcp.json, there "git")
-      imported  jp  (Windsurf, ~/.codeium/windsurf/mcp_config.json, there "日本")
-      pg  pg-mcp + 2 arguments  (Zed, ~/.config/zed/settings.json)
-      here  ./run  (Claude Code, PROJECT/.mcp.json)
-      skipped: clock (Claude Code, ~/.claude.json): the same as mcp-server of Claude Desktop
-      skipped: far (Claude Code, ~/.claude.json): it is reached by URL; this gateway runs stdio servers only
-      skipped: the whole file (Cursor, ~/.cursor/mcp.json): not JSON: Expected colon after the string or word in object property
-      skipped: ask (VS Code, ~/.config/Code/User/mcp.json): it needs ${input:key}, which only that client knows
+    my-notes    npx + 2 arguments     env NOTES_KEY  (Claude Desktop, ~/.config/Claude/claude_desktop_config.json, there "my notes")
+    mcp-server  uvx + 1 argument                     (Claude Desktop, ~/.config/Claude/claude_desktop_config.json, there "mcp")
+    git         mcp-server-git                       (Claude Code, ~/.claude.json)
+    git-2       git-mcp                              (VS Code, ~/.config/Code/User/mcp.json, there "git")
+    imported    jp                                   (Windsurf, ~/.codeium/windsurf/mcp_config.json, there "日本")
+    pg          pg-mcp + 2 arguments                 (Zed, ~/.config/zed/settings.json)
+    here        ./run                                (Claude Code, PROJECT/.mcp.json)
+    skipped: clock (Claude Code, ~/.claude.json): the same as mcp-server of Claude Desktop
+    skipped: far (Claude Code, ~/.claude.json): it is reached by URL; this gateway runs stdio servers only
+    skipped: the whole file (Cursor, ~/.cursor/mcp.json): not JSON: Expected colon after the string or word in object property
+    skipped: ask (VS Code, ~/.config/Code/User/mcp.json): it needs ${input:key}, which only that client knows
     "#);
 }
 

@@ -60,6 +60,45 @@ fn a_token_comes_from_the_file_a_variable_a_file_of_its_own_or_a_digest() {
 }
 
 #[test]
+fn the_operator_sends_the_token_with_the_most_rights_that_is_no_digest() {
+    let fixture = Fixture::new(&[("LIMITED", "of-limited-0123456789abcdef"), ("ADMIN", TOKEN)]);
+    let found = |keys: &str| {
+        let path = fixture.write("config.json", &with_tokens(keys));
+        let uid = rustix::process::geteuid().as_raw();
+        let env = super::Env::new(fixture.variables.clone(), None, uid);
+        let token = crate::config::operator_token(&path, &env)?;
+        Some(token.expose().to_owned())
+    };
+    fixture.write("token", "in-a-file-0123456789abcdef\n");
+    let digest = format!(r#"{{ "name": "digest", "sha256": "{}" }}"#, "a".repeat(64));
+    let limited = r#"{ "name": "limited", "env": "LIMITED", "servers": ["git"], "admin": true }"#;
+    let admin = r#"{ "name": "admin", "env": "ADMIN", "admin": true }"#;
+    let file = r#"{ "name": "file", "file": "token" }"#;
+    for (keys, expected) in [
+        (format!(r#""auth_token": "{TOKEN}""#), Some(TOKEN)),
+        (
+            r#""auth_token_file": "token""#.to_owned(),
+            Some("in-a-file-0123456789abcdef"),
+        ),
+        (format!(r#""tokens": [{digest}]"#), None),
+        (
+            format!(r#""tokens": [{digest}, {limited}]"#),
+            Some("of-limited-0123456789abcdef"),
+        ),
+        (
+            format!(r#""tokens": [{limited}, {file}]"#),
+            Some("in-a-file-0123456789abcdef"),
+        ),
+        (
+            format!(r#""tokens": [{limited}, {file}, {admin}]"#),
+            Some(TOKEN),
+        ),
+    ] {
+        assert_eq!(found(&keys).as_deref(), expected, "{keys}");
+    }
+}
+
+#[test]
 fn what_cannot_be_a_token_is_refused_with_its_place() {
     let fixture = Fixture::new(&[("T", TOKEN), ("EMPTY", "")]);
     let text = with_tokens(&format!(

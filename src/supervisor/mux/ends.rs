@@ -62,7 +62,9 @@ impl Mux {
         let now = Instant::now();
         let mut table = self.table();
         table.last_heard = Some(now);
-        let Some(entry) = table.entries.get_mut(&id) else {
+        // Of what was not written the child cannot know: it guesses.
+        let entry = table.entries.get_mut(&id);
+        let Some(entry) = entry.filter(|entry| entry.is_written()) else {
             return Progress::Unknown;
         };
         let timeout = entry.submission.timeout.unwrap_or(self.config.timeout);
@@ -184,13 +186,25 @@ impl Mux {
             }
             Gate::Hold(_) | Gate::Asleep(_) => {}
             Gate::Stopped | Gate::Failed | Gate::ShuttingDown => {
-                table.queue.clear();
                 drop(table);
-                self.end(
-                    |entry| entry.is_clients() && !entry.is_written(),
-                    |_, _, _| faults::refused(gate),
-                );
+                self.refuse_waiting();
             }
+        }
+    }
+
+    /// Ends what waits to be written, if the gate refuses requests.
+    pub(super) fn refuse_waiting(&self) {
+        let mut table = self.table();
+        let gate = table.gate;
+        if let Gate::Open | Gate::Hold(_) | Gate::Asleep(_) = gate {
+            return;
+        }
+        table.queue.clear();
+        let refused = table.take(|entry| entry.is_clients() && !entry.is_written());
+        drop(table);
+        for (_, entry) in refused {
+            // A receiver that is gone is a client that is gone.
+            let _ = entry.outcome.send(Err(faults::refused(gate)));
         }
     }
 

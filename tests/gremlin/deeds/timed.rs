@@ -30,7 +30,8 @@ pub(super) fn sleep(gremlin: &Arc<Gremlin>, call: Call, cancelled: Cancelled) {
     });
 }
 
-/// Sends progress, then answers. Without a progress token only the answer is sent.
+/// Sends progress, then answers. Without a progress token only the answer is sent. A `note` tells the
+/// progress of this call from that of others.
 pub(super) fn progress(call: Call) {
     std::thread::spawn(move || {
         let count = call.size("count");
@@ -38,7 +39,11 @@ pub(super) fn progress(call: Call) {
         for step in 1..=count {
             std::thread::sleep(interval);
             if let Some(token) = &call.progress_token {
-                let message = Value::from(format!("{step} of {count}"));
+                let message = match call.text("note") {
+                    "" => format!("{step} of {count}"),
+                    note => format!("{note}: {step} of {count}"),
+                };
+                let message = Value::from(message);
                 let params = format!(
                     r#"{{"progressToken":{token},"progress":{step},"total":{count},"message":{message}}}"#
                 );

@@ -52,13 +52,15 @@ impl Journal {
             .count()
     }
 
+    /// The requests and notifications of this method, in order.
+    pub(crate) fn of_method(&self, method: &str) -> Vec<Value> {
+        let frames = self.entries().into_iter().map(|entry| entry.json());
+        frames.filter(|frame| frame["method"] == method).collect()
+    }
+
     /// How many requests and notifications of this method arrived.
     pub(crate) fn count_method(&self, method: &str) -> usize {
-        let entries = self.entries();
-        entries
-            .iter()
-            .filter(|entry| entry.json()["method"] == method)
-            .count()
+        self.of_method(method).len()
     }
 }
 

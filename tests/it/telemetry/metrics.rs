@@ -13,7 +13,8 @@ fn the_prometheus_text_has_every_instrument_under_its_name() {
     let server = instruments.for_server(&server_id());
     let connection = instruments.connection();
     instruments.connection_refused();
-    let held = [server.in_flight(), server.queued(), server.stream()];
+    server.watch_load(|| Some((3, 2)));
+    let held = server.stream();
     let _active = instruments.http_request("POST");
     instruments
         .http_request("POST")
@@ -34,8 +35,8 @@ fn the_prometheus_text_has_every_instrument_under_its_name() {
     let id = "host_mcp_gateway_server_id=\"host-service\"";
     let series = [
         "host_mcp_gateway_connections 1".to_owned(),
-        format!("host_mcp_gateway_server_in_flight{{{id}}} 1"),
-        format!("host_mcp_gateway_server_queued{{{id}}} 1"),
+        format!("host_mcp_gateway_server_in_flight{{{id}}} 3"),
+        format!("host_mcp_gateway_server_queued{{{id}}} 2"),
         format!("host_mcp_gateway_streams{{{id}}} 1"),
         format!("host_mcp_gateway_server_restarts_total{{{id}}} 1"),
         format!("host_mcp_gateway_server_dropped_total{{{id},reason=\"late_reply\"}} 1"),

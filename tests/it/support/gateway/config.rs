@@ -1,11 +1,12 @@
 //! The config that a test gives its gateway.
 
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::{Gateway, Refusal};
+use crate::support::places;
 use crate::support::server::Server;
 
 /// The token of every test gateway; a canary too: it must show up nowhere.
@@ -116,6 +117,13 @@ impl Builder {
             (_, Some(refusal)) => refusal,
             (gateway, None) => panic!("the gateway listens on {}", gateway.address()),
         }
+    }
+
+    /// Writes the config into a folder without starting anything, and gives its path.
+    pub(crate) fn write(self, folder: &Path) -> PathBuf {
+        let file = folder.join(FILE);
+        write(&file, &self.into_config(folder, &places::new_marker()));
+        file
     }
 
     pub(super) fn into_config(self, folder: &Path, marker: &str) -> Value {

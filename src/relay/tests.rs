@@ -1,0 +1,159 @@
+//! The relay around a server that the tests play themselves.
+
+mod answers;
+mod frames;
+mod hearing;
+mod subscriptions;
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use serde_json::Value;
+
+use super::*;
+use crate::protocol::Era;
+use crate::supervisor::Handshake;
+use crate::supervisor::fixture::Unattended;
+use crate::types::PrincipalId;
+
+/// One server, and everybody who hears of it.
+struct House {
+    child: Unattended,
+    upstream: Upstream,
+    sessions: Arc<Sessions>,
+}
+
+fn handshake(era: Era) -> Handshake {
+    Handshake {
+        era,
+        revision: "2025-06-18".to_owned(),
+        capabilities: r#"{"tools":{}}"#.into(),
+        server_info: r#"{"name":"a \"b\"","version":"1"}"#.into(),
+        instructions: Some(r#""be \"kind\"""#.into()),
+    }
+}
+
+fn house(era: Era) -> House {
+    let config = Config {
+        stream_queue_events: 4,
+        stream_queue_bytes: 1000,
+        max_streams_per_token: 2,
+        keep_alive: Duration::from_secs(25),
+    };
+    let child = Unattended::ready(handshake(era));
+    let sessions = Arc::new(Sessions::new(config));
+    let notices = notices_of(child.handle.id(), &sessions);
+    notices.attach(child.handle.clone());
+    let upstream = Upstream {
+        handle: child.handle.clone(),
+        notices,
+        instruments: Instruments::noop().for_server(child.handle.id()),
+    };
+    House {
+        child,
+        upstream,
+        sessions,
+    }
+}
+
+fn notices_of(server: &ServerId, sessions: &Arc<Sessions>) -> Arc<Notices> {
+    let instruments = Instruments::noop().for_server(server);
+    Arc::new(Notices::new(
+        server.clone(),
+        Arc::clone(sessions),
+        instruments,
+    ))
+}
+
+fn caller(principal: u32, session: Option<&EventStream>) -> Caller {
+    Caller {
+        principal: Arc::new(Principal {
+            id: PrincipalId(principal),
+            name: "someone".into(),
+            admin: false,
+            servers: None,
+        }),
+        door: Door::Raw,
+        session: session.map(|stream| stream.session_id().to_owned()),
+        peer: ([127, 0, 0, 1], 1).into(),
+        trace: None,
+    }
+}
+
+impl House {
+    fn open(&self, principal: u32) -> Result<EventStream, Fault> {
+        self.open_on(&self.upstream.notices, principal)
+    }
+
+    fn open_on(&self, notices: &Arc<Notices>, principal: u32) -> Result<EventStream, Fault> {
+        let held = self.upstream.instruments.stream();
+        Sessions::open(
+            &self.sessions,
+            Arc::clone(notices),
+            PrincipalId(principal),
+            held,
+        )
+    }
+
+    async fn send(&self, caller: Caller, body: &str) -> Result<Answer, Failure> {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        call::message(&self.upstream, &self.sessions, caller, body).await
+    }
+
+    /// Sends a request that the child must not hear of.
+    async fn reply(&self, caller: Caller, body: &str) -> String {
+        match self.send(caller, body).await {
+            Ok(Answer::Reply(reply)) => text(&reply),
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+
+    /// Sends a request, lets the child answer it with an empty result, and gives what the child saw.
+    async fn asked(&self, caller: Caller, body: &str) -> Vec<String> {
+        let child = async {
+            let seen = self.child.read();
+            for line in &seen {
+                self.answer(line).await;
+            }
+            seen
+        };
+        let (sent, seen) = tokio::join!(biased; self.send(caller, body), child);
+        assert!(sent.is_ok(), "{body}: {sent:?}");
+        seen
+    }
+
+    /// The child answers this request with an empty result.
+    async fn answer(&self, request: &str) {
+        let id = &serde_json::from_str::<Value>(request).unwrap()["id"];
+        self.say(&format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}"
+        ))
+        .await;
+    }
+
+    /// The child writes this line.
+    async fn say(&self, line: &str) {
+        let listener: Arc<dyn Listener> = Arc::clone(&self.upstream.notices) as _;
+        self.child.write(&listener, &format!("{line}\n")).await;
+    }
+}
+
+fn text(bytes: &Bytes) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// What a stream has to say by now, and whether it has ended.
+fn drained(stream: &mut EventStream) -> (Vec<String>, bool) {
+    let mut seen = Vec::new();
+    loop {
+        match stream.next().now_or_never() {
+            Some(Some(event)) => seen.push(text(&event)),
+            Some(None) => return (seen, true),
+            None => return (seen, false),
+        }
+    }
+}
+
+fn heard(stream: &mut EventStream) -> Vec<String> {
+    drained(stream).0
+}

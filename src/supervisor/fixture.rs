@@ -1,0 +1,172 @@
+//! What the tests of this floor and of the one above need: a configuration, a listener, and a server
+//! without an actor and without a process.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::config::{
+    BackoffConfig, Config, Launch, ProbeConfig, RequestConfig, RestartLimit, RestartPolicy,
+    StopConfig,
+};
+use super::handshake::Handshake;
+use super::listener::Listener;
+use super::machine::Gate;
+use super::pipes::Reader;
+use super::stderr::StderrRing;
+use super::{Inner, Mux, Order, ServerHandle, State, Status, Watched};
+use crate::instruments::DropReason;
+use crate::protocol::Envelope;
+use crate::types::Incarnation;
+
+/// A server of the name `test` that can never be started, with times a person can multiply.
+pub(crate) fn config() -> Config {
+    Config {
+        id: "test".parse().unwrap(),
+        launch: Launch {
+            command: "none".to_owned(),
+            program: "/nonexistent/none".into(),
+            args: Vec::new(),
+            working_dir: None,
+            env: Vec::new(),
+        },
+        autostart: false,
+        disabled: false,
+        restart_policy: RestartPolicy::OnFailure,
+        backoff: BackoffConfig {
+            first: Duration::from_millis(100),
+            max: Duration::from_secs(10),
+        },
+        restart_limit: RestartLimit {
+            count: 5,
+            window: Duration::from_secs(10),
+        },
+        startup_timeout: Duration::from_secs(2),
+        era_probe: Duration::from_millis(300),
+        stop: StopConfig {
+            grace: Duration::from_millis(200),
+            term_grace: Duration::from_millis(500),
+        },
+        probe: ProbeConfig {
+            interval: Duration::from_millis(500),
+            timeout: Duration::from_millis(300),
+            misses: 3,
+        },
+        requests: RequestConfig {
+            timeout: Duration::from_secs(2),
+            max: Duration::from_secs(5),
+            hold: Duration::from_secs(1),
+            max_in_flight: 4,
+            max_queue: 8,
+        },
+        max_line_bytes: 1024,
+        stdin_stall: Duration::from_secs(1),
+    }
+}
+
+/// A listener that writes down what it hears.
+#[derive(Debug, Default)]
+pub(crate) struct Heard(Mutex<Vec<String>>);
+
+impl Heard {
+    fn note(&self, what: String) {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.push(what);
+    }
+
+    /// What was heard since the last call, in its order.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Listener for Heard {
+    fn notification(&self, method: &str, _line: &Bytes, _envelope: &Envelope) {
+        self.note(format!("notification {method}"));
+    }
+
+    fn request(&self, method: &str, id: &[u8]) -> Bytes {
+        let id = String::from_utf8_lossy(id);
+        self.note(format!("request {method} {id}"));
+        format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}\n").into()
+    }
+
+    fn dropped(&self, why: DropReason, bytes: usize) {
+        self.note(format!("dropped {} {bytes}", why.as_str()));
+    }
+
+    fn ready(&self, incarnation: Incarnation, _handshake: &Handshake) {
+        self.note(format!("ready {incarnation}"));
+    }
+}
+
+/// A handle on a server that nobody runs: the test is its actor and its child.
+pub(crate) struct Unattended {
+    pub(crate) handle: ServerHandle,
+    status: watch::Sender<Arc<Status>>,
+    _handshake: watch::Sender<Option<Arc<Handshake>>>,
+    _orders: mpsc::Receiver<Order>,
+}
+
+impl Unattended {
+    /// A server that is ready, by this handshake.
+    pub(crate) fn ready(handshake: Handshake) -> Self {
+        let (orders, taken) = mpsc::channel(1);
+        let (status, statuses) = watch::channel(Arc::new(Status::new()));
+        let (done, handshakes) = watch::channel(Some(Arc::new(handshake)));
+        let config = config();
+        let inner = Inner {
+            mux: Arc::new(Mux::new(config.requests, Gate::Open)),
+            config: Arc::new(config),
+            stderr: Arc::new(StderrRing::new()),
+            orders,
+            watched: Watched {
+                status: statuses,
+                handshake: handshakes,
+            },
+        };
+        let this = Self {
+            handle: ServerHandle(Arc::new(inner)),
+            status,
+            _handshake: done,
+            _orders: taken,
+        };
+        this.set_state(State::Ready);
+        this
+    }
+
+    /// Shows another state.
+    pub(crate) fn set_state(&self, state: State) {
+        self.status
+            .send_modify(|status| Arc::make_mut(status).state = state);
+    }
+
+    /// What the child can read by now, line by line.
+    pub(crate) fn read(&self) -> Vec<String> {
+        let mut batch = Vec::new();
+        // What is not there now is not waited for.
+        let _ = self
+            .handle
+            .0
+            .mux
+            .next_batch(Incarnation(1), &mut batch)
+            .now_or_never();
+        let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+        batch.iter().map(|frame| text(&frame.bytes)).collect()
+    }
+
+    /// What the child writes.
+    pub(crate) async fn write(&self, listener: &Arc<dyn Listener>, lines: &str) {
+        let reader = Reader {
+            mux: Arc::clone(&self.handle.0.mux),
+            listener: Arc::clone(listener),
+            max_line_bytes: self.handle.config().max_line_bytes,
+            ended: CancellationToken::new(),
+        };
+        reader.run(lines.as_bytes()).await;
+    }
+}

@@ -1,0 +1,330 @@
+//! What the machine promises: by table, by the fault matrix, and under any sequence of events.
+
+mod properties;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Action, Event, Gate, Machine, Next, Rest, State};
+use crate::supervisor::config::{Config, RestartPolicy};
+use crate::supervisor::fixture;
+use crate::supervisor::status::Exit;
+use crate::types::Incarnation;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A machine, a clock that only the test moves, and the process that the actions speak of.
+///
+/// Each step checks what must hold after every step.
+pub(super) struct Rig {
+    machine: Machine,
+    now: Instant,
+    /// What the actor has set: the gate is an action, not only a state.
+    gate: Gate,
+    /// A process was started and `Gone` did not follow yet.
+    alive: bool,
+    spawns: u64,
+}
+
+impl Rig {
+    pub(super) fn new(config: &Config) -> Self {
+        let machine = Machine::new(config, 7);
+        Self {
+            gate: machine.gate(),
+            machine,
+            now: Instant::now(),
+            alive: false,
+            spawns: 0,
+        }
+    }
+
+    pub(super) fn state(&self) -> &State {
+        self.machine.state()
+    }
+
+    pub(super) fn wait(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    pub(super) fn step(&mut self, event: Event) -> Vec<Action> {
+        let before = self.machine.state().clone();
+        let early = event == Event::Timer
+            && self
+                .machine
+                .deadline()
+                .is_none_or(|deadline| self.now < deadline);
+        let gone = event == Event::Gone;
+        if gone {
+            self.alive = false;
+        }
+        let actions = self.machine.step(event, self.now);
+        for action in &actions {
+            match action {
+                Action::Spawn(incarnation) => {
+                    assert!(!self.alive, "two processes at once, from {before:?}");
+                    self.alive = true;
+                    self.spawns += 1;
+                    assert_eq!(*incarnation, Incarnation(self.spawns));
+                }
+                Action::Stop => assert!(self.alive || gone, "nothing to stop in {before:?}"),
+                Action::Gate(gate) => self.gate = *gate,
+                Action::LimitHold(_) | Action::Note(_) => {}
+            }
+        }
+        let state = self.machine.state();
+        if early {
+            assert_eq!((state, actions.as_slice()), (&before, &[][..]), "too early");
+        }
+        if gone {
+            assert!(!matches!(state, State::Stopping(_)), "stuck in {state:?}");
+        }
+        let running = matches!(state, State::Ready { .. } | State::Unhealthy { .. });
+        let living = running || matches!(state, State::Starting { .. } | State::Stopping(_));
+        assert_eq!(living, self.alive, "in {state:?}");
+        assert_eq!(self.gate, self.machine.gate(), "the actor was not told");
+        assert_eq!(self.gate == Gate::Open, running, "in {state:?}");
+        actions
+    }
+
+    /// Lets time pass until the machine's own deadline, and tells it.
+    pub(super) fn until_due(&mut self) {
+        self.now = self.now.max(self.machine.deadline().expect("a deadline"));
+        self.step(Event::Timer);
+    }
+
+    /// The process ends in this way and leaves nothing behind.
+    pub(super) fn end(&mut self, exit: Exit) {
+        self.step(Event::Ended(exit));
+        self.step(Event::Gone);
+    }
+
+    /// How long the machine waits before its next start.
+    pub(super) fn delay(&self) -> Duration {
+        match self.state() {
+            State::Backoff { until } => *until - self.now,
+            other => panic!("expected a wait for the next start, not {other:?}"),
+        }
+    }
+
+    fn started(config: &Config) -> Self {
+        let mut rig = Self::new(config);
+        rig.step(Event::Start);
+        rig
+    }
+
+    fn ready(config: &Config) -> Self {
+        let mut rig = Self::started(config);
+        rig.step(Event::Ready);
+        rig
+    }
+}
+
+#[track_caller]
+pub(super) fn assert_jittered(delay: Duration, nominal: Duration) {
+    let (low, high) = (nominal.mul_f64(0.799), nominal.mul_f64(1.201));
+    assert!(
+        (low..=high).contains(&delay),
+        "{delay:?}, expected {nominal:?} within a fifth"
+    );
+}
+
+/// F01 to F06: which end is followed by what.
+#[test]
+fn the_policy_decides_what_follows_an_end() {
+    use RestartPolicy::{Always, Never, OnFailure};
+    const AGAIN: &str = "backoff";
+    const RESTS: &str = "stopped";
+    const GIVEN_UP: &str = "failed";
+    let (clean, error) = (Exit::Code(0), Exit::Code(1));
+    let (term, kill) = (Exit::Signal(15), Exit::Signal(9));
+    let table = [
+        // policy, exit, after it was ready, before it was
+        (Always, clean, AGAIN, AGAIN),
+        (Always, error, AGAIN, AGAIN),
+        (Always, term, AGAIN, AGAIN),
+        (Always, kill, AGAIN, AGAIN),
+        (OnFailure, clean, RESTS, AGAIN),
+        (OnFailure, error, AGAIN, AGAIN),
+        (OnFailure, term, RESTS, AGAIN),
+        (OnFailure, Exit::Signal(1), RESTS, AGAIN),
+        (OnFailure, Exit::Signal(2), RESTS, AGAIN),
+        (OnFailure, Exit::Signal(13), RESTS, AGAIN),
+        (OnFailure, Exit::Signal(6), AGAIN, AGAIN),
+        (OnFailure, Exit::Signal(11), AGAIN, AGAIN),
+        (OnFailure, kill, AGAIN, AGAIN),
+        (Never, clean, RESTS, GIVEN_UP),
+        (Never, error, RESTS, GIVEN_UP),
+        (Never, term, RESTS, GIVEN_UP),
+        (Never, kill, RESTS, GIVEN_UP),
+    ];
+    for (policy, exit, after_ready, before_ready) in table {
+        let config = Config {
+            restart_policy: policy,
+            ..fixture::config()
+        };
+        for (mut rig, expected) in [
+            (Rig::ready(&config), after_ready),
+            (Rig::started(&config), before_ready),
+        ] {
+            let case = format!("{policy:?}, {exit}, from {:?}", rig.state());
+            rig.end(exit);
+            let (word, gate) = match rig.state() {
+                State::Backoff { .. } => (AGAIN, Gate::Hold(config.requests.hold)),
+                State::Stopped(Rest::Decided) => (RESTS, Gate::Stopped),
+                State::Failed => (GIVEN_UP, Gate::Failed),
+                other => panic!("{case}: {other:?}"),
+            };
+            assert_eq!((word, rig.gate), (expected, gate), "{case}");
+            let error = rig.machine.last_error().unwrap_or_default();
+            assert!(error.starts_with(&exit.to_string()), "{case}: {error}");
+        }
+    }
+}
+
+/// F07, of a server that crashes after it was ready: five restarts, then no more.
+#[test]
+fn a_crash_loop_is_slowed_and_then_given_up() {
+    let mut rig = Rig::ready(&fixture::config());
+    for nominal in [100, 200, 400, 800, 1600] {
+        rig.wait(10 * MS);
+        rig.end(Exit::Code(1));
+        assert_jittered(rig.delay(), nominal * MS);
+        rig.until_due();
+        rig.step(Event::Ready);
+    }
+    rig.wait(10 * MS);
+    rig.end(Exit::Code(1));
+    assert_eq!((rig.state(), rig.gate), (&State::Failed, Gate::Failed));
+    for _ in 0..300 {
+        rig.wait(100 * MS);
+        rig.step(Event::Timer);
+        rig.step(Event::Demand);
+    }
+    assert_eq!(rig.spawns, 6);
+    rig.step(Event::Start);
+    assert_eq!(rig.spawns, 7, "an operator may try again");
+    rig.end(Exit::Code(1));
+    assert_jittered(rig.delay(), 100 * MS);
+}
+
+/// F07, of a server that never gets ready, and F10: slow failures are failures too, window or not.
+#[test]
+fn failed_starts_in_a_row_are_given_up_however_slow() {
+    let mut rig = Rig::started(&fixture::config());
+    for nominal in [100, 200, 400, 800] {
+        let held = rig.now;
+        rig.until_due();
+        assert_eq!(rig.now - held, 2000 * MS, "startup_timeout");
+        assert_eq!(rig.state(), &State::Stopping(Next::Retry));
+        rig.step(Event::Gone);
+        assert_jittered(rig.delay(), nominal * MS);
+        rig.until_due();
+    }
+    rig.until_due();
+    rig.step(Event::Gone);
+    assert_eq!(rig.state(), &State::Failed);
+    assert_eq!(rig.spawns, 5);
+    let error = rig.machine.last_error().unwrap_or_default();
+    assert!(
+        error.contains("5 failed starts in a row") && error.contains("startup_timeout_ms"),
+        "{error}"
+    );
+}
+
+/// F08: a server that was stable for long enough begins with the first delay each time.
+#[test]
+fn a_rare_crash_costs_the_first_delay_each_time() {
+    let mut rig = Rig::ready(&fixture::config());
+    for _ in 0..50 {
+        rig.wait(3000 * MS);
+        rig.end(Exit::Signal(11));
+        assert_jittered(rig.delay(), 100 * MS);
+        rig.until_due();
+        rig.step(Event::Ready);
+    }
+}
+
+/// F51: the first miss is shown, the third ends it, an answer between them forgives.
+#[test]
+fn missed_probes_make_unhealthy_and_then_end_it() {
+    let mut rig = Rig::ready(&fixture::config());
+    for _ in 0..2 {
+        rig.step(Event::ProbeMissed);
+        rig.step(Event::ProbeMissed);
+        assert!(matches!(rig.state(), State::Unhealthy { misses: 2, .. }));
+        rig.step(Event::ProbeAnswered);
+        assert!(matches!(rig.state(), State::Ready { .. }));
+        assert_eq!(rig.machine.last_error(), None);
+    }
+    for _ in 0..2 {
+        assert!(!rig.step(Event::ProbeMissed).contains(&Action::Stop));
+    }
+    assert!(rig.step(Event::ProbeMissed).contains(&Action::Stop));
+    assert_eq!(rig.state(), &State::Stopping(Next::Retry));
+    rig.step(Event::Gone);
+    assert_jittered(rig.delay(), 100 * MS);
+}
+
+#[test]
+fn only_the_first_start_is_waited_for_as_long_as_a_start_may_take() {
+    let config = fixture::config();
+    let (start, hold) = (
+        Gate::Hold(config.startup_timeout),
+        Gate::Hold(config.requests.hold),
+    );
+    let mut rig = Rig::new(&config);
+    assert_eq!(rig.gate, Gate::Asleep(config.startup_timeout));
+    rig.step(Event::Demand);
+    assert_eq!(rig.gate, start);
+    let limited = rig.step(Event::Ended(Exit::Code(1)));
+    assert!(limited.contains(&Action::LimitHold(config.requests.hold)));
+    assert_eq!(rig.gate, hold);
+    rig.step(Event::Gone);
+    assert_eq!(rig.gate, hold);
+    rig.until_due();
+    assert_eq!(rig.gate, hold, "a second start");
+}
+
+#[test]
+fn a_broken_contract_is_stopped_before_anything_new_is_started() {
+    for policy in [
+        RestartPolicy::Always,
+        RestartPolicy::OnFailure,
+        RestartPolicy::Never,
+    ] {
+        let config = Config {
+            restart_policy: policy,
+            ..fixture::config()
+        };
+        let mut rig = Rig::ready(&config);
+        let actions = rig.step(Event::Broken("closed its stdout and lives on"));
+        assert!(actions.contains(&Action::Stop), "{actions:?}");
+        rig.step(Event::Ended(Exit::Signal(9)));
+        rig.step(Event::Gone);
+        let given_up = matches!(rig.state(), State::Failed);
+        assert_eq!(given_up, policy == RestartPolicy::Never);
+        assert_eq!(
+            rig.machine.last_error(),
+            Some("closed its stdout and lives on"),
+            "our own SIGKILL is not the reason"
+        );
+    }
+}
+
+#[test]
+fn a_restart_begins_anew_once_the_old_process_is_gone() {
+    let config = fixture::config();
+    let mut rig = Rig::ready(&config);
+    rig.end(Exit::Code(1));
+    rig.until_due();
+    rig.step(Event::Ready);
+    assert!(rig.step(Event::Restart).contains(&Action::Stop));
+    assert_eq!(rig.gate, Gate::Hold(config.requests.hold));
+    rig.step(Event::Ended(Exit::Signal(15)));
+    assert_eq!(rig.spawns, 2);
+    rig.step(Event::Gone);
+    assert_eq!(rig.spawns, 3, "at once, without a delay");
+    rig.end(Exit::Code(1));
+    assert_jittered(rig.delay(), 100 * MS);
+}

@@ -1,0 +1,246 @@
+//! Promises that hold whatever happens, in whatever order.
+
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use super::{Duration, MS, Rig, assert_jittered};
+use crate::supervisor::config::{BackoffConfig, Config, RestartLimit, RestartPolicy};
+use crate::supervisor::fixture;
+use crate::supervisor::machine::{Event, Gate, Rest, State};
+use crate::supervisor::status::Exit;
+
+/// What a schedule is made of.
+#[derive(Clone, Debug)]
+enum Deed {
+    Event(Event),
+    Wait(Duration),
+    /// Time passes until the machine has waited long enough.
+    Due,
+}
+
+fn exit() -> impl Strategy<Value = Exit> {
+    prop::sample::select(vec![
+        Exit::Code(0),
+        Exit::Code(1),
+        Exit::Signal(9),
+        Exit::Signal(15),
+    ])
+}
+
+/// What happens by itself; nobody orders anything.
+fn nature() -> impl Strategy<Value = Deed> {
+    let event = prop_oneof![
+        1 => Just(Event::Demand),
+        3 => Just(Event::Ready),
+        1 => Just(Event::CannotStart("no such file".to_owned())),
+        1 => Just(Event::Broken("did not read its stdin")),
+        3 => exit().prop_map(Event::Ended),
+        4 => Just(Event::Gone),
+        1 => Just(Event::ProbeAnswered),
+        2 => Just(Event::ProbeMissed),
+        2 => Just(Event::Timer),
+    ];
+    prop_oneof![
+        8 => event.prop_map(Deed::Event),
+        2 => (0u32..4000).prop_map(|ms| Deed::Wait(ms * MS)),
+        3 => Just(Deed::Due),
+    ]
+}
+
+/// What happens, and what operators order.
+fn anything() -> impl Strategy<Value = Deed> {
+    let order = prop::sample::select(vec![Event::Start, Event::Stop, Event::Restart]);
+    prop_oneof![6 => nature(), 1 => order.prop_map(Deed::Event)]
+}
+
+fn schedule() -> impl Strategy<Value = Vec<Deed>> {
+    prop::collection::vec(anything(), 0..80)
+}
+
+fn policy() -> impl Strategy<Value = RestartPolicy> {
+    prop::sample::select(vec![
+        RestartPolicy::Always,
+        RestartPolicy::OnFailure,
+        RestartPolicy::Never,
+    ])
+}
+
+fn with(restart_policy: RestartPolicy) -> Config {
+    Config {
+        restart_policy,
+        ..fixture::config()
+    }
+}
+
+impl Rig {
+    fn perform(&mut self, deeds: Vec<Deed>) {
+        for deed in deeds {
+            match deed {
+                Deed::Event(event) => {
+                    self.step(event);
+                }
+                Deed::Wait(time) => self.wait(time),
+                Deed::Due if self.machine.deadline().is_some() => self.until_due(),
+                Deed::Due => {}
+            }
+        }
+    }
+}
+
+proptest! {
+    /// Everything that [`Rig::step`] checks: one process at a time, no way to hang in `Stopping`, the
+    /// gate open exactly while ready, nothing before its time.
+    #[test]
+    fn no_schedule_breaks_the_machine(policy in policy(), deeds in schedule()) {
+        Rig::new(&with(policy)).perform(deeds);
+    }
+
+    #[test]
+    fn a_stop_wins_every_race(
+        policy in policy(),
+        before in schedule(),
+        after in prop::collection::vec(nature(), 0..40),
+    ) {
+        let mut rig = Rig::new(&with(policy));
+        rig.perform(before);
+        rig.step(Event::Stop);
+        let spawns = rig.spawns;
+        prop_assert_eq!(rig.gate, Gate::Stopped);
+        rig.perform(after);
+        rig.step(Event::Gone);
+        prop_assert_eq!(rig.state(), &State::Stopped(Rest::Decided));
+        prop_assert_eq!(rig.spawns, spawns);
+        rig.step(Event::Start);
+        prop_assert_eq!(rig.spawns, spawns + 1, "only an operator undoes it");
+    }
+
+    #[test]
+    fn a_shutdown_is_final(
+        policy in policy(),
+        before in schedule(),
+        after in schedule(),
+    ) {
+        let mut rig = Rig::new(&with(policy));
+        rig.perform(before);
+        rig.step(Event::Shutdown);
+        let spawns = rig.spawns;
+        prop_assert_eq!(rig.gate, Gate::ShuttingDown);
+        rig.perform(after);
+        prop_assert_eq!(rig.gate, Gate::ShuttingDown);
+        rig.step(Event::Gone);
+        prop_assert_eq!(rig.state(), &State::Stopped(Rest::Shutdown));
+        prop_assert_eq!(rig.spawns, spawns);
+    }
+
+    #[test]
+    fn a_disabled_server_is_never_started(policy in policy(), deeds in schedule()) {
+        let mut rig = Rig::new(&Config { disabled: true, ..with(policy) });
+        rig.perform(deeds);
+        prop_assert_eq!(rig.spawns, 0);
+        prop_assert_eq!(rig.gate, Gate::Stopped);
+        prop_assert_eq!(rig.machine.last_error(), Some("disabled in the configuration"));
+    }
+
+    #[test]
+    fn a_server_that_failed_waits_for_an_operator(
+        policy in policy(),
+        before in schedule(),
+        after in prop::collection::vec(nature(), 0..40),
+    ) {
+        let mut rig = Rig::new(&with(policy));
+        rig.perform(before);
+        // Whatever was, it now fails until it is given up.
+        rig.step(Event::Start);
+        while rig.state() != &State::Failed {
+            if rig.machine.deadline().is_some() {
+                rig.until_due();
+            } else {
+                rig.step(Event::Broken("did not read its stdin"));
+                rig.step(Event::Gone);
+            }
+        }
+        let spawns = rig.spawns;
+        rig.perform(after);
+        prop_assert_eq!(rig.state(), &State::Failed);
+        rig.step(Event::Restart);
+        prop_assert_eq!(rig.spawns, spawns + 1);
+    }
+
+    #[test]
+    fn what_is_being_stopped_cannot_become_ready(policy in policy(), deeds in schedule()) {
+        let mut rig = Rig::new(&with(policy));
+        rig.perform(deeds);
+        let stopping = matches!(rig.state(), State::Stopping(_));
+        let before = rig.state().clone();
+        let actions = rig.step(Event::Ready);
+        if stopping {
+            prop_assert_eq!(rig.state(), &before);
+            prop_assert!(actions.is_empty());
+        }
+    }
+
+    /// Against a model: n restarts since the last stable run wait for first * 2^n, at most for max.
+    #[test]
+    fn delays_grow_until_a_stable_run(
+        first in 1u32..500,
+        max in 1u32..40,
+        runs in prop::collection::vec(prop::option::of(0u32..40), 1..30),
+    ) {
+        let backoff = BackoffConfig { first: first * MS, max: max * first * MS };
+        let unlimited = RestartLimit { count: u32::MAX, window: MS };
+        let config = Config { backoff, restart_limit: unlimited, ..with(RestartPolicy::Always) };
+        let mut rig = Rig::new(&config);
+        rig.step(Event::Start);
+        let (mut steps, mut last) = (0, Duration::ZERO);
+        for ready_for in runs {
+            if let Some(firsts) = ready_for {
+                let lasted = firsts * backoff.first;
+                rig.step(Event::Ready);
+                rig.wait(lasted);
+                if lasted >= (30 * backoff.first).max(last) {
+                    steps = 0;
+                }
+            }
+            rig.end(Exit::Code(0));
+            last = (backoff.first * 2u32.pow(steps)).min(backoff.max);
+            steps = (steps + 1).min(20);
+            assert_jittered(rig.delay(), last);
+            rig.until_due();
+        }
+    }
+
+    /// Against a model: failed starts in a row, and restarts within the window.
+    #[test]
+    fn the_restart_limit_is_honoured_and_reached(
+        count in 1u32..6,
+        window in 1u32..20_000,
+        runs in prop::collection::vec(prop::option::of(0u32..4000), 200),
+    ) {
+        let limit = RestartLimit { count, window: window * MS };
+        let config = Config { restart_limit: limit, ..with(RestartPolicy::Always) };
+        let mut rig = Rig::new(&config);
+        rig.step(Event::Start);
+        let mut failed_starts = 0;
+        let mut restarts = VecDeque::new();
+        for ready_for in runs {
+            match ready_for {
+                Some(ms) => {
+                    rig.step(Event::Ready);
+                    rig.wait(ms * MS);
+                    failed_starts = 0;
+                }
+                None => failed_starts += 1,
+            }
+            rig.end(Exit::Code(1));
+            restarts.retain(|at| rig.now - *at < limit.window);
+            let given_up = failed_starts >= count || restarts.len() >= count as usize;
+            prop_assert_eq!(rig.state() == &State::Failed, given_up);
+            if given_up {
+                return Ok(());
+            }
+            restarts.push_back(rig.now);
+            rig.until_due();
+        }
+    }
+}

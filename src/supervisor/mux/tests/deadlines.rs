@@ -1,0 +1,88 @@
+//! How long a request waits, and what buys it more time.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_too_long_says_what_it_waited_for() {
+    let mux = mux(Gate::Open);
+    let (_, mut written) = submit(&mux).unwrap();
+    take(&mux, FIRST);
+    let (_, mut queued) = submit(&mux).unwrap();
+    advance(1999 * MS).await;
+    assert_eq!(mux.expire(Instant::now(), None), 0);
+    advance(MS).await;
+    assert_eq!(mux.expire(Instant::now(), None), 2);
+    assert_fault(&mut written, FaultKind::ServerTimeout, Delivered::Unknown);
+    assert_fault(&mut queued, FaultKind::ServerBusy, Delivered::No);
+    assert!(texts(&take(&mux, FIRST))[0].contains("timed out"));
+    mux.set_gate(Gate::Hold(500 * MS));
+    let (_, mut held) = submit(&mux).unwrap();
+    advance(500 * MS).await;
+    let next_start = Instant::now() + 7000 * MS;
+    assert_eq!(mux.expire(Instant::now(), Some(next_start)), 1);
+    let fault = assert_fault(&mut held, FaultKind::ServerStarting, Delivered::No);
+    assert_eq!(fault.retry_after, Some(7000 * MS));
+    assert_empty(&mux);
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_with_a_start_ends_with_its_failure_and_begins_anew_when_open() {
+    let mux = mux(Gate::Asleep(2000 * MS));
+    let (_, mut one) = submit(&mux).unwrap();
+    mux.limit_hold(1000 * MS);
+    advance(999 * MS).await;
+    assert_eq!(mux.expire(Instant::now(), None), 0);
+    mux.set_gate(Gate::Open);
+    advance(1999 * MS).await;
+    assert_eq!(mux.expire(Instant::now(), None), 0);
+    take(&mux, FIRST);
+    advance(1999 * MS).await;
+    assert_eq!(
+        mux.expire(Instant::now(), None),
+        0,
+        "written has a time of its own"
+    );
+    advance(MS).await;
+    assert_eq!(mux.expire(Instant::now(), None), 1);
+    assert_fault(&mut one, FaultKind::ServerTimeout, Delivered::Unknown);
+}
+
+#[derive(Debug)]
+struct Deaf;
+
+impl Observer for Deaf {
+    fn progress(&self, _line: &Bytes, _token: Span) {}
+}
+
+/// F49: progress buys time, but not beyond the hard end.
+#[tokio::test(start_paused = true)]
+async fn progress_moves_the_deadline_up_to_the_hard_end() {
+    let mux = mux(Gate::Open);
+    let (id, mut outcome) = submit(&mux).unwrap();
+    take(&mux, FIRST);
+    for _ in 0..49 {
+        advance(100 * MS).await;
+        assert!(matches!(mux.progress(id), Progress::Unheard));
+        assert_eq!(mux.expire(Instant::now(), None), 0);
+    }
+    advance(100 * MS).await;
+    mux.progress(id);
+    assert_eq!(mux.expire(Instant::now(), None), 1, "after request_max_ms");
+    assert_fault(&mut outcome, FaultKind::ServerTimeout, Delivered::Unknown);
+    assert!(matches!(mux.progress(id), Progress::Unknown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_is_heard_of_what_was_written_only() {
+    let mux = mux(Gate::Open);
+    let id = mux.mint();
+    let heard = Submission {
+        observer: Some(Arc::new(Deaf)),
+        ..from(Some(origin(1, "1")))
+    };
+    let _outcome = mux.submit(id, frame_of(id), heard).unwrap();
+    assert!(matches!(mux.progress(id), Progress::Unknown), "a guess");
+    take(&mux, FIRST);
+    assert!(matches!(mux.progress(id), Progress::Heard(_)));
+    assert_eq!(mux.last_heard(), Some(Instant::now()));
+}
