@@ -24,6 +24,8 @@ mod collector;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod conformance_server;
+#[cfg(test)]
 mod deadlines;
 #[cfg(test)]
 mod door;

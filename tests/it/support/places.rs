@@ -26,19 +26,28 @@ pub(crate) fn gateway() -> PathBuf {
 
 /// The gremlin, which Cargo builds beside the test binaries.
 pub(crate) fn gremlin() -> PathBuf {
+    example("gremlin")
+}
+
+/// The server that the conformance suite wants, likewise.
+pub(crate) fn conformance_server() -> PathBuf {
+    example("conformance_server")
+}
+
+fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test binary");
     // target/<profile>/deps/it-<hash>
     let profile = test
         .ancestors()
         .nth(2)
         .expect("a profile folder above deps");
-    let gremlin = profile.join("examples").join("gremlin");
+    let program = profile.join("examples").join(name);
     assert!(
-        gremlin.is_file(),
-        "{} is missing; build it with `cargo build --example gremlin`",
-        gremlin.display()
+        program.is_file(),
+        "{} is missing; build it with `cargo build --examples`",
+        program.display()
     );
-    gremlin
+    program
 }
 
 /// A file of the real servers, which `tests/run` installs below the target folder.

@@ -41,6 +41,12 @@ impl Server {
         Self::gremlin("control").autostart()
     }
 
+    /// The server of the conformance suite, in the `legacy` or `modern` era or `dual`.
+    pub(crate) fn conformance(id: &str, era: &str) -> Self {
+        let program = places::conformance_server();
+        Self::new(id, path_text(&program), &[&format!("era={era}")])
+    }
+
     /// `@modelcontextprotocol/server-everything`: legacy era, 13 tools without client capabilities.
     pub(crate) fn everything(id: &str) -> Self {
         node(id, "server-everything", &["stdio"])
