@@ -1,6 +1,7 @@
 //! The way of one message from a client: read, rewritten, submitted, answered.
 
 mod frame;
+mod own;
 mod seen;
 
 use std::sync::Arc;
@@ -13,11 +14,11 @@ use tracing::Span as TraceSpan;
 use super::notices::ProgressToSession;
 use super::queue::Queue;
 use super::sessions::Sessions;
-use super::{Answer, Caller, Door, Failure, Upstream, answers};
+use super::{Answer, Caller, Failure, Upstream};
 use crate::audit;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::{Operation, Outcome};
-use crate::protocol::message::{Ending, InvalidMessage, string};
+use crate::protocol::message::{Ending, InvalidMessage};
 use crate::protocol::splice::{Edit, into_frame, splice};
 use crate::protocol::{ClientMessage, Envelope, ScanError, Span, scan};
 use crate::spans::{self, Call};
@@ -221,80 +222,6 @@ impl Request<'_> {
 
     fn client_id(&self) -> &[u8] {
         self.id.of(&self.message.body)
-    }
-
-    async fn answer(&self, span: &TraceSpan) -> Result<(Bytes, Outcome), Fault> {
-        let own = |bytes: Vec<u8>| Ok((bytes.into(), Outcome::Ok));
-        let handle = &self.upstream.handle;
-        self.check_era()?;
-        if self.method == "ping" {
-            return own(answers::empty(self.client_id()));
-        }
-        if self.method == "subscriptions/listen" {
-            let text = "subscriptions/listen has no stream here, expected GET on this path for notifications";
-            return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
-        }
-        let handshake = handle.wait_for_handshake().await?;
-        match self.method {
-            "initialize" => {
-                let params = self
-                    .message
-                    .envelope
-                    .params
-                    .map_or(&b"{}"[..], |params| params.span.of(&self.message.body));
-                return own(answers::initialize(self.client_id(), params, &handshake));
-            }
-            "server/discover" => return own(answers::discover(self.client_id(), &handshake)),
-            "resources/subscribe" => return self.subscribe(&handshake, span).await,
-            "resources/unsubscribe" => {
-                if let (Some(session), Some(uri)) = (&self.session, self.uri()) {
-                    self.sessions.unsubscribe(&session.id, &uri);
-                }
-                // The child has one subscription for all: it stays while anybody wants it.
-                let wanted = |uri: String| self.sessions.is_wanted(handle.id(), &uri);
-                if self.uri().is_some_and(wanted) {
-                    return own(answers::empty(self.client_id()));
-                }
-            }
-            _ => {}
-        }
-        self.ask_child(&handshake, span).await
-    }
-
-    /// Noted before the child hears of it, so that its first update finds the session; unless the child
-    /// refuses, of course.
-    async fn subscribe(
-        &self,
-        handshake: &Handshake,
-        span: &TraceSpan,
-    ) -> Result<(Bytes, Outcome), Fault> {
-        let (Some(session), Some(uri)) = (&self.session, self.uri()) else {
-            return self.ask_child(handshake, span).await;
-        };
-        self.sessions.subscribe(&session.id, &uri);
-        let answered = self.ask_child(handshake, span).await;
-        if !matches!(answered, Ok((_, Outcome::Ok))) {
-            self.sessions.unsubscribe(&session.id, &uri);
-        }
-        answered
-    }
-
-    /// At a legacy endpoint a request of the modern era is refused with the code by which a client of
-    /// both eras knows to fall back (MCP 2026-07-28, basic/versioning).
-    fn check_era(&self) -> Result<(), Fault> {
-        match self.caller.door {
-            Door::Raw => Ok(()),
-            Door::LegacyMcp if !self.is_modern() && self.method != "server/discover" => Ok(()),
-            Door::LegacyMcp => {
-                let text = "this endpoint serves the revisions 2024-11-05 to 2025-11-25, expected initialize";
-                Err(Fault::new(FaultKind::UnsupportedVersion, text).delivered(Delivered::No))
-            }
-        }
-    }
-
-    fn uri(&self) -> Option<String> {
-        let uri = self.message.envelope.params?.uri?;
-        string(uri.of(&self.message.body)).map(std::borrow::Cow::into_owned)
     }
 
     /// Sends the request to the child under an id of ours and gives its answer under the client's.

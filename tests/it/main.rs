@@ -38,6 +38,8 @@ mod fleet;
 #[cfg(test)]
 mod gateway_starts;
 #[cfg(test)]
+mod mcp_endpoint;
+#[cfg(test)]
 mod notices;
 #[cfg(test)]
 mod operating;

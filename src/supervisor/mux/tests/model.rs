@@ -289,18 +289,15 @@ impl Model {
     fn set_gate(&mut self, gate: Gate) {
         self.mux.set_gate(gate);
         self.gate = gate;
-        if gate == Gate::Open {
-            let deadline = Instant::now() + self.mux.config.timeout;
-            let waiting = |request: &&mut Request| request.written.is_none();
-            for request in self.open.values_mut().filter(waiting) {
-                request.deadline = deadline;
-            }
-        }
-        if let Gate::Hold(patience) = gate {
-            let latest = Instant::now() + patience;
-            let waiting = |request: &&mut Request| !request.own && request.written.is_none();
-            for request in self.open.values_mut().filter(waiting) {
-                request.deadline = request.deadline.min(latest);
+        let (now, timeout) = (Instant::now(), self.mux.config.timeout);
+        let waiting = |request: &&mut Request| request.written.is_none();
+        for request in self.open.values_mut().filter(waiting) {
+            match gate {
+                Gate::Open => request.deadline = now + timeout,
+                Gate::Hold(hold) if !request.own => {
+                    request.deadline = request.deadline.min(now + hold);
+                }
+                _ => {}
             }
         }
         self.refused_behind_the_gate();
@@ -308,13 +305,11 @@ impl Model {
 
     fn give_up(&mut self) {
         self.mux.give_up();
-        let written: Vec<u64> = self
+        let written = self
             .open
             .iter()
-            .filter(|(_, request)| request.written.is_some())
-            .map(|(&id, _)| id)
-            .collect();
-        self.withdrawn.extend(written);
+            .filter(|(_, request)| request.written.is_some());
+        self.withdrawn.extend(written.map(|(&id, _)| id));
         self.ended(
             |_| true,
             |request| {
