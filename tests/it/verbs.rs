@@ -6,11 +6,13 @@ use serde_json::Value;
 
 use crate::support::{cli, places};
 
-const VERBS: [&str; 7] = [
+const VERBS: [&str; 9] = [
     "run",
     "demo",
     "init",
     "check",
+    "status",
+    "token",
     "client-config",
     "schema",
     "completions",

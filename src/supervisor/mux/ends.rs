@@ -184,11 +184,8 @@ impl Mux {
                 drop(table);
                 self.writable.notify_one();
             }
-            Gate::Hold(patience) => {
-                drop(table);
-                self.limit_hold(patience);
-            }
-            Gate::Asleep(_) => {}
+            // What waits already was let in under its own deadline, and keeps it.
+            Gate::Hold(_) | Gate::Asleep(_) => {}
             Gate::Stopped | Gate::Failed | Gate::ShuttingDown => {
                 drop(table);
                 self.refuse_waiting();

@@ -158,7 +158,9 @@ async fn a_server_that_stops_reading_loses_what_is_in_the_pipe_and_nothing_else(
     const PADDING: usize = 1024;
     /// What a pipe holds, and what the gremlin's reader may have taken out of it beforehand.
     const TAKEN: usize = (64 + 8) * 1024;
-    let gateway = fault_gateway(Server::gremlin("g1"));
+    // Those that wait behind the stall must live to see the next child: a stall, a stop and a start.
+    let patient = Server::gremlin("g1").set("request_timeout_ms", json!(6000));
+    let gateway = fault_gateway(patient);
     let client = gateway.client();
     let oracle = Oracle::before(&gateway, &["control", "g1"]).await;
     let stopped = client

@@ -289,15 +289,11 @@ impl Model {
     fn set_gate(&mut self, gate: Gate) {
         self.mux.set_gate(gate);
         self.gate = gate;
-        let (now, timeout) = (Instant::now(), self.mux.config.timeout);
-        let waiting = |request: &&mut Request| request.written.is_none();
-        for request in self.open.values_mut().filter(waiting) {
-            match gate {
-                Gate::Open => request.deadline = now + timeout,
-                Gate::Hold(hold) if !request.own => {
-                    request.deadline = request.deadline.min(now + hold);
-                }
-                _ => {}
+        if gate == Gate::Open {
+            let deadline = Instant::now() + self.mux.config.timeout;
+            let waiting = |request: &&mut Request| request.written.is_none();
+            for request in self.open.values_mut().filter(waiting) {
+                request.deadline = deadline;
             }
         }
         self.refused_behind_the_gate();
