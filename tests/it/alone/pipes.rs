@@ -16,7 +16,9 @@ const DRAINED: Duration = Duration::from_millis(2500);
 async fn killed_with_a_grandchild(grandchild: &Value) -> (Gateway, Duration) {
     // The grandchild outlives the drain, so that it is not its end that ends the wait.
     let limits = json!({"term_grace_ms": 4000});
-    let gateway = fault_gateway(Server::gremlin("g1").set("limits", limits));
+    // And the request's own deadline is not the drain's.
+    let server = Server::gremlin("g1").set("limits", limits);
+    let gateway = fault_gateway(server.set("request_timeout_ms", json!(6000)));
     let client = gateway.client();
     let oracle = Oracle::before(&gateway, &["control", "g1"]).await;
     let first = pid_of(&client, "g1").await;
