@@ -125,8 +125,9 @@ struct Pipes<'a> {
     ended: CancellationToken,
     writer: JoinSet<WriteEnd>,
     reader: JoinSet<()>,
-    /// The handshake, and the reader of stderr.
-    others: JoinSet<()>,
+    /// The reader of stderr.
+    noise: JoinSet<()>,
+    handshake: JoinSet<()>,
     pid: Option<u32>,
     /// The end was told: by the process's own, or because it could not be started.
     told: bool,
@@ -164,8 +165,9 @@ impl<'a> Pipes<'a> {
             spawner: _,
         } = &life.shared;
         let (close_stdin, ended) = (CancellationToken::new(), CancellationToken::new());
-        let (mut writer, mut reader, mut others) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
-        others.spawn(drain_stderr(stderr, Arc::clone(ring)));
+        let (mut writer, mut reader) = (JoinSet::new(), JoinSet::new());
+        let mut noise = JoinSet::new();
+        noise.spawn(drain_stderr(stderr, Arc::clone(ring), ended.clone()));
         writer.spawn(write_frames(
             stdin,
             Arc::clone(mux),
@@ -190,7 +192,8 @@ impl<'a> Pipes<'a> {
             ended,
             writer,
             reader,
-            others,
+            noise,
+            handshake: JoinSet::new(),
             pid: None,
             told: false,
             broken: None,
@@ -271,7 +274,7 @@ impl<'a> Pipes<'a> {
         } = self.life;
         let (shared, incarnation, news, known) =
             (shared.clone(), *incarnation, news.clone(), self.known);
-        self.others.spawn(async move {
+        self.handshake.spawn(async move {
             let said = match handshake::shake(&shared.mux, shared.config.era_probe, known).await {
                 Ok(handshake) => {
                     shared.listener.ready(incarnation, &handshake);
@@ -291,8 +294,7 @@ impl<'a> Pipes<'a> {
         self.broken = None;
         self.close_stdin.cancel();
         while self.writer.join_next().await.is_some() {}
-        self.ended.cancel();
-        while self.reader.join_next().await.is_some() {}
+        self.read_to_the_end().await;
         // First the machine, so that nothing new is written to this life; then what was.
         self.life.tell(Event::Ended(exit)).await;
         self.life.shared.mux.lose(self.life.incarnation);
@@ -320,12 +322,17 @@ impl<'a> Pipes<'a> {
             }
         }
         self.close_stdin.cancel();
-        self.ended.cancel();
         while self.writer.join_next().await.is_some() {}
+        self.read_to_the_end().await;
+        self.handshake.abort_all();
+        while self.handshake.join_next().await.is_some() {}
+    }
+
+    /// Reads what is left in the pipes: the last answers, and the last words.
+    async fn read_to_the_end(&mut self) {
+        self.ended.cancel();
         while self.reader.join_next().await.is_some() {}
-        // A process that got away may hold stderr open: what it writes is of no interest.
-        self.others.abort_all();
-        while self.others.join_next().await.is_some() {}
+        while self.noise.join_next().await.is_some() {}
     }
 }
 

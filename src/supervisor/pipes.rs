@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,9 @@ use crate::types::Incarnation;
 const DRAIN_IDLE: Duration = Duration::from_millis(100);
 /// and never for longer than this (turborepo, nextest and others met both the hang and the truncation).
 const DRAIN_CAP: Duration = Duration::from_secs(2);
+
+/// How much of stderr is read at a time.
+const STDERR_READ: usize = 8 * 1024;
 
 /// Why nothing more is written to a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,31 +122,10 @@ impl Reader {
     /// Reads lines and hands them on until the pipe ends, or has been drained after the process ended.
     pub(super) async fn run(self, mut stdout: impl AsyncRead + Unpin) {
         let mut lines = LineBuffer::new(self.max_line_bytes);
-        let mut drain_end: Option<Instant> = None;
-        loop {
-            let read = match drain_end {
-                None => tokio::select! {
-                    biased;
-                    read = stdout.read_buf(lines.room()) => Some(read),
-                    () = self.ended.cancelled() => {
-                        drain_end = Some(Instant::now() + DRAIN_CAP);
-                        continue;
-                    }
-                },
-                Some(end) => {
-                    let until = end.min(Instant::now() + DRAIN_IDLE);
-                    timeout_at(until, stdout.read_buf(lines.room())).await.ok()
-                }
-            };
-            match read {
-                Some(Ok(count)) if count > 0 => {}
-                Some(Ok(_) | Err(_)) | None => break,
-            }
+        let mut draining = Draining::when(self.ended.clone());
+        while draining.read(&mut stdout, lines.room()).await {
             while let Some(line) = lines.next_line() {
                 self.line(line);
-            }
-            if drain_end.is_some_and(|end| Instant::now() >= end) {
-                break;
             }
         }
         if lines.unfinished() > 0 {
@@ -224,16 +206,51 @@ fn parse(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Reads stderr to its end, so that a child never blocks on it, and keeps its newest lines.
-pub(super) async fn drain_stderr(mut stderr: impl AsyncRead + Unpin, ring: Arc<StderrRing>) {
-    let mut chunk = vec![0; 8 * 1024];
-    loop {
-        match stderr.read(&mut chunk).await {
-            Ok(count) if count > 0 => ring.take(chunk.get(..count).unwrap_or_default()),
-            Ok(_) | Err(_) => break,
-        }
+/// Reads stderr to its end, so that a child never blocks on it, and keeps its newest lines; after the
+/// process `ended`, what is still in the pipe.
+pub(super) async fn drain_stderr(
+    mut stderr: impl AsyncRead + Unpin,
+    ring: Arc<StderrRing>,
+    ended: CancellationToken,
+) {
+    let mut chunk = BytesMut::with_capacity(STDERR_READ);
+    let mut draining = Draining::when(ended);
+    while draining.read(&mut stderr, &mut chunk).await {
+        ring.take(&chunk);
+        chunk.clear();
     }
     ring.flush();
+}
+
+/// Reading from a pipe that a process left behind may hold open.
+struct Draining {
+    /// Cancelled when the process has ended.
+    ended: CancellationToken,
+    /// When the reading ends at the latest.
+    until: Option<Instant>,
+}
+
+impl Draining {
+    fn when(ended: CancellationToken) -> Self {
+        Self { ended, until: None }
+    }
+
+    /// Reads what there is next; `false` at the end of the pipe or of the drain.
+    async fn read(&mut self, pipe: &mut (impl AsyncRead + Unpin), into: &mut BytesMut) -> bool {
+        if self.until.is_none() {
+            tokio::select! {
+                biased;
+                read = pipe.read_buf(into) => return matches!(read, Ok(count) if count > 0),
+                () = self.ended.cancelled() => {}
+            }
+        }
+        let cap = *self.until.get_or_insert_with(|| Instant::now() + DRAIN_CAP);
+        if Instant::now() >= cap {
+            return false;
+        }
+        let until = cap.min(Instant::now() + DRAIN_IDLE);
+        matches!(timeout_at(until, pipe.read_buf(into)).await, Ok(Ok(count)) if count > 0)
+    }
 }
 
 #[cfg(test)]
