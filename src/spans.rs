@@ -9,10 +9,13 @@
 //! child's error. `baggage` is neither read nor exported.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
+use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Level, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -30,9 +33,42 @@ const MAX_TEXT: usize = 256;
 /// Off when `OTEL_PROPAGATORS` says `none`; process-wide like the subscriber.
 static PROPAGATION: AtomicBool = AtomicBool::new(true);
 
+/// Until when no span is made, in milliseconds of [`clock_ms`]; 0 while they are made. Process-wide like
+/// the subscriber.
+static PAUSED_UNTIL: AtomicU64 = AtomicU64::new(0);
+
 /// Whether spans are exported at all: without it, nothing needs to be gathered for one.
 pub fn enabled() -> bool {
-    tracing::span_enabled!(target: TARGET, Level::INFO)
+    tracing::span_enabled!(target: TARGET, Level::INFO) && !is_paused()
+}
+
+/// Whether a pause is on.
+pub fn is_paused() -> bool {
+    // The clock is only read while there is a pause.
+    match PAUSED_UNTIL.load(Ordering::Relaxed) {
+        0 => false,
+        until => clock_ms() < until,
+    }
+}
+
+/// Makes no spans for this long: those that no collector will take cost calls their time for nothing.
+pub fn pause_for(length: Duration) {
+    let length = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    PAUSED_UNTIL.store(clock_ms().saturating_add(length), Ordering::Relaxed);
+}
+
+/// Makes spans again.
+pub fn resume() {
+    PAUSED_UNTIL.store(0, Ordering::Relaxed);
+}
+
+/// Milliseconds since the first look at this clock, counted from 1.
+pub fn clock_ms() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let since = START.get_or_init(Instant::now).elapsed();
+    u64::try_from(since.as_millis())
+        .unwrap_or(u64::MAX)
+        .saturating_add(1)
 }
 
 /// Turns the use of callers' contexts, and the making of ones for children, on or off.
