@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use crate::config::{self, Env};
+
 /// The directories of the user, as values, so that a test can bring its own.
 #[derive(Clone, Debug)]
 pub(super) struct Surroundings {
@@ -35,8 +37,10 @@ impl Surroundings {
                 Err(_not_in_home) => Ok(named.to_owned()),
             };
         }
-        let folder = self.config_home().ok_or_else(no_home)?;
-        Ok(folder.join("host-mcp-gateway").join("config.json"))
+        let xdg = self.xdg_config_home.as_ref();
+        let xdg = xdg.map(|path| ("XDG_CONFIG_HOME".into(), path.into()));
+        // Whose process it is does not matter for where the file is looked for.
+        config::default_path(&Env::new(xdg, self.home.clone(), 0)).ok_or_else(no_home)
     }
 
     /// `$XDG_CONFIG_HOME`, or `~/.config`.

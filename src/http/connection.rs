@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::config::LimitsConfig;
+use super::held::Held;
 use super::phase::{Clock, LastByte, Overdue, Watched};
 
 /// Headers in one request; hyper's own default, which it does not call stable.
@@ -116,7 +117,7 @@ async fn serve_until<Io, S>(
             let answer = service.clone().oneshot(request);
             async move {
                 let response = answer.await?;
-                Ok::<_, Infallible>(response.map(|body| LastByte::new(body, clock)))
+                Ok::<_, Infallible>(response.map(|body| Held::new(body, LastByte::new(clock))))
             }
         })
     };

@@ -4,6 +4,7 @@
 //! members that do not apply are left out. Nothing of the request is in it but a server id that has
 //! been parsed and the request's own JSON-RPC id.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,6 +15,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::fault::{Delivered, Fault, FaultKind};
+use crate::protocol::message::string;
 use crate::relay::Failure;
 use crate::types::ServerId;
 
@@ -61,7 +63,7 @@ impl From<Failure> for Problem {
 /// A JSON-RPC id as text: a string without its quotes and escapes, a number digit for digit.
 fn id_text(raw: &Bytes) -> Option<String> {
     if raw.starts_with(b"\"") {
-        serde_json::from_slice(raw).ok()
+        string(raw).map(Cow::into_owned)
     } else {
         std::str::from_utf8(raw).ok().map(str::to_owned)
     }

@@ -40,9 +40,12 @@ pub(super) async fn post(
     let header = request.headers().get(VERSION_HEADER);
     let header = header.and_then(|value| Some(value.to_str().ok()?.to_owned()));
     let (asker, message) = rpc::take(&edge, request).await?;
-    let requested = requested(&message, header);
+    // The message is looked at again only where something failed.
+    let refuse = |failure: &Failure, message: &Bytes| {
+        in_band(&server, failure, &requested(message, header.clone()))
+    };
     if let Err(fault) = version {
-        return Ok(in_band(&server, &Failure { fault, id: None }, &requested));
+        return Ok(refuse(&Failure { fault, id: None }, &message));
     }
     let caller = Caller {
         door: Door::LegacyMcp,
@@ -50,10 +53,11 @@ pub(super) async fn post(
         session: None,
         ..asker.caller
     };
-    Ok(match edge.relay.message(&server, caller, message).await {
+    let answer = edge.relay.message(&server, caller, message.clone()).await;
+    Ok(match answer {
         Ok(Answer::Reply(reply)) => error::json_bytes(reply),
         Ok(Answer::Accepted) => rpc::accepted(),
-        Err(failure) => in_band(&server, &failure, &requested),
+        Err(failure) => refuse(&failure, &message),
     })
 }
 

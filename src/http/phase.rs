@@ -27,7 +27,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -250,43 +249,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-/// A response body whose drop tells the clock that the response has ended.
+/// Tells the clock, when it is dropped with the response's body, that the response has ended.
 #[derive(Debug)]
-pub(super) struct LastByte<B> {
-    body: B,
-    clock: Arc<Clock>,
-}
+pub(super) struct LastByte(Arc<Clock>);
 
-impl<B> LastByte<B> {
-    /// Puts a response body under the clock.
-    pub(super) fn new(body: B, clock: Arc<Clock>) -> Self {
-        Self { body, clock }
+impl LastByte {
+    /// To be kept by the body.
+    pub(super) fn new(clock: Arc<Clock>) -> Self {
+        Self(clock)
     }
 }
 
-impl<B> Drop for LastByte<B> {
+impl Drop for LastByte {
     fn drop(&mut self) {
-        self.clock.response_ended();
-    }
-}
-
-impl<B: Body + Unpin> Body for LastByte<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.0.response_ended();
     }
 }
 
@@ -364,7 +340,7 @@ mod tests {
     async fn the_drop_of_a_response_ends_the_serving() {
         let clock = clock();
         clock.request_parsed();
-        drop(LastByte::new(axum::body::Body::empty(), Arc::clone(&clock)));
+        drop(LastByte::new(Arc::clone(&clock)));
         assert_eq!(left(&clock), Some((3 * SECOND, Overdue::Idle)));
     }
 

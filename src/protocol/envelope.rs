@@ -4,7 +4,7 @@ use super::era::meta_key;
 use super::json::{Cursor, Text};
 
 /// A part of a scanned text, as byte offsets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     /// The first byte.
     pub start: usize,
@@ -75,7 +75,7 @@ pub struct Envelope {
 }
 
 /// `params`, and the members of it that a gateway must see. All `None` where it is no object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Params {
     /// The whole value.
     pub span: Span,
@@ -94,7 +94,7 @@ pub struct Params {
 }
 
 /// `_meta`, and the members of it that a gateway must see. All `None` where it is no object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
     /// The whole value.
     pub span: Span,
@@ -178,15 +178,7 @@ fn result(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<(Span, bool), ScanErro
 }
 
 fn params(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<Params, ScanError> {
-    let mut found = Params {
-        span: Span::empty_at(0),
-        empty: false,
-        meta: None,
-        name: None,
-        uri: None,
-        request_id: None,
-        progress_token: None,
-    };
+    let mut found = Params::default();
     if cursor.peek() != Some(b'{') {
         found.span = cursor.value(1)?;
         return Ok(found);
@@ -213,17 +205,7 @@ fn params(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<Params, ScanError> {
 }
 
 fn meta(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<Meta, ScanError> {
-    let mut found = Meta {
-        span: Span::empty_at(0),
-        empty: false,
-        progress_token: None,
-        traceparent: None,
-        tracestate: None,
-        protocol_version: None,
-        client_capabilities: None,
-        client_info: None,
-        subscription_id: None,
-    };
+    let mut found = Meta::default();
     if cursor.peek() != Some(b'{') {
         found.span = cursor.value(2)?;
         return Ok(found);

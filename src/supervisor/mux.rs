@@ -169,12 +169,11 @@ impl Mux {
             id: Some(id),
             bytes: frame,
         });
-        let asleep = matches!(table.gate, Gate::Asleep(_));
+        if !internal {
+            self.wake(&table);
+        }
         drop(table);
         self.writable.notify_one();
-        if asleep && !internal {
-            self.demand.notify_one();
-        }
         Ok(receiver)
     }
 
@@ -182,9 +181,7 @@ impl Mux {
     pub fn notify(&self, frame: Bytes) -> Result<(), Fault> {
         let mut table = self.table();
         self.patience(&table, self.config.timeout)?;
-        if matches!(table.gate, Gate::Asleep(_)) {
-            self.demand.notify_one();
-        }
+        self.wake(&table);
         table.queue.push_back(Frame {
             own: false,
             id: None,
@@ -209,6 +206,13 @@ impl Mux {
         drop(table);
         self.writable.notify_one();
         room
+    }
+
+    /// Wakes the server, if it sleeps.
+    fn wake(&self, table: &Table) {
+        if matches!(table.gate, Gate::Asleep(_)) {
+            self.demand.notify_one();
+        }
     }
 
     /// How long a new frame may wait to be written, or why it may not.
@@ -251,9 +255,7 @@ impl Mux {
     /// Wakes a server that sleeps; gives how long a request would wait for it, or why it would not.
     pub(super) fn knock(&self) -> Result<Duration, Fault> {
         let table = self.table();
-        if matches!(table.gate, Gate::Asleep(_)) {
-            self.demand.notify_one();
-        }
+        self.wake(&table);
         self.patience(&table, self.config.timeout)
     }
 
