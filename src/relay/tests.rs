@@ -75,6 +75,8 @@ fn caller(principal: u32, session: Option<&EventStream>) -> Caller {
         }),
         door: Door::Raw,
         session: session.map(|stream| stream.session_id().to_owned()),
+        headers: RoutingHeaders::default(),
+        streams: false,
         peer: ([127, 0, 0, 1], 1).into(),
         trace: None,
     }
@@ -103,7 +105,7 @@ impl House {
     /// Sends a request that the child must not hear of.
     async fn reply(&self, caller: Caller, body: &str) -> String {
         match self.send(caller, body).await {
-            Ok(Answer::Reply(reply)) => text(&reply),
+            Ok(Answer::Reply(reply)) => text(&reply.message),
             other => panic!("{body}: {other:?}"),
         }
     }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::cli::check::Prober;
 use crate::cli::check::report::Outcome;
 use crate::instruments::Instruments;
-use crate::relay::{self, Answer, Caller, Door, Relay};
+use crate::relay::{self, Answer, Caller, Door, Relay, RoutingHeaders, Target};
 use crate::supervisor::{self, RestartPolicy, ServerHandle};
 use crate::types::{Principal, PrincipalId, ServerId};
 
@@ -67,15 +67,20 @@ impl Prober for SupervisedProber {
             principal: person,
             door: Door::Raw,
             session: None,
+            headers: RoutingHeaders::default(),
+            streams: false,
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             trace: None,
         };
-        match relay.message(&server.id, caller, LIST_TOOLS.into()).await {
+        let target = Target::Server(server.id.clone());
+        match relay.message(&target, caller, LIST_TOOLS.into()).await {
             Ok(Answer::Reply(reply)) => Outcome::Ok {
-                tools: count_tools(&reply),
+                tools: count_tools(&reply.message),
                 protocol: handle.status().protocol.clone(),
             },
-            Ok(Answer::Accepted) => failed("tools/list got no answer".to_owned(), Some(handle)),
+            Ok(Answer::Accepted | Answer::Stream(_)) => {
+                failed("tools/list got no answer".to_owned(), Some(handle))
+            }
             Err(failure) => failed(
                 format!("tools/list: {}", failure.fault.message),
                 Some(handle),
