@@ -7,6 +7,7 @@ pub mod envelope;
 pub mod era;
 mod json;
 pub mod line;
+pub mod members;
 pub mod message;
 mod salvage;
 pub mod splice;

@@ -11,9 +11,37 @@ pub struct Edit<'a> {
     pub with: &'a [u8],
 }
 
-/// The text with the edits made, in any order; none may overlap another.
+/// An edit that owns what it puts in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patch {
+    /// What is replaced.
+    pub span: Span,
+    /// What stands there afterwards.
+    pub with: String,
+}
+
+impl Patch {
+    /// A patch that takes something away.
+    pub fn cut(span: Span) -> Self {
+        Self {
+            span,
+            with: String::new(),
+        }
+    }
+
+    /// The same as an edit.
+    pub fn edit(&self) -> Edit<'_> {
+        Edit {
+            span: self.span,
+            with: self.with.as_bytes(),
+        }
+    }
+}
+
+/// The text with the edits made, in any order; none may overlap another. What is inserted where
+/// something else is replaced stands before it.
 pub fn splice(text: &[u8], edits: &mut [Edit<'_>]) -> Vec<u8> {
-    edits.sort_by_key(|edit| edit.span.start);
+    edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
     let grown: usize = edits.iter().map(|edit| edit.with.len()).sum();
     // One byte more, for the newline of a frame.
     let mut out = Vec::with_capacity(text.len() + grown + 1);

@@ -1,0 +1,7 @@
+//! Between the eras: what a client and a child of different revisions make of each other's messages.
+//!
+//! Everything here is a pure function of bytes: it reads a message and says what to change in it, or why
+//! not. Nothing waits, and nothing knows who is connected.
+
+pub(super) mod features;
+pub(super) mod seal;
