@@ -4,4 +4,8 @@
 //! not. Nothing waits, and nothing knows who is connected.
 
 pub(super) mod features;
+pub(super) mod rounds;
 pub(super) mod seal;
+
+#[cfg(test)]
+mod tests;
