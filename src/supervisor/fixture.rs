@@ -9,16 +9,18 @@ use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::actor::{Order, Watched};
 use super::config::{
     BackoffConfig, Config, Launch, ProbeConfig, RequestConfig, RestartLimit, RestartPolicy,
     StopConfig,
 };
+use super::handle::{Inner, ServerHandle};
 use super::handshake::Handshake;
 use super::listener::Listener;
 use super::machine::Gate;
 use super::pipes::Reader;
 use super::stderr::StderrRing;
-use super::{Inner, Mux, Order, ServerHandle, State, Status, Watched};
+use super::{Mux, State, Status};
 use crate::instruments::DropReason;
 use crate::protocol::Envelope;
 use crate::types::Incarnation;
@@ -107,6 +109,7 @@ impl Listener for Heard {
 /// A handle on a server that nobody runs: the test is its actor and its child.
 pub(crate) struct Unattended {
     pub(crate) handle: ServerHandle,
+    mux: Arc<Mux>,
     status: watch::Sender<Arc<Status>>,
     _handshake: watch::Sender<Option<Arc<Handshake>>>,
     _orders: mpsc::Receiver<Order>,
@@ -119,8 +122,9 @@ impl Unattended {
         let (status, statuses) = watch::channel(Arc::new(Status::new()));
         let (done, handshakes) = watch::channel(Some(Arc::new(handshake)));
         let config = config();
+        let mux = Arc::new(Mux::new(config.requests, Gate::Open));
         let inner = Inner {
-            mux: Arc::new(Mux::new(config.requests, Gate::Open)),
+            mux: Arc::clone(&mux),
             config: Arc::new(config),
             stderr: Arc::new(StderrRing::new()),
             orders,
@@ -131,6 +135,7 @@ impl Unattended {
         };
         let this = Self {
             handle: ServerHandle(Arc::new(inner)),
+            mux,
             status,
             _handshake: done,
             _orders: taken,
@@ -151,8 +156,7 @@ impl Unattended {
         // What is not there now is not waited for.
         let _ = self
             .handle
-            .0
-            .mux
+            .mux()
             .next_batch(Incarnation(1), &mut batch)
             .now_or_never();
         let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
@@ -162,7 +166,7 @@ impl Unattended {
     /// What the child writes.
     pub(crate) async fn write(&self, listener: &Arc<dyn Listener>, lines: &str) {
         let reader = Reader {
-            mux: Arc::clone(&self.handle.0.mux),
+            mux: Arc::clone(&self.mux),
             listener: Arc::clone(listener),
             max_line_bytes: self.handle.config().max_line_bytes,
             ended: CancellationToken::new(),

@@ -91,13 +91,6 @@ pub struct Load {
     pub queued: usize,
 }
 
-impl From<Load> for (u64, u64) {
-    /// In flight and queued, as the instruments want them.
-    fn from(load: Load) -> Self {
-        (load.in_flight as u64, load.queued as u64)
-    }
-}
-
 /// The table of one server; see the module's head.
 #[derive(Debug)]
 pub struct Mux {
