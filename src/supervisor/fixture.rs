@@ -49,6 +49,7 @@ pub(crate) fn config() -> Config {
         },
         startup_timeout: Duration::from_secs(2),
         era_probe: Duration::from_millis(300),
+        client_capabilities: "{}".into(),
         stop: StopConfig {
             grace: Duration::from_millis(200),
             term_grace: Duration::from_millis(500),
@@ -87,14 +88,28 @@ impl Heard {
 }
 
 impl Listener for Heard {
-    fn notification(&self, method: &str, _line: &Bytes, _envelope: &Envelope) {
+    fn notification(
+        &self,
+        _incarnation: Incarnation,
+        method: &str,
+        _line: &Bytes,
+        _envelope: &Envelope,
+    ) {
         self.note(format!("notification {method}"));
     }
 
-    fn request(&self, method: &str, id: &[u8]) -> Bytes {
-        let id = String::from_utf8_lossy(id);
+    fn request(
+        &self,
+        _incarnation: Incarnation,
+        method: &str,
+        line: &Bytes,
+        envelope: &Envelope,
+    ) -> Option<Bytes> {
+        let id = String::from_utf8_lossy(envelope.id.unwrap().of(line));
         self.note(format!("request {method} {id}"));
-        format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}\n").into()
+        // What is asked for later is answered later, by the test.
+        let now = !method.starts_with("later");
+        now.then(|| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}\n").into())
     }
 
     fn dropped(&self, why: DropReason, bytes: usize) {
@@ -103,6 +118,10 @@ impl Listener for Heard {
 
     fn ready(&self, incarnation: Incarnation, _handshake: &Handshake) {
         self.note(format!("ready {incarnation}"));
+    }
+
+    fn lost(&self, incarnation: Incarnation) {
+        self.note(format!("lost {incarnation}"));
     }
 }
 
@@ -123,6 +142,7 @@ impl Unattended {
         let (done, handshakes) = watch::channel(Some(Arc::new(handshake)));
         let config = config();
         let mux = Arc::new(Mux::new(config.requests, Gate::Open));
+        mux.begin(Incarnation(1));
         let inner = Inner {
             mux: Arc::clone(&mux),
             config: Arc::new(config),
@@ -168,6 +188,7 @@ impl Unattended {
         let reader = Reader {
             mux: Arc::clone(&self.mux),
             listener: Arc::clone(listener),
+            incarnation: Incarnation(1),
             max_line_bytes: self.handle.config().max_line_bytes,
             ended: CancellationToken::new(),
         };
