@@ -85,12 +85,12 @@ impl Relay {
         let supervisor = Supervisor::start(supervised, instruments);
         let upstreams: Vec<_> = supervisor
             .servers()
-            .iter()
+            .into_iter()
             .zip(notices)
             .map(|(handle, (notices, instruments))| {
                 notices.attach(handle.clone());
                 Upstream {
-                    handle: handle.clone(),
+                    handle,
                     notices,
                     instruments,
                 }

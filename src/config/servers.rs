@@ -134,6 +134,7 @@ pub(super) fn build(
         restart_limit,
         startup_timeout: Millis(startup_timeout).duration(),
         era_probe: pick(own.map(|own| &own.era_probe_ms), &limits.era_probe_ms)?.duration(),
+        client_capabilities: "{}".into(),
         stop: supervisor::StopConfig {
             grace: server.stop_grace_ms.get()?.duration(),
             term_grace: pick(own.map(|own| &own.term_grace_ms), &limits.term_grace_ms)?.duration(),
