@@ -67,8 +67,10 @@ impl Mux {
         let Some(entry) = entry.filter(|entry| entry.is_written()) else {
             return Progress::Unknown;
         };
-        let timeout = entry.submission.timeout.unwrap_or(self.config.timeout);
-        entry.deadline = (now + timeout).min(entry.hard_deadline);
+        let timeout = entry.submission.patience(&self.config);
+        if !entry.submission.standing {
+            entry.deadline = (now + timeout).min(entry.hard_deadline);
+        }
         entry
             .submission
             .observer
@@ -179,7 +181,7 @@ impl Mux {
                     .values_mut()
                     .filter(|entry| !entry.is_written())
                 {
-                    entry.deadline = now + entry.submission.timeout.unwrap_or(self.config.timeout);
+                    entry.deadline = now + entry.submission.patience(&self.config);
                 }
                 drop(table);
                 self.writable.notify_one();

@@ -103,7 +103,7 @@ impl Table {
                 let Some(entry) = self.entries.get_mut(&id) else {
                     continue;
                 };
-                let timeout = entry.submission.timeout.unwrap_or(config.timeout);
+                let timeout = entry.submission.patience(config);
                 entry.stage = Stage::Written(incarnation);
                 entry.deadline = now + timeout;
                 entry.hard_deadline = now + config.max;

@@ -43,6 +43,7 @@ fn from(origin: Option<Origin>) -> Submission {
         origin,
         observer: None,
         timeout: None,
+        standing: false,
     }
 }
 
