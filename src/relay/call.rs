@@ -313,6 +313,7 @@ impl Request<'_> {
             origin: Some(origin),
             observer,
             timeout: None,
+            standing: false,
         }
     }
 

@@ -224,6 +224,7 @@ fn tell_child(handle: &ServerHandle, method: &str, uri: &str) {
         origin: None,
         observer: None,
         timeout: None,
+        standing: false,
     };
     let frame = into_frame(message.into_bytes()).into();
     let _ = handle.mux().submit(id, frame, submission);

@@ -246,9 +246,8 @@ async fn ask(
     // The handshake as a whole is bounded by startup_timeout_ms, whatever the request timeout.
     let timeout = timeout.or(Some(Duration::from_hours(24)));
     let submission = Submission {
-        origin: None,
-        observer: None,
         timeout,
+        ..Submission::own()
     };
     let frame = splice::into_frame(message.into_bytes()).into();
     let receiver = mux

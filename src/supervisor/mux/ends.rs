@@ -193,7 +193,7 @@ impl Mux {
                     .values_mut()
                     .filter(|entry| !entry.is_written())
                 {
-                    entry.deadline = now + entry.submission.timeout.unwrap_or(self.config.timeout);
+                    entry.deadline = now + entry.submission.patience(&self.config);
                 }
                 drop(table);
                 self.writable.notify_one();

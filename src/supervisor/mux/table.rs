@@ -77,7 +77,7 @@ impl Entry {
 
     /// Starts its time for an answer anew, unless its client is being asked something.
     pub(super) fn restart_clock(&mut self, now: Instant, timeout: Duration) {
-        if self.questions == 0 {
+        if self.questions == 0 && !self.submission.standing {
             let timeout = self.submission.timeout.unwrap_or(timeout);
             self.deadline = (now + timeout).min(self.hard_deadline);
         }
@@ -117,7 +117,7 @@ impl Table {
                 let Some(entry) = self.entries.get_mut(&id) else {
                     continue;
                 };
-                let timeout = entry.submission.timeout.unwrap_or(config.timeout);
+                let timeout = entry.submission.patience(config);
                 entry.stage = Stage::Written(incarnation);
                 entry.deadline = now + timeout;
                 entry.hard_deadline = now + config.max;

@@ -47,6 +47,7 @@ fn from(origin: Option<Origin>) -> Submission {
         origin,
         observer: None,
         timeout: None,
+        standing: false,
     }
 }
 

@@ -45,6 +45,7 @@ fn submit(
         }),
         observer,
         timeout: None,
+        standing: false,
     };
     let outcome = mux.submit(id, (frame + "\n").into(), submission);
     (id, outcome.expect("let in"))
