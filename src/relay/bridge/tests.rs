@@ -1,5 +1,6 @@
 //! Promises of the bridge: what it changes is what it says, and the rest crosses byte for byte.
 
+mod eras;
 mod rounds;
 
 use crate::protocol::splice::{Edit, Patch, splice};
