@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 
 pub use api::{Answer, Caller, Door, Event, Events, Failure, Reply, RoutingHeaders, Target};
-pub use config::Config;
+pub use config::{ClientCapabilities, ClientFeatures, Config, Instance, ServerConfig};
 pub use sessions::EventStream;
 
 use notices::Notices;
@@ -38,7 +38,7 @@ use sessions::Sessions;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::{Instruments, ServerInstruments};
 use crate::protocol::Era;
-use crate::supervisor::{self, Listener, ServerHandle, State, Supervisor};
+use crate::supervisor::{Listener, ServerHandle, State, Supervisor};
 use crate::types::{Principal, ServerId};
 
 /// The door of the relay: every configured server, and the event streams that are open.
@@ -61,15 +61,12 @@ struct Upstream {
 
 impl Relay {
     /// Starts every server's actor. Must be called within a tokio runtime.
-    pub fn start(
-        config: Config,
-        servers: Vec<supervisor::Config>,
-        instruments: &Instruments,
-    ) -> Self {
+    pub fn start(config: Config, servers: Vec<ServerConfig>, instruments: &Instruments) -> Self {
         let sessions = Arc::new(Sessions::new(config));
         let mut notices = Vec::with_capacity(servers.len());
         let supervised = servers
             .into_iter()
+            .map(|server| server.supervisor)
             .map(|server| {
                 let labels = instruments.for_server(&server.id);
                 let heard = Arc::new(Notices::new(
