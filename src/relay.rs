@@ -25,6 +25,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
+pub use bridge::headers::{HeaderFault, RoutingHeaders};
+pub use bridge::tool_headers::ToolHeaders;
 pub use config::Config;
 pub use sessions::EventStream;
 
