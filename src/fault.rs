@@ -101,6 +101,15 @@ fault_kinds! {
     ServerTimeout = "server_timeout", -31006;
     /// A protocol revision, or an era, that is not served at this endpoint.
     UnsupportedVersion = "unsupported_version", -32022;
+    /// Params that the method cannot take: claims of the modern era that are missing, a `requestState`
+    /// that was not given out for this request, an `inputResponse` of the wrong shape.
+    InvalidParams = "invalid_params", -32602;
+    /// A method that this endpoint, or this era, does not have.
+    MethodNotFound = "method_not_found", -32601;
+    /// A header says otherwise than the body, or is missing (MCP 2026-07-28, streamable-http).
+    HeaderMismatch = "header_mismatch", -32020;
+    /// The client did not declare what the request needs of it.
+    MissingCapability = "missing_capability", -32021;
     /// The child's answer is over the cap.
     ReplyTooLarge = "reply_too_large", -31007;
     /// The child's answer bears the right id but is no JSON-RPC response.

@@ -12,7 +12,7 @@ use super::body::BodyMark;
 use super::connection::Peer;
 use crate::fault::{Fault, FaultKind};
 use crate::protocol::trace_context::TraceContext;
-use crate::relay::{Caller, Door};
+use crate::relay::{Caller, Door, RoutingHeaders};
 use crate::types::{Principal, ServerId};
 
 /// The session of a client, as the MCP transport names it.
@@ -42,6 +42,8 @@ impl Asker {
                 principal,
                 door: Door::Raw,
                 session: session(&parts.headers)?,
+                headers: RoutingHeaders::default(),
+                streams: false,
                 peer,
                 trace: trace(&parts.headers),
             },

@@ -51,7 +51,7 @@ impl From<Fault> for Problem {
 
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
-        let Failure { fault, id } = failure;
+        let Failure { fault, id, era: _ } = failure;
         Self {
             fault,
             server: None,
@@ -72,16 +72,20 @@ fn id_text(raw: &Bytes) -> Option<String> {
 /// The status of each kind of fault.
 pub fn status(kind: FaultKind) -> StatusCode {
     match kind {
-        FaultKind::ParseError | FaultKind::InvalidRequest | FaultKind::UnsupportedVersion => {
-            StatusCode::BAD_REQUEST
-        }
+        FaultKind::ParseError
+        | FaultKind::InvalidRequest
+        | FaultKind::InvalidParams
+        | FaultKind::HeaderMismatch
+        | FaultKind::MissingCapability
+        | FaultKind::UnsupportedVersion => StatusCode::BAD_REQUEST,
         FaultKind::AuthFailed => StatusCode::UNAUTHORIZED,
         FaultKind::AuthDenied | FaultKind::HostDenied | FaultKind::OriginDenied => {
             StatusCode::FORBIDDEN
         }
-        FaultKind::NotFound | FaultKind::ServerNotFound | FaultKind::SessionNotFound => {
-            StatusCode::NOT_FOUND
-        }
+        FaultKind::NotFound
+        | FaultKind::ServerNotFound
+        | FaultKind::SessionNotFound
+        | FaultKind::MethodNotFound => StatusCode::NOT_FOUND,
         FaultKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         FaultKind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         FaultKind::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -229,7 +233,8 @@ mod tests {
             413 payload_too_large|414 uri_too_long|415 unsupported_media_type|\
             431 headers_too_large|429 rate_limited|503 server_starting|503 server_failed|\
             503 server_stopped|503 server_busy|502 server_lost|504 server_timeout|\
-            400 unsupported_version|\
+            400 unsupported_version|400 invalid_params|404 method_not_found|\
+            400 header_mismatch|400 missing_capability|\
             502 reply_too_large|502 bad_reply|503 shutting_down|409 request_cancelled|\
             500 internal_error";
         assert_eq!(table.join("|"), expected);
@@ -240,6 +245,7 @@ mod tests {
         let problem = Problem::from(Failure {
             fault: Fault::new(FaultKind::ServerNotFound, "unknown server_id"),
             id: Some(Bytes::from_static(b"1")),
+            era: crate::protocol::Era::Legacy,
         });
         let expected = r#"{"error":{"error_code":"server_not_found","message":"unknown server_id","server_id":"host-service","request_id":"1"}}"#;
         let told = told(problem.of(&"host-service".parse().unwrap())).await;

@@ -21,9 +21,10 @@ use super::error::{self, Problem};
 use super::{Edge, ask, rpc};
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::protocol;
+use crate::protocol::Era;
 use crate::protocol::era::{LEGACY_REVISIONS, MODERN_REVISION};
 use crate::protocol::message::string;
-use crate::relay::{Answer, Caller, Door, Failure};
+use crate::relay::{Answer, Caller, Door, Failure, Target};
 use crate::types::ServerId;
 
 /// The revision that a client says it speaks.
@@ -45,18 +46,28 @@ pub(super) async fn post(
         in_band(&server, failure, &requested(message, header.clone()))
     };
     if let Err(fault) = version {
-        return Ok(refuse(&Failure { fault, id: None }, &message));
+        return Ok(refuse(
+            &Failure {
+                fault,
+                id: None,
+                era: Era::Legacy,
+            },
+            &message,
+        ));
     }
     let caller = Caller {
-        door: Door::LegacyMcp,
+        door: Door::Mcp,
         // No session was ever given out here: one that a client brings along means nothing.
         session: None,
         ..asker.caller
     };
-    let answer = edge.relay.message(&server, caller, message.clone()).await;
+    let answer = edge
+        .relay
+        .message(&Target::Server(server.clone()), caller, message.clone())
+        .await;
     Ok(match answer {
-        Ok(Answer::Reply(reply)) => error::json_bytes(reply),
-        Ok(Answer::Accepted) => rpc::accepted(),
+        Ok(Answer::Reply(reply)) => error::json_bytes(reply.message),
+        Ok(Answer::Accepted | Answer::Stream(_)) => rpc::accepted(),
         Err(failure) => refuse(&failure, &message),
     })
 }
@@ -94,7 +105,7 @@ fn check_version(headers: &HeaderMap) -> Result<(), Fault> {
 /// A failure as a JSON-RPC error; a status of its own where the transport names one, and where there
 /// is no id to answer.
 fn in_band(server: &ServerId, failure: &Failure, requested: &str) -> Response {
-    let Failure { fault, id } = failure;
+    let Failure { fault, id, era: _ } = failure;
     let status = match fault.kind {
         FaultKind::ServerNotFound
         | FaultKind::SessionNotFound

@@ -15,8 +15,9 @@ use super::ask::{self, Asker};
 use super::error::{self, Problem};
 use super::negotiate::{Offer, require_accept, require_json_body};
 use super::{Edge, body, wrapper};
+use crate::fault::{Fault, FaultKind};
 use crate::protocol::{self, ClientMessage};
-use crate::relay::Answer;
+use crate::relay::{Answer, Reply, Target};
 use crate::types::ServerId;
 
 /// `POST /{server_id}/rpc`: the body is the message, the response's body is the answer.
@@ -27,10 +28,8 @@ pub(super) async fn plain(
 ) -> Result<Response, Problem> {
     let server = path.server()?;
     let (asker, message) = take(&edge, request).await?;
-    Ok(match relay(&edge, &server, asker, message).await? {
-        Answer::Reply(reply) => error::json_bytes(reply),
-        Answer::Accepted => accepted(),
-    })
+    let answer = relay(&edge, &server, asker, message).await?;
+    Ok(answer.map_or_else(accepted, |reply| error::json_bytes(reply.message)))
 }
 
 /// `POST /rpc`: server and message in a wrapper, and so the answer.
@@ -41,10 +40,10 @@ pub(super) async fn wrapped(
     let (asker, text) = take(&edge, request).await?;
     let wrapper::Wrapped { server_id, payload } = wrapper::open(&text)?;
     let server = ask::server_id(&server_id)?;
-    Ok(match relay(&edge, &server, asker, payload).await? {
-        Answer::Reply(reply) => error::json_bytes(wrapper::close(&server, &reply)),
-        Answer::Accepted => accepted(),
-    })
+    let answer = relay(&edge, &server, asker, payload).await?;
+    Ok(answer.map_or_else(accepted, |reply| {
+        error::json_bytes(wrapper::close(&server, &reply.message))
+    }))
 }
 
 /// Checks the headers, then reads the body.
@@ -62,15 +61,25 @@ async fn relay(
     server: &ServerId,
     asker: Asker,
     message: Bytes,
-) -> Result<Answer, Problem> {
-    edge.relay
-        .message(server, asker.caller, message.clone())
+) -> Result<Option<Reply>, Problem> {
+    let target = Target::Server(server.clone());
+    let answer = edge
+        .relay
+        .message(&target, asker.caller, message.clone())
         .await
         .map_err(|mut failure| {
             // What fails before the message is read, such as an unknown server, still names the request.
             failure.id = failure.id.or_else(|| request_id(&message));
             Problem::from(failure).of(server)
-        })
+        })?;
+    match answer {
+        Answer::Reply(reply) => Ok(Some(reply)),
+        Answer::Accepted => Ok(None),
+        Answer::Stream(_) => {
+            tracing::error!(server_id = %server, "an answer without a stream was to be one");
+            Err(Fault::new(FaultKind::InternalError, "internal error").into())
+        }
+    }
 }
 
 /// The id of a message that is a request.

@@ -14,13 +14,13 @@ use tracing::Span as TraceSpan;
 use super::notices::ProgressToSession;
 use super::queue::Queue;
 use super::sessions::Sessions;
-use super::{Answer, Caller, Failure, Upstream};
+use super::{Answer, Caller, Failure, Reply, Upstream};
 use crate::audit;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::{Operation, Outcome};
 use crate::protocol::message::{Ending, InvalidMessage};
 use crate::protocol::splice::{Edit, into_frame, splice};
-use crate::protocol::{ClientMessage, Envelope, ScanError, Span, scan};
+use crate::protocol::{ClientMessage, Envelope, Era, ScanError, Span, scan};
 use crate::spans::{self, Call};
 use crate::supervisor::{self, Handshake, Mux, Observer, Origin, Submission};
 
@@ -43,16 +43,22 @@ pub(super) async fn message(
     body: Bytes,
 ) -> Result<Answer, Failure> {
     let started = Instant::now();
-    let message = Message::read(body).map_err(|fault| Failure { fault, id: None })?;
+    let message = Message::read(body).map_err(|fault| Failure {
+        fault,
+        id: None,
+        era: Era::Legacy,
+    })?;
     let Message { body, envelope } = &message;
     let id = envelope.id.map(|span| body.slice(span.start..span.end));
     let fail = |fault: Fault| Failure {
         fault,
         id: id.clone(),
+        era: Era::Legacy,
     };
     let read = ClientMessage::read(envelope, body).map_err(|error| Failure {
         fault: invalid(&error),
         id: None,
+        era: Era::Legacy,
     })?;
     let session = find_session(upstream, sessions, &caller).map_err(fail)?;
     match read {
@@ -66,7 +72,13 @@ pub(super) async fn message(
                 id: span,
                 method: &method,
             };
-            request.run(started).await.map(Answer::Reply).map_err(fail)
+            let message = request.run(started).await.map_err(fail)?;
+            Ok(Answer::Reply(Reply {
+                message,
+                session: None,
+                era: Era::Legacy,
+                error: None,
+            }))
         }
         ClientMessage::Notification { method } => {
             notification(upstream, &caller, session, &message, &method)
@@ -301,6 +313,7 @@ impl Request<'_> {
             origin: Some(origin),
             observer,
             timeout: None,
+            standing: false,
         }
     }
 

@@ -127,7 +127,13 @@ impl Notices {
 }
 
 impl Listener for Notices {
-    fn notification(&self, method: &str, line: &Bytes, envelope: &Envelope) {
+    fn notification(
+        &self,
+        _incarnation: Incarnation,
+        method: &str,
+        line: &Bytes,
+        envelope: &Envelope,
+    ) {
         match method {
             "notifications/tools/list_changed"
             | "notifications/prompts/list_changed"
@@ -164,7 +170,14 @@ impl Listener for Notices {
         }
     }
 
-    fn request(&self, method: &str, id: &[u8]) -> Bytes {
+    fn request(
+        &self,
+        _incarnation: Incarnation,
+        method: &str,
+        line: &Bytes,
+        envelope: &Envelope,
+    ) -> Option<Bytes> {
+        let id = envelope.id?.of(line);
         let mut answer = br#"{"jsonrpc":"2.0","id":"#.to_vec();
         answer.extend_from_slice(id);
         if method == "ping" {
@@ -183,7 +196,7 @@ impl Listener for Notices {
             answer.extend_from_slice(format!(r#","error":{error}}}"#).as_bytes());
             tracing::debug!(server_id = %self.server, method = shown, "refused a request of the server");
         }
-        into_frame(answer).into()
+        Some(into_frame(answer).into())
     }
 
     fn dropped(&self, why: DropReason, bytes: usize) {
@@ -197,6 +210,8 @@ impl Listener for Notices {
             self.restore(handshake);
         }
     }
+
+    fn lost(&self, _incarnation: Incarnation) {}
 }
 
 /// Sends a request of the gateway's own about a resource. Whatever the child says to it interests
@@ -209,6 +224,7 @@ fn tell_child(handle: &ServerHandle, method: &str, uri: &str) {
         origin: None,
         observer: None,
         timeout: None,
+        standing: false,
     };
     let frame = into_frame(message.into_bytes()).into();
     let _ = handle.mux().submit(id, frame, submission);

@@ -39,6 +39,10 @@ fn house(era: Era) -> House {
         stream_queue_bytes: 1000,
         max_streams_per_token: 2,
         keep_alive: Duration::from_secs(25),
+        session_idle: Duration::from_mins(10),
+        max_sessions_per_token: 2,
+        replay_events: 4,
+        replay_bytes: 1000,
     };
     let child = Unattended::ready(handshake(era));
     let sessions = Arc::new(Sessions::new(config));
@@ -75,6 +79,8 @@ fn caller(principal: u32, session: Option<&EventStream>) -> Caller {
         }),
         door: Door::Raw,
         session: session.map(|stream| stream.session_id().to_owned()),
+        headers: RoutingHeaders::default(),
+        streams: false,
         peer: ([127, 0, 0, 1], 1).into(),
         trace: None,
     }
@@ -103,7 +109,7 @@ impl House {
     /// Sends a request that the child must not hear of.
     async fn reply(&self, caller: Caller, body: &str) -> String {
         match self.send(caller, body).await {
-            Ok(Answer::Reply(reply)) => text(&reply),
+            Ok(Answer::Reply(reply)) => text(&reply.message),
             other => panic!("{body}: {other:?}"),
         }
     }

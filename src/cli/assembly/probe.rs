@@ -11,7 +11,10 @@ use serde::Deserialize;
 use crate::cli::check::Prober;
 use crate::cli::check::report::Outcome;
 use crate::instruments::Instruments;
-use crate::relay::{self, Answer, Caller, Door, Relay};
+use crate::relay::{
+    self, Answer, Caller, ClientCapabilities, ClientFeatures, Door, Instance, Relay,
+    RoutingHeaders, ServerConfig, Target,
+};
 use crate::supervisor::{self, RestartPolicy, ServerHandle};
 use crate::types::{Principal, PrincipalId, ServerId};
 
@@ -40,7 +43,7 @@ impl SupervisedProber {
         let id = server.id.clone();
         let relay = Arc::new(Relay::start(
             no_streams(),
-            vec![server],
+            vec![shared(server)],
             &Instruments::noop(),
         ));
         self.relays().insert(id, Arc::clone(&relay));
@@ -67,15 +70,20 @@ impl Prober for SupervisedProber {
             principal: person,
             door: Door::Raw,
             session: None,
+            headers: RoutingHeaders::default(),
+            streams: false,
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             trace: None,
         };
-        match relay.message(&server.id, caller, LIST_TOOLS.into()).await {
+        let target = Target::Server(server.id.clone());
+        match relay.message(&target, caller, LIST_TOOLS.into()).await {
             Ok(Answer::Reply(reply)) => Outcome::Ok {
-                tools: count_tools(&reply),
+                tools: count_tools(&reply.message),
                 protocol: handle.status().protocol.clone(),
             },
-            Ok(Answer::Accepted) => failed("tools/list got no answer".to_owned(), Some(handle)),
+            Ok(Answer::Accepted | Answer::Stream(_)) => {
+                failed("tools/list got no answer".to_owned(), Some(handle))
+            }
             Err(failure) => failed(
                 format!("tools/list: {}", failure.fault.message),
                 Some(handle),
@@ -139,12 +147,28 @@ fn person() -> Arc<Principal> {
     })
 }
 
-/// Bounds of event streams, of which none is opened here.
+/// Bounds of event streams and sessions, of which none is opened here.
 fn no_streams() -> relay::Config {
     relay::Config {
         stream_queue_events: 0,
         stream_queue_bytes: 0,
         max_streams_per_token: 0,
         keep_alive: Duration::MAX,
+        session_idle: Duration::MAX,
+        max_sessions_per_token: 0,
+        replay_events: 0,
+        replay_bytes: 0,
+    }
+}
+
+/// A server whose one process serves whoever asks: the person at the command line.
+fn shared(server: supervisor::Config) -> ServerConfig {
+    ServerConfig {
+        supervisor: server,
+        instance: Instance::Shared,
+        client_features: ClientFeatures::Attribute,
+        client_capabilities: ClientCapabilities::default(),
+        max_instances: 1,
+        instance_idle: Duration::MAX,
     }
 }

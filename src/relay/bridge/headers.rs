@@ -14,24 +14,12 @@ use super::tool_headers::{ToolHeader, ToolHeaders};
 use crate::protocol::members::Object;
 use crate::protocol::message::string;
 use crate::protocol::{Envelope, Params, Span};
-
-/// The routing headers of one request, as they came: each with every value it came with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RoutingHeaders {
-    /// `MCP-Protocol-Version`
-    pub version: Vec<Bytes>,
-    /// `Mcp-Method`
-    pub method: Vec<Bytes>,
-    /// `Mcp-Name`
-    pub name: Vec<Bytes>,
-    /// `Mcp-Param-…`: what follows the prefix, in lower case, and the value.
-    pub params: Vec<(String, Bytes)>,
-}
+use crate::relay::RoutingHeaders;
 
 /// The headers of a request do not say what its body says: JSON-RPC -32020 (`HeaderMismatch`), HTTP 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{header} {complaint}, expected {expected}")]
-pub struct HeaderFault {
+pub(in crate::relay) struct HeaderFault {
     header: Cow<'static, str>,
     complaint: &'static str,
     expected: Cow<'static, str>,
@@ -64,7 +52,7 @@ impl RoutingHeaders {
     ///
     /// What the body does not say is not compared, except that a header must not say more than it: the
     /// claims and params that a request lacks are for others to complain of.
-    pub fn check(
+    pub(in crate::relay) fn check(
         &self,
         envelope: &Envelope,
         body: &[u8],

@@ -12,7 +12,7 @@ const ANNOTATION: &str = "x-mcp-header";
 
 /// What one tool wants repeated; it wants something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToolHeaders(Vec<ToolHeader>);
+pub(in crate::relay) struct ToolHeaders(Vec<ToolHeader>);
 
 /// One argument and its header.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl ToolHeaders {
     /// A tool with an annotation that breaks the rules is left out, and its calls are not checked:
     /// clients must not know it at all. Annotations that are not reached through `properties` alone are
     /// not looked for.
-    pub fn from_list(result: &[u8]) -> HashMap<String, Self> {
+    pub(in crate::relay) fn from_list(result: &[u8]) -> HashMap<String, Self> {
         #[derive(Deserialize)]
         struct List<'a> {
             #[serde(borrow)]

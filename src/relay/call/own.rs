@@ -72,8 +72,8 @@ impl Request<'_> {
     fn check_era(&self) -> Result<(), Fault> {
         match self.caller.door {
             Door::Raw => Ok(()),
-            Door::LegacyMcp if !self.is_modern() && self.method != "server/discover" => Ok(()),
-            Door::LegacyMcp => {
+            Door::Mcp if !self.is_modern() && self.method != "server/discover" => Ok(()),
+            Door::Mcp => {
                 let text = "this endpoint serves the revisions 2024-11-05 to 2025-11-25, expected initialize";
                 Err(Fault::new(FaultKind::UnsupportedVersion, text).delivered(Delivered::No))
             }

@@ -1,6 +1,7 @@
 //! What the child gets to read, byte by byte.
 
 use super::*;
+use crate::protocol::trace_context::TraceContext;
 use crate::supervisor::claims;
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -172,6 +173,6 @@ async fn the_answer_bears_the_clients_own_id() {
             panic!("{answer:?}")
         };
         let expected = format!(r#"{{"result":{{"id":1}},"id":{id} ,"jsonrpc":"2.0"}}"#);
-        assert_eq!(text(&reply), expected);
+        assert_eq!(text(&reply.message), expected);
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::protocol::scan;
-use crate::relay::bridge::headers::RoutingHeaders;
+use crate::relay::RoutingHeaders;
 use crate::relay::bridge::tool_headers::ToolHeaders;
 
 fn tools() -> HashMap<String, ToolHeaders> {

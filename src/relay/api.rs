@@ -1,0 +1,139 @@
+//! What goes in at the door of the relay and what comes out of it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+
+use crate::fault::Fault;
+use crate::protocol::Era;
+use crate::protocol::trace_context::TraceContext;
+use crate::types::{Principal, ServerId};
+
+/// Whom a message is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// One server.
+    Server(ServerId),
+    /// All servers that the principal may reach, as if they were one.
+    All,
+}
+
+/// The kind of endpoint that a message came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Raw JSON-RPC, in the era of the one who writes it; nothing comes before the response.
+    Raw,
+    /// Streamable HTTP, both eras: told apart by the claim in the message.
+    Mcp,
+}
+
+/// Who sent a message, and what came with it.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who speaks.
+    pub principal: Arc<Principal>,
+    /// By which kind of endpoint it came.
+    pub door: Door,
+    /// The value of `MCP-Session-Id`, if one was sent.
+    pub session: Option<String>,
+    /// The headers by which a modern request may be routed; empty at other doors.
+    pub headers: RoutingHeaders,
+    /// The client takes an event stream for an answer.
+    pub streams: bool,
+    /// The peer, for the span.
+    pub peer: std::net::SocketAddr,
+    /// The context in the HTTP headers, if it was valid.
+    pub trace: Option<TraceContext>,
+}
+
+/// The headers of a modern request that repeat what its body says, as they came: each once for every
+/// time that it was sent (MCP 2026-07-28, basic/transports/streamable-http).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoutingHeaders {
+    /// `MCP-Protocol-Version`
+    pub version: Vec<Bytes>,
+    /// `Mcp-Method`
+    pub method: Vec<Bytes>,
+    /// `Mcp-Name`
+    pub name: Vec<Bytes>,
+    /// `Mcp-Param-{name}`: the name in lower case, and the value.
+    pub params: Vec<(String, Bytes)>,
+}
+
+/// What became of one message.
+#[derive(Debug)]
+pub enum Answer {
+    /// A request: its response, and nothing came before it.
+    Reply(Reply),
+    /// A notification or a response: taken over, nothing to say.
+    Accepted,
+    /// A request: what comes before its response, then the response, then the end.
+    Stream(Events),
+}
+
+/// The response to a request.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The JSON-RPC response, the client's own id in it.
+    pub message: Bytes,
+    /// The session that the request has opened.
+    pub session: Option<Arc<str>>,
+    /// The era in which it was asked.
+    pub era: Era,
+    /// The code, where the response is an error.
+    pub error: Option<i64>,
+}
+
+/// One message on an event stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// By which the stream is resumed after this event; none where it cannot be.
+    pub id: Option<String>,
+    /// How long a client that lost the stream should wait before it resumes it.
+    pub retry: Option<Duration>,
+    /// One JSON-RPC message on one line; empty in the event that only tells the id.
+    pub message: Bytes,
+}
+
+/// A stream of events. What dropping it means is the revision's to say: in the legacy era nothing, in
+/// the modern one the cancellation of the request.
+pub struct Events(Pin<Box<dyn Stream<Item = Event> + Send>>);
+
+impl Events {
+    #[expect(
+        dead_code,
+        reason = "streams come with the sessions of the MCP endpoints"
+    )]
+    pub(super) fn new(events: impl Stream<Item = Event> + Send + 'static) -> Self {
+        Self(Box::pin(events))
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.0.as_mut().poll_next(context)
+    }
+}
+
+/// A failed message.
+#[derive(Debug)]
+pub struct Failure {
+    /// What went wrong.
+    pub fault: Fault,
+    /// The JSON-RPC id as it was written (`1`, `"a"`), where it could be read.
+    pub id: Option<Bytes>,
+    /// The era in which it was asked, as far as that could be read.
+    pub era: Era,
+}
