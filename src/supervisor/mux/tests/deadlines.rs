@@ -96,7 +96,7 @@ async fn a_standing_request_has_no_deadline_and_is_no_work() {
         .unwrap();
     take(&mux, FIRST);
     assert!(matches!(mux.progress(id), Progress::Unheard));
-    tokio::time::advance(Duration::from_hours(24 * 365)).await;
+    advance(Duration::from_hours(24 * 365)).await;
     assert_eq!(mux.expire(Instant::now(), None), 0);
     assert!(outcome.try_recv().is_err(), "open still");
     assert!(mux.is_idle(), "the server may be asked whether it is alive");
