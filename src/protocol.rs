@@ -8,6 +8,7 @@ pub mod era;
 mod json;
 pub mod level;
 pub mod line;
+pub mod members;
 pub mod message;
 mod salvage;
 pub mod splice;

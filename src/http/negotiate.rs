@@ -82,6 +82,42 @@ pub(super) fn require_accept(headers: &HeaderMap, offer: Offer) -> Result<(), Fa
     Err(Fault::new(FaultKind::NotAcceptable, message))
 }
 
+/// What a client takes for the answer to a message that may be answered in either form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Takes {
+    /// `application/json`
+    pub(super) json: bool,
+    /// `text/event-stream`
+    pub(super) events: bool,
+}
+
+impl Takes {
+    /// Refuses a client that takes neither.
+    ///
+    /// The MCP transport wants clients to name both; one that names less, or nothing, is taken at its
+    /// word and not refused.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Fault> {
+        let takes = Self {
+            json: accepts(headers, Offer::Json),
+            events: accepts(headers, Offer::EventStream),
+        };
+        if takes.json || takes.events {
+            return Ok(takes);
+        }
+        let message = "neither application/json nor text/event-stream is accepted by the client";
+        Err(Fault::new(FaultKind::NotAcceptable, message))
+    }
+
+    /// The form of an answer that is one message: JSON, unless the client wants none.
+    pub(super) fn single(self) -> Offer {
+        if self.json {
+            Offer::Json
+        } else {
+            Offer::EventStream
+        }
+    }
+}
+
 /// RFC 9110, 12.5.1: the most specific range that matches decides, and a weight of zero refuses.
 fn accepts(headers: &HeaderMap, offer: Offer) -> bool {
     let mut any_range = false;
@@ -229,6 +265,21 @@ mod tests {
                 accepts(&map, Offer::EventStream),
             );
             assert_eq!(outcome, (json, events), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn who_takes_json_or_events_is_not_refused() {
+        for (lines, single) in [
+            (&[][..], Some(Offer::Json)),
+            (&["*/*"], Some(Offer::Json)),
+            (&["text/event-stream, application/json"], Some(Offer::Json)),
+            (&["application/json"], Some(Offer::Json)),
+            (&["text/event-stream"], Some(Offer::EventStream)),
+            (&["text/html"], None),
+        ] {
+            let takes = Takes::of(&headers(&ACCEPT, lines));
+            assert_eq!(takes.map(Takes::single).ok(), single, "{lines:?}");
         }
     }
 }

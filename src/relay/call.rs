@@ -271,7 +271,7 @@ impl Request<'_> {
         abandon.armed = false;
         let ended = match &outcome {
             Ok(answer) => match answer.ending {
-                Ending::Result => Outcome::Ok,
+                Ending::Result | Ending::InputRequired => Outcome::Ok,
                 Ending::ToolError => Outcome::ToolError,
                 Ending::Error(error) => Outcome::Error(error_code(error.of(&answer.line))),
             },

@@ -3,7 +3,11 @@
 use bytes::Bytes;
 
 use crate::protocol::Envelope;
+use crate::protocol::splice::into_frame;
 use crate::types::Incarnation;
+
+/// JSON-RPC: the method does not exist here.
+const METHOD_NOT_FOUND: i32 = -32601;
 
 /// The calls of clients that are under way at one child.
 #[derive(Debug, Default)]
@@ -21,8 +25,25 @@ impl Calls {
         line: &Bytes,
         envelope: &Envelope,
     ) -> Option<Bytes> {
-        let _ = (incarnation, method, line, envelope);
-        None
+        let id = envelope.id?.of(line);
+        // A request that cannot be put to one caller is refused, never guessed, never left open: a child
+        // that waits for an answer may not even end when its stdin does.
+        let shown: String = method
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(64)
+            .collect();
+        let message =
+            format!("the gateway puts no {shown} request to the clients of a shared server");
+        let error = serde_json::json!({"code": METHOD_NOT_FOUND, "message": message});
+        let error = format!(r#","error":{error}}}"#);
+        let answer = [br#"{"jsonrpc":"2.0","id":"#, id, error.as_bytes()].concat();
+        tracing::debug!(
+            incarnation = incarnation.0,
+            method = shown,
+            "refused a request of a server"
+        );
+        Some(into_frame(answer).into())
     }
 
     /// Tells a log message of the child's to the one call that it can be attributed to, if that call

@@ -76,6 +76,8 @@ struct State {
     next_key: u64,
     users: Users,
     life: Option<Life>,
+    /// The last life that has ended.
+    over: Incarnation,
     /// The levels that modern calls want for as long as they run.
     raised: BTreeMap<u64, Level>,
     /// The level that this life of a legacy child was told.

@@ -5,6 +5,7 @@
 //! which sends its outcome; the roads are in `ends`. Ids are minted here, integers that are never used twice in the life of the gateway,
 //! so that nothing of an earlier child can be taken for an answer of the present one.
 
+mod asked;
 mod ends;
 mod table;
 #[cfg(test)]
@@ -125,13 +126,6 @@ pub struct Load {
     pub queued: usize,
 }
 
-impl From<Load> for (u64, u64) {
-    /// In flight and queued, as the instruments want them.
-    fn from(load: Load) -> Self {
-        (load.in_flight as u64, load.queued as u64)
-    }
-}
-
 /// The table of one server; see the module's head.
 #[derive(Debug)]
 pub struct Mux {
@@ -191,6 +185,7 @@ impl Mux {
             stage: Stage::Queued,
             deadline: now + patience,
             hard_deadline: now + self.config.max,
+            questions: 0,
         };
         table.entries.insert(id, entry);
         let lane = if internal {
@@ -226,8 +221,8 @@ impl Mux {
         Ok(())
     }
 
-    /// Has a frame of our own written as soon as the child reads; `false` where too many wait already.
-    pub fn control(&self, frame: Bytes) -> bool {
+    /// Has a notification of our own written as soon as the child reads; `false` where too many wait already.
+    pub(super) fn control(&self, frame: Bytes) -> bool {
         let mut table = self.table();
         let room = table.control.len() < MAX_CONTROL;
         if room {

@@ -79,7 +79,7 @@ pub(super) async fn answered(
         .await
         .unwrap_or_else(|_closed| Err(withdrawn(method)))?;
     match answer.ending {
-        Ending::Result | Ending::ToolError => Ok(()),
+        Ending::Result | Ending::InputRequired | Ending::ToolError => Ok(()),
         Ending::Error(error) => Err(refused(method, error.of(&answer.line))),
     }
 }

@@ -11,11 +11,14 @@ use crate::protocol::{Envelope, Era, Level, Span};
 use crate::supervisor::{Handshake, Listener};
 use crate::types::{Incarnation, PrincipalId};
 
-/// JSON-RPC: the method does not exist here.
-const METHOD_NOT_FOUND: i32 = -32601;
-
 impl Listener for Hub {
-    fn notification(&self, method: &str, line: &Bytes, envelope: &Envelope) {
+    fn notification(
+        &self,
+        _incarnation: Incarnation,
+        method: &str,
+        line: &Bytes,
+        envelope: &Envelope,
+    ) {
         let told = Told::new(line, envelope);
         if let Some(list) = List::of_method(method) {
             if self.takes(&told, line) {
@@ -36,26 +39,28 @@ impl Listener for Hub {
         }
     }
 
-    fn request(&self, method: &str, id: &[u8]) -> Bytes {
-        let mut answer = br#"{"jsonrpc":"2.0","id":"#.to_vec();
-        answer.extend_from_slice(id);
-        if method == "ping" {
-            answer.extend_from_slice(br#","result":{}}"#);
-        } else {
-            // A request that cannot be put to one caller is refused, never guessed, never left open: a
-            // child that waits for an answer may not even end when its stdin does.
-            let shown: String = method
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(64)
-                .collect();
-            let message =
-                format!("the gateway puts no {shown} request to the clients of a shared server");
-            let error = serde_json::json!({"code": METHOD_NOT_FOUND, "message": message});
-            answer.extend_from_slice(format!(r#","error":{error}}}"#).as_bytes());
-            tracing::debug!(server_id = %self.server, method = shown, "refused a request of the server");
+    fn request(
+        &self,
+        incarnation: Incarnation,
+        method: &str,
+        line: &Bytes,
+        envelope: &Envelope,
+    ) -> Option<Bytes> {
+        if method != "ping" {
+            return self.calls.ask(incarnation, method, line, envelope);
         }
-        into_frame(answer).into()
+        let id = envelope.id.map_or(&[][..], |id| id.of(line));
+        let answer = [br#"{"jsonrpc":"2.0","id":"#, id, br#","result":{}}"#].concat();
+        Some(into_frame(answer).into())
+    }
+
+    fn lost(&self, incarnation: Incarnation) {
+        let mut state = self.state();
+        // Its `ready` may come after this.
+        state.over = state.over.max(incarnation);
+        state.life = state.life.filter(|life| life.incarnation > incarnation);
+        drop(state);
+        self.calls.lost(incarnation);
     }
 
     fn dropped(&self, why: DropReason, bytes: usize) {
@@ -66,6 +71,9 @@ impl Listener for Hub {
     /// A new child knows nothing of what the old one was told, and its lists may be others.
     fn ready(&self, incarnation: Incarnation, handshake: &Handshake) {
         let mut state = self.state();
+        if incarnation <= state.over {
+            return;
+        }
         state.users = Users::Nobody;
         state.told_level = None;
         (state.current, state.opening) = (None, None);

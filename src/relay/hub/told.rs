@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use crate::protocol::era::meta_key;
-use crate::protocol::splice::{Edit, MetaSlot, member_with_comma, splice};
+use crate::protocol::members;
+use crate::protocol::splice::{Edit, MetaSlot, Patch, splice};
 use crate::protocol::{Envelope, Span, scan};
 
 /// A notification that was scanned.
@@ -40,8 +41,10 @@ impl Told {
         let Some(id) = self.subscription() else {
             return self.line.clone();
         };
-        let span = member_with_comma(&self.line, id);
-        splice(&self.line, &mut [Edit { span, with: b"" }]).into()
+        let cut = members::cut(&self.line, [id]);
+        let patches: Vec<_> = cut.spans.into_iter().map(Patch::cut).collect();
+        let mut edits: Vec<_> = patches.iter().map(Patch::edit).collect();
+        splice(&self.line, &mut edits).into()
     }
 
     /// For a modern client: marked with the id of its own subscription, a JSON value. `None` where the
