@@ -39,7 +39,7 @@ use told::Told;
 use super::calls::Calls;
 use crate::instruments::{DropReason, ServerInstruments};
 use crate::protocol::{Era, Level};
-use crate::supervisor::ServerHandle;
+use crate::supervisor::{Handshake, ServerHandle};
 use crate::types::{Incarnation, PrincipalId, ServerId};
 
 /// Where the messages for one hearer go.
@@ -174,6 +174,11 @@ impl Hub {
     /// Whether anybody wants updates of a resource.
     pub(super) fn is_wanted(&self, uri: &str) -> bool {
         self.state().is_wanted(uri)
+    }
+
+    /// A child of this handshake tells updates of resources on a listen: a modern one that has such.
+    pub(super) fn subscribes_by_listen(handshake: &Handshake) -> bool {
+        handshake.era == Era::Modern && Capabilities::read(&handshake.capabilities).subscribe
     }
 
     fn enter(&self, hearer: Hearer) -> u64 {

@@ -7,6 +7,7 @@ use super::Request;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::Outcome;
 use crate::protocol::message::string;
+use crate::relay::hub::Hub;
 use crate::relay::{Door, answers};
 use crate::supervisor::Handshake;
 
@@ -38,9 +39,12 @@ impl Request<'_> {
                 if let (Some(session), Some(uri)) = (&self.session, self.uri()) {
                     self.sessions.unsubscribe(&session.id, &uri);
                 }
-                // The child has one subscription for all: it stays while anybody wants it.
-                let wanted = |uri: String| self.upstream.hub.is_wanted(&uri);
-                if self.uri().is_some_and(wanted) {
+                // The child has one subscription for all: it stays while anybody wants it. A modern child
+                // has none by this name; what it is listened to for has changed already.
+                let hub = &self.upstream.hub;
+                let by_listen = Hub::subscribes_by_listen(&handshake);
+                let keeps = |uri: String| by_listen || hub.is_wanted(&uri);
+                if self.uri().is_some_and(keeps) {
                     return own(answers::empty(self.client_id()));
                 }
             }
@@ -50,7 +54,7 @@ impl Request<'_> {
     }
 
     /// Noted before the child hears of it, so that its first update finds the session; unless the child
-    /// refuses, of course.
+    /// refuses, of course. A modern child hears of it by the listen that is open for all.
     async fn subscribe(
         &self,
         handshake: &Handshake,
@@ -59,8 +63,14 @@ impl Request<'_> {
         let (Some(session), Some(uri)) = (&self.session, self.uri()) else {
             return self.ask_child(handshake, span).await;
         };
+        let hub = &self.upstream.hub;
         self.sessions.subscribe(&session.id, &uri);
-        let answered = self.ask_child(handshake, span).await;
+        let answered = if Hub::subscribes_by_listen(handshake) {
+            let empty = || (answers::empty(self.client_id()).into(), Outcome::Ok);
+            hub.renew().await.map(|()| empty())
+        } else {
+            self.ask_child(handshake, span).await
+        };
         if !matches!(answered, Ok((_, Outcome::Ok))) {
             self.sessions.unsubscribe(&session.id, &uri);
         }
