@@ -346,3 +346,27 @@ async fn a_modern_server_is_listened_to_again_in_each_life() {
         assert!(method.ends_with("/list_changed"), "{message}");
     }
 }
+
+/// A listen that stands open is no reason to believe that a server is at work.
+#[tokio::test]
+async fn a_modern_server_that_is_listened_to_is_probed_like_any_other() {
+    let limits = json!({"probe_interval_ms": 200, "probe_timeout_ms": 200, "probe_misses": 3});
+    let gateway = Gateway::builder()
+        .set("restart_backoff_ms", json!(100))
+        .server(
+            Server::conformance("g1", "modern")
+                .set("limits", limits)
+                .autostart(),
+        )
+        .start();
+    let client = gateway.client();
+    let (_stream, session) = listen(&client).await;
+    let subscribe = json!({"jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": {"uri": "test://watched-resource"}});
+    in_session(&client, &session, &subscribe).await;
+    let pid = client.status("g1").await["pid"].as_u64().unwrap();
+    signal(u32::try_from(pid).unwrap(), Signal::STOP);
+    wait_for("another life", SOON, async || {
+        (client.status("g1").await["incarnation"] == 2).then_some(())
+    })
+    .await;
+}
