@@ -71,33 +71,6 @@ pub fn into_frame(mut message: Vec<u8>) -> Vec<u8> {
     message
 }
 
-/// A member of an object with the one comma that goes with it, given by its value in a scanned text: what
-/// has to be cut to take the member out. Its name must hold neither `"` nor `\`.
-pub fn member_with_comma(text: &[u8], value: Span) -> Span {
-    let before = text.get(..value.start).unwrap_or_default();
-    // `"name" :`, read from its end.
-    let name = before
-        .trim_ascii_end()
-        .strip_suffix(b":")
-        .unwrap_or_default()
-        .trim_ascii_end()
-        .strip_suffix(b"\"")
-        .unwrap_or_default();
-    let start = memchr::memrchr(b'"', name).unwrap_or(value.start);
-    let after = text.get(value.end..).unwrap_or_default();
-    let rest = after.trim_ascii_start();
-    if let Some(rest) = rest.strip_prefix(b",") {
-        let end = text.len() - rest.len();
-        return Span { start, end };
-    }
-    let before = text.get(..start).unwrap_or_default().trim_ascii_end();
-    let start = before.strip_suffix(b",").map_or(start, <[u8]>::len);
-    Span {
-        start,
-        end: value.end,
-    }
-}
-
 /// Where members are inserted into `params._meta`, and what has to stand around them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetaSlot {

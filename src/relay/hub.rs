@@ -38,7 +38,7 @@ use told::Told;
 use super::calls::Calls;
 use crate::instruments::{DropReason, ServerInstruments};
 use crate::protocol::{Era, Level};
-use crate::supervisor::ServerHandle;
+use crate::supervisor::{Handshake, ServerHandle};
 use crate::types::{Incarnation, PrincipalId, ServerId};
 
 /// Where the messages for one hearer go.
@@ -75,6 +75,8 @@ struct State {
     next_key: u64,
     users: Users,
     life: Option<Life>,
+    /// The last life that has ended.
+    over: Incarnation,
     /// The levels that modern calls want for as long as they run.
     raised: BTreeMap<u64, Level>,
     /// The level that this life of a legacy child was told.
@@ -171,6 +173,11 @@ impl Hub {
     /// Whether anybody wants updates of a resource.
     pub(super) fn is_wanted(&self, uri: &str) -> bool {
         self.state().is_wanted(uri)
+    }
+
+    /// A child of this handshake tells updates of resources on a listen: a modern one that has such.
+    pub(super) fn subscribes_by_listen(handshake: &Handshake) -> bool {
+        handshake.era == Era::Modern && Capabilities::read(&handshake.capabilities).subscribe
     }
 
     fn enter(&self, hearer: Hearer) -> u64 {

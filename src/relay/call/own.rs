@@ -9,6 +9,7 @@ use crate::protocol::Era;
 use crate::protocol::level::Level;
 use crate::relay::answers;
 use crate::relay::api::Door;
+use crate::relay::hub::Hub;
 use crate::supervisor::Handshake;
 
 impl Request {
@@ -51,9 +52,10 @@ impl Request {
         if !self.wants(&uri) {
             return self.ask_child(handshake, span).await;
         }
-        let answered = match handshake.era {
-            Era::Legacy => self.ask_child(handshake, span).await,
-            Era::Modern => self.renewed().await,
+        let answered = if Hub::subscribes_by_listen(handshake) {
+            self.renewed().await
+        } else {
+            self.ask_child(handshake, span).await
         };
         if !matches!(answered, Ok((_, Outcome::Ok))) {
             self.forgets(&uri);
@@ -67,11 +69,13 @@ impl Request {
             return self.ask_child(handshake, span).await;
         };
         let is_wanted = !self.forgets(&uri);
-        match handshake.era {
-            Era::Legacy if is_wanted => Ok((answers::empty(self.client_id()).into(), Outcome::Ok)),
-            Era::Legacy => self.ask_child(handshake, span).await,
-            Era::Modern => self.renewed().await,
+        if Hub::subscribes_by_listen(handshake) {
+            return self.renewed().await;
         }
+        if is_wanted {
+            return Ok((answers::empty(self.client_id()).into(), Outcome::Ok));
+        }
+        self.ask_child(handshake, span).await
     }
 
     /// Notes that the client wants updates of a resource; `false` where it has no way to hear of them.

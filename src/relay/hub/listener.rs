@@ -58,6 +58,11 @@ impl Listener for Hub {
     }
 
     fn lost(&self, incarnation: Incarnation) {
+        let mut state = self.state();
+        // Its `ready` may come after this.
+        state.over = state.over.max(incarnation);
+        state.life = state.life.filter(|life| life.incarnation > incarnation);
+        drop(state);
         self.calls.lost(incarnation);
     }
 
@@ -69,6 +74,9 @@ impl Listener for Hub {
     /// A new child knows nothing of what the old one was told, and its lists may be others.
     fn ready(&self, incarnation: Incarnation, handshake: &Handshake) {
         let mut state = self.state();
+        if incarnation <= state.over {
+            return;
+        }
         state.users = Users::Nobody;
         state.told_level = None;
         (state.current, state.opening) = (None, None);

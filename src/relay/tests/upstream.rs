@@ -122,6 +122,37 @@ async fn nothing_is_missed_and_nothing_comes_twice_while_one_listen_follows_anot
     assert_eq!(house.seen().await, [Seen::Listen(3, lists())]);
 }
 
+/// The gateway answers what a modern child does not know.
+#[tokio::test]
+async fn a_legacy_client_subscribes_at_a_modern_child() {
+    let house = telling(Era::Modern);
+    let mut stream = house.open(1).unwrap();
+    house.seen().await;
+    house.acknowledge(1).await;
+    let about = |method: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":"s","method":"resources/{method}","params":{{"uri":"a:"}}}}"#
+        )
+    };
+    let subscribe = about("subscribe");
+    let child = async {
+        let seen = house.seen().await;
+        house.acknowledge(2).await;
+        seen
+    };
+    let (answer, seen) =
+        tokio::join!(biased; house.reply(caller(1, Some(&stream)), &subscribe), child);
+    assert_eq!(answer, r#"{"jsonrpc":"2.0","id":"s","result":{}}"#);
+    assert_eq!(seen, [Seen::Listen(2, with_resource(lists(), "a:"))]);
+    house.say(&on(2, &updated("a:"))).await;
+    assert_eq!(heard(&mut stream).len(), 1);
+    house.seen().await;
+    house
+        .reply(caller(1, Some(&stream)), &about("unsubscribe"))
+        .await;
+    assert_eq!(house.seen().await, [Seen::Listen(3, lists())]);
+}
+
 #[tokio::test]
 async fn a_modern_client_is_acknowledged_after_the_child_has_acknowledged() {
     let house = telling(Era::Modern);
@@ -223,5 +254,25 @@ async fn a_new_life_is_told_anew_before_lists_are_read_again() {
     assert_eq!(
         waiting(&sink),
         ["tools", "prompts", "resources"].map(changed)
+    );
+}
+
+/// What is wished for while there is no child is not lost.
+#[tokio::test]
+async fn a_child_that_is_away_is_told_when_it_is_back() {
+    let house = telling(Era::Modern);
+    let shaken = house.upstream.handle.handshake().unwrap();
+    house.upstream.hub.lost(Incarnation(1));
+    let stream = house.open(1).unwrap();
+    let subscribe =
+        r#"{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{"uri":"a:"}}"#;
+    house.reply(caller(1, Some(&stream)), subscribe).await;
+    assert_eq!(house.seen().await, []);
+    house.upstream.hub.ready(Incarnation(1), &shaken);
+    assert_eq!(house.seen().await, [], "over before it was known as ready");
+    house.upstream.hub.ready(Incarnation(2), &shaken);
+    assert_eq!(
+        house.seen().await,
+        [Seen::Listen(1, with_resource(lists(), "a:"))]
     );
 }
