@@ -8,6 +8,11 @@
 mod answers;
 mod call;
 mod config;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the relay's calls are moved onto it next")
+)]
+mod instances;
 mod notices;
 mod queue;
 mod sessions;
