@@ -14,6 +14,7 @@ mod config;
 )]
 mod instances;
 mod notices;
+mod overview;
 mod queue;
 mod sessions;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 
 pub use config::{ClientCapabilities, ClientFeatures, Config, Instance, ServerConfig};
+pub use overview::{Overview, Process};
 pub use sessions::EventStream;
 
 use notices::Notices;
@@ -220,16 +222,6 @@ impl Relay {
             return Err(fault.delivered(Delivered::No));
         }
         Ok(())
-    }
-
-    /// Requests and event streams of this server: (requests in flight, open sessions).
-    pub fn load(&self, server: &ServerId) -> (usize, usize) {
-        let upstream = self
-            .by_id
-            .get(server)
-            .and_then(|&at| self.upstreams.get(at));
-        let in_flight = upstream.map_or(0, |upstream| upstream.handle.mux().load().in_flight);
-        (in_flight, self.sessions.count(server))
     }
 
     /// Refuses new messages with `shutting_down` and ends every event stream. Requests under way go on.

@@ -15,6 +15,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::config::{Instance, ServerConfig};
+use super::overview::Process;
 use crate::fault::Fault;
 use crate::supervisor::{self, ServerHandle};
 use crate::types::{Principal, PrincipalId};
@@ -59,15 +60,6 @@ pub(super) struct Instances<T: Kept> {
     shared: Option<Arc<T>>,
     /// The others; empty in the mode `shared`.
     own: Arc<Pool<T>>,
-}
-
-/// An instance as operators see it.
-#[derive(Clone, Debug)]
-pub(super) struct Present<T> {
-    /// The name of its principal, or the beginning of its session's id.
-    pub(super) name: Arc<str>,
-    /// What is kept of it.
-    pub(super) kept: Arc<T>,
 }
 
 impl<T: Kept> Instances<T> {
@@ -129,16 +121,23 @@ impl<T: Kept> Instances<T> {
 
     /// Every instance there is, whoever uses it, without holding it.
     pub(super) fn all(&self) -> Vec<Arc<T>> {
-        let own = self.own.present(|_| true).into_iter();
-        let own = own.map(|present| present.kept);
+        let own = self.own.present(|_| true).into_iter().map(|(_, kept)| kept);
         self.shared.iter().cloned().chain(own).collect()
     }
 
-    /// The instances that are not shared by all and that a principal may know of, by name: its own, or
-    /// with `admin` everybody's.
-    pub(super) fn seen_by(&self, principal: &Principal) -> Vec<Present<T>> {
-        self.own
-            .present(|owner| principal.admin || owner == principal.id)
+    /// The processes that a principal may know of, by name: the one that all share, or its own, or with
+    /// `admin` everybody's.
+    pub(super) fn processes(&self, principal: &Principal) -> Vec<Process> {
+        let shared = self.shared.iter().map(|kept| (None, Arc::clone(kept)));
+        let own = self
+            .own
+            .present(|owner| principal.admin || owner == principal.id);
+        let own = own.into_iter().map(|(name, kept)| (Some(name), kept));
+        let processes = shared.chain(own).map(|(name, kept)| Process {
+            name,
+            handle: kept.handle().clone(),
+        });
+        processes.collect()
     }
 
     /// Ends the search for idle instances and waits for those that are being stopped. Those that are

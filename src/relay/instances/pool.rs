@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{InstanceKey, Kept, Make, Present};
+use super::{InstanceKey, Kept, Make};
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::relay::config::ServerConfig;
 use crate::types::{Principal, PrincipalId};
@@ -125,17 +125,14 @@ impl<T: Kept> Pool<T> {
     }
 
     /// The instances of those owners that are picked, by name.
-    pub(super) fn present(&self, which: impl Fn(PrincipalId) -> bool) -> Vec<Present<T>> {
+    pub(super) fn present(&self, which: impl Fn(PrincipalId) -> bool) -> Vec<(Arc<str>, Arc<T>)> {
         let places = self.places();
         let entries = places.taken.values().filter(|entry| which(entry.owner));
         let mut present: Vec<_> = entries
-            .map(|entry| Present {
-                name: Arc::clone(&entry.name),
-                kept: Arc::clone(&entry.kept),
-            })
+            .map(|entry| (Arc::clone(&entry.name), Arc::clone(&entry.kept)))
             .collect();
         drop(places);
-        present.sort_by(|one, other| one.name.cmp(&other.name));
+        present.sort_by(|(one, _), (other, _)| one.cmp(other));
         present
     }
 

@@ -83,8 +83,9 @@ impl House {
     /// What an admin sees, after everything that is due was done.
     async fn names(&self) -> Vec<String> {
         self.settled().await;
-        let seen = self.pool.seen_by(&principal(0)).into_iter();
-        seen.map(|present| present.name.to_string()).collect()
+        let seen = self.pool.processes(&principal(0)).into_iter();
+        seen.filter_map(|process| Some(process.name?.to_string()))
+            .collect()
     }
 
     /// Lets the sweep run, and every retirement come to its end.
@@ -111,6 +112,9 @@ async fn a_shared_server_has_one_instance_from_its_beginning_to_its_end() {
     advance(IDLE * 10).await;
     assert_eq!(house.names().await, [""; 0], "none that is not shared");
     assert_eq!(house.pool.all().len(), 1);
+    let seen = house.pool.processes(&principal(1));
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].handle, shared.handle);
     assert_eq!(house.pool.config().instance, Instance::Shared);
 }
 
@@ -125,9 +129,9 @@ async fn each_principal_has_its_own_and_finds_it_again() {
     let again = house.lease_session("a session");
     assert!(Arc::ptr_eq(&one, &again), "in a session or not");
     assert_eq!(house.names().await, ["p1", "p2"]);
-    let own = house.pool.seen_by(&principal(2));
+    let own = house.pool.processes(&principal(2));
     assert_eq!(own.len(), 1, "whose the others are is nobody's business");
-    assert!(Arc::ptr_eq(&own[0].kept, &two));
+    assert_eq!(own[0].handle, two.handle);
     assert_eq!(house.pool.all().len(), 2);
 }
 
@@ -213,7 +217,7 @@ async fn an_instance_with_a_request_under_way_is_in_use() {
     for _ in 0..3 {
         advance(IDLE * 2).await;
         tokio::task::yield_now().await;
-        assert_eq!(pool.seen_by(&principal(1)).len(), 1);
+        assert_eq!(pool.all().len(), 1);
     }
     mux.abandon(id);
     advance(IDLE * 2).await;
