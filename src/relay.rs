@@ -13,15 +13,17 @@ mod calls;
 mod config;
 mod held;
 mod hub;
+mod instances;
 mod outlet;
+mod overview;
 mod queue;
+mod servers;
 mod session;
 mod sessions;
 #[cfg(test)]
 mod tests;
 mod upstream;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,26 +34,25 @@ use tokio_util::task::TaskTracker;
 
 pub use api::{Answer, Caller, Door, Event, Events, Failure, Reply, RoutingHeaders, Target};
 pub use config::{ClientCapabilities, ClientFeatures, Config, Instance, ServerConfig};
+pub use overview::{Overview, Process};
 pub use sessions::EventStream;
 
 use bridge::seal::Sealer;
 use held::HeldCalls;
+use servers::{Server, Servers};
 use session::{Directory, NotKept, OWN, Session};
 use sessions::Sessions;
-use upstream::Upstream;
 
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::Instruments;
 use crate::protocol::Era;
-use crate::supervisor::{Listener, ServerHandle, State, Supervisor};
+use crate::supervisor::ServerHandle;
 use crate::types::{Principal, ServerId};
 
 /// The door of the relay: every configured server, and the event streams that are open.
 #[derive(Debug)]
 pub struct Relay {
-    supervisor: Supervisor,
-    upstreams: Vec<Arc<Upstream>>,
-    by_id: HashMap<ServerId, usize>,
+    servers: Arc<Servers>,
     shared: Arc<Shared>,
 }
 
@@ -95,7 +96,7 @@ impl Shared {
     }
 
     /// Ends what nobody has come back for.
-    async fn tidy_up(self: Arc<Self>) {
+    async fn tidy_up(self: Arc<Self>, servers: Arc<Servers>) {
         let period = (self.config.session_idle / 8)
             .clamp(Duration::from_millis(50), Duration::from_secs(10));
         loop {
@@ -104,7 +105,9 @@ impl Shared {
                 () = sleep(period) => {}
             }
             let now = Instant::now();
-            self.directory.expire(now);
+            for session in self.directory.expire(now) {
+                servers.end_session(session.id());
+            }
             self.held.expire(now);
         }
     }
@@ -114,69 +117,35 @@ impl Relay {
     /// Starts every server's actor. Must be called within a tokio runtime.
     pub fn start(config: Config, servers: Vec<ServerConfig>, instruments: &Instruments) -> Self {
         let shared = Shared::new(config);
-        let mut parts = Vec::with_capacity(servers.len());
-        let supervised = servers
+        let servers = Arc::new(Servers::start(servers, instruments));
+        shared
+            .tasks
+            .spawn(Arc::clone(&shared).tidy_up(Arc::clone(&servers)));
+        Self { servers, shared }
+    }
+
+    /// The processes of the server with this id that the principal may know of: one where all share it.
+    /// A server that does not exist and one out of reach are the same fault.
+    pub fn processes(&self, principal: &Principal, id: &str) -> Result<Vec<ServerHandle>, Fault> {
+        let processes = self.servers.find(principal, id)?.processes(principal);
+        Ok(processes
             .into_iter()
-            .map(|server| {
-                let id = &server.supervisor.id;
-                let part =
-                    upstream::Parts::new(id, instruments.for_server(id), server.client_features);
-                let listener: Arc<dyn Listener> = Arc::clone(&part.hub) as _;
-                parts.push(part);
-                (server.supervisor, listener)
-            })
-            .collect();
-        let supervisor = Supervisor::start(supervised, instruments);
-        let upstreams: Vec<_> = supervisor
-            .servers()
-            .iter()
-            .zip(parts)
-            .map(|(handle, part)| Arc::new(part.attach(handle.clone())))
-            .collect();
-        let by_id = upstreams
-            .iter()
-            .enumerate()
-            .map(|(at, upstream)| (upstream.handle.id().clone(), at))
-            .collect();
-        shared.tasks.spawn(Arc::clone(&shared).tidy_up());
-        Self {
-            supervisor,
-            upstreams,
-            by_id,
-            shared,
-        }
+            .map(|process| process.handle)
+            .collect())
     }
 
-    /// The server with this id, where it exists and the principal may reach it; both other cases are
-    /// the same fault.
-    pub fn server(&self, principal: &Principal, id: &str) -> Result<&ServerHandle, Fault> {
-        self.upstream(principal, id)
-            .map(|upstream| &upstream.handle)
-    }
-
-    fn upstream(&self, principal: &Principal, id: &str) -> Result<&Arc<Upstream>, Fault> {
-        let found = self.by_id.get(id).and_then(|&at| self.upstreams.get(at));
-        found
-            .filter(|upstream| principal.may_reach(upstream.handle.id()))
-            .ok_or_else(|| Fault::new(FaultKind::ServerNotFound, "unknown server_id"))
-    }
-
-    /// Every server that the principal may reach, in the order of the config file.
-    pub fn servers<'a>(
-        &'a self,
-        principal: &'a Principal,
-    ) -> impl Iterator<Item = &'a ServerHandle> {
-        let handles = self.upstreams.iter().map(|upstream| &upstream.handle);
-        handles.filter(|handle| principal.may_reach(handle.id()))
+    /// The first of these processes, where there is one.
+    pub fn server(&self, principal: &Principal, id: &str) -> Result<ServerHandle, Fault> {
+        let first = self.processes(principal, id)?.into_iter().next();
+        first.ok_or_else(|| {
+            let text = "no process of the server is running, because no client uses it";
+            Fault::new(FaultKind::ServerStopped, text).delivered(Delivered::No)
+        })
     }
 
     /// Whether every server is ready, or asleep because nobody has asked for it, or disabled.
     pub fn is_healthy(&self) -> bool {
-        !self.shared.draining.is_cancelled()
-            && self.upstreams.iter().all(|upstream| {
-                let status = upstream.handle.status();
-                status.state == State::Ready || status.asleep || upstream.handle.config().disabled
-            })
+        !self.shared.draining.is_cancelled() && self.servers.are_healthy()
     }
 
     /// Sends one JSON-RPC message (`body`, as it came) to whom it is for and waits for what becomes of it.
@@ -190,20 +159,20 @@ impl Relay {
         caller: Caller,
         body: Bytes,
     ) -> Result<Answer, Failure> {
-        let upstream = self
+        let server = self
             .refuse_in_drain()
             .and_then(|()| self.of_target(&caller.principal, target));
-        let upstream = upstream.map_err(|fault| Failure {
+        let server = server.map_err(|fault| Failure {
             fault,
             id: None,
             era: Era::Legacy,
         })?;
-        call::message(&self.shared, upstream, target, caller, body).await
+        call::message(&self.shared, server, target, caller, body).await
     }
 
-    fn of_target(&self, principal: &Principal, target: &Target) -> Result<&Arc<Upstream>, Fault> {
+    fn of_target(&self, principal: &Principal, target: &Target) -> Result<&Arc<Server>, Fault> {
         match target {
-            Target::Server(server) => self.upstream(principal, server.as_str()),
+            Target::Server(server) => self.servers.find(principal, server.as_str()),
             Target::All => Err(Fault::new(FaultKind::NotFound, "unknown path")),
         }
     }
@@ -238,6 +207,7 @@ impl Relay {
     pub fn end_session(&self, target: &Target, caller: &Caller) -> Result<(), Fault> {
         let session = self.session(target, caller)?;
         self.shared.directory.end(&session);
+        self.servers.end_session(session.id());
         Ok(())
     }
 
@@ -254,7 +224,7 @@ impl Relay {
         })?;
         // A server that is gone or out of reach takes its sessions with it.
         if let Target::Server(server) = target {
-            self.upstream(&caller.principal, server.as_str())?;
+            self.servers.find(&caller.principal, server.as_str())?;
         }
         self.shared.directory.find(id, caller.principal.id, target)
     }
@@ -268,13 +238,11 @@ impl Relay {
         principal: &Arc<Principal>,
     ) -> Result<EventStream, Fault> {
         self.refuse_in_drain()?;
-        let upstream = self.upstream(principal, server.as_str())?;
-        Sessions::open(
-            &self.shared.sessions,
-            &upstream.hub,
-            principal.id,
-            upstream.instruments.stream(),
-        )
+        let server = self.servers.find(principal, server.as_str())?;
+        let leased = server.lease(principal, None, None)?;
+        let (sessions, held) = (&self.shared.sessions, server.instruments.stream());
+        let stream = Sessions::open(sessions, &leased.hub, principal.id, held)?;
+        Ok(stream.holding(leased))
     }
 
     fn refuse_in_drain(&self) -> Result<(), Fault> {
@@ -283,18 +251,6 @@ impl Relay {
             return Err(fault.delivered(Delivered::No));
         }
         Ok(())
-    }
-
-    /// Requests and event streams of this server: (requests in flight, open sessions).
-    pub fn load(&self, server: &ServerId) -> (usize, usize) {
-        let upstream = self
-            .by_id
-            .get(server)
-            .and_then(|&at| self.upstreams.get(at));
-        let in_flight = upstream.map_or(0, |upstream| upstream.handle.mux().load().in_flight);
-        let of_server = Target::Server(server.clone());
-        let sessions = self.shared.sessions.count(server) + self.shared.directory.count(&of_server);
-        (in_flight, sessions)
     }
 
     /// Refuses new messages with `shutting_down` and ends every event stream. Requests under way go on.
@@ -306,14 +262,14 @@ impl Relay {
 
     /// Ends every request that is not answered yet with `shutting_down`, because the drain is over.
     pub fn give_up_requests(&self) {
-        self.supervisor.give_up_requests();
+        self.servers.give_up_requests();
     }
 
     /// Stops every server and waits until no process of any is left; requests still under way end with
     /// `server_lost` or `shutting_down`.
     pub async fn shutdown(&self) {
         self.drain();
-        self.supervisor.shutdown().await;
+        self.servers.shutdown().await;
         self.shared.stop.cancel();
         self.shared.held.clear();
         self.shared.tasks.close();
@@ -322,6 +278,6 @@ impl Relay {
 
     /// Makes every stop a SIGKILL at once, the present ones too.
     pub fn kill(&self) {
-        self.supervisor.kill();
+        self.servers.kill();
     }
 }

@@ -23,17 +23,19 @@ pub(super) use plain::InSession;
 pub(super) use request::{Request, Round};
 
 use super::outlet::Outlet;
+use super::servers::{Leased, Server};
 use super::session::{Response, Session};
-use super::{Answer, Caller, Door, Failure, Shared, Target, Upstream};
+use super::{Answer, Caller, Door, Failure, Shared, Target};
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::protocol::splice::into_frame;
 use crate::protocol::{ClientMessage, Era, Span};
-use crate::supervisor::Origin;
+use crate::relay::config::Instance;
+use crate::supervisor::{Mux, Origin};
 
 /// What the way of a message begins with.
 struct Way<'a> {
     shared: &'a Arc<Shared>,
-    upstream: &'a Arc<Upstream>,
+    server: &'a Arc<Server>,
     target: &'a Target,
     caller: Caller,
     message: Message,
@@ -44,7 +46,7 @@ struct Way<'a> {
 /// Takes one message to one server.
 pub(super) async fn message(
     shared: &Arc<Shared>,
-    upstream: &Arc<Upstream>,
+    server: &Arc<Server>,
     target: &Target,
     caller: Caller,
     body: Bytes,
@@ -59,7 +61,7 @@ pub(super) async fn message(
     let era = message.era(&caller);
     let way = Way {
         shared,
-        upstream,
+        server,
         target,
         caller,
         message: message.clone(),
@@ -112,7 +114,7 @@ impl Way<'_> {
         else {
             return Ok(None);
         };
-        let server = self.upstream.handle.id();
+        let server = &self.server.id;
         match self
             .shared
             .sessions
@@ -135,22 +137,21 @@ impl Way<'_> {
             era,
         };
         // What opens a session is in none, whatever the client sends along.
-        let session = if method == "initialize" {
-            Ok(None)
-        } else {
-            self.session()
-        };
+        let opens = method == "initialize" && self.caller.door == Door::Mcp && era == Era::Legacy;
+        let session = if opens { Ok(None) } else { self.session() };
         let session = session.map_err(fail)?;
+        let prepared = opens.then(|| self.prepare()).transpose().map_err(fail)?;
+        let upstream = self.lease(session.as_ref().or(prepared.as_ref()));
+        let upstream = upstream.map_err(fail)?;
         let plain = self.plain().map_err(fail)?;
         let running = session.as_ref().map(|session| session.begin(&client_id));
         let running = running.transpose().map_err(fail)?;
         let streams = self.caller.door == Door::Mcp && self.caller.streams;
-        let outlet = streams.then(|| self.shared.outlet(&self.upstream.instruments));
+        let outlet = streams.then(|| self.shared.outlet(&upstream.instruments));
         let prefers_stream = self.caller.prefers_stream;
         let request = Request {
             shared: Arc::clone(self.shared),
-            upstream: Arc::clone(self.upstream),
-            target: self.target.clone(),
+            upstream,
             caller: self.caller,
             plain,
             session: session.clone(),
@@ -159,6 +160,7 @@ impl Way<'_> {
             method,
             era,
             outlet: outlet.clone(),
+            prepared: prepared.clone(),
             opened: OnceLock::new(),
         };
         if request.is_modern_mcp() {
@@ -168,18 +170,45 @@ impl Way<'_> {
             }
         }
         let started = self.started;
+        let server = Arc::clone(self.server);
         let run = async move {
             let _running = running;
-            request.run(started).await
+            let answered = request.run(started).await;
+            if let Some(session) = prepared.filter(|_| answered.is_err()) {
+                // What was started for it has nobody to serve.
+                server.instances.end_session(session.id());
+            }
+            answered
         };
         match outlet {
             None => run.await.map(Answer::Reply),
             Some(outlet) => {
-                let server = self.upstream.handle.id().clone();
+                let server = self.server.id.clone();
                 let run = Box::pin(run);
                 stream::answer(self.shared, server, run, outlet, session, prefers_stream).await
             }
         }
+    }
+
+    /// The session that this message is to open, which nobody can find yet.
+    fn prepare(&self) -> Result<Arc<Session>, Fault> {
+        let agreed = initialize::agree(self.message.params());
+        let principal = self.caller.principal.id;
+        let directory = &self.shared.directory;
+        directory.prepare(principal, self.target.clone(), agreed)
+    }
+
+    /// The process that the message is for.
+    fn lease(&self, session: Option<&Arc<Session>>) -> Result<Leased, Fault> {
+        let declared = session.map(|session| Arc::clone(&session.agreed().capabilities));
+        let id = session.map(|session| session.id());
+        let own = self.server.instances.config().instance == Instance::Session;
+        let declared = declared.filter(|_| own);
+        let leased = self.server.lease(&self.caller.principal, id, declared)?;
+        if let Some(session) = session.filter(|_| leased.is_owned) {
+            leased.calls.owned_by(session);
+        }
+        Ok(leased)
     }
 
     fn response(&self, id: Span) -> Result<Answer, Fault> {
@@ -199,15 +228,16 @@ impl Way<'_> {
     fn notification(&self, method: &str) -> Result<Answer, Fault> {
         let session = self.session()?;
         let plain = self.plain()?;
-        let mux = self.upstream.handle.mux();
+        let upstream = self.lease(session.as_ref())?;
+        let mux = upstream.handle.mux();
         match method {
             // The gateway did the handshake.
             "notifications/initialized" | "notifications/progress" => {}
             // What one client's roots are is of no use to a child of many.
-            "notifications/roots/list_changed" if !self.upstream.is_owned => {}
+            "notifications/roots/list_changed" if !upstream.is_owned => {}
             "notifications/cancelled" => {
                 let of_session = session.map(|session| Arc::clone(session.id()));
-                self.cancel(of_session.or_else(|| plain.map(|plain| plain.id)));
+                self.cancel(mux, of_session.or_else(|| plain.map(|plain| plain.id)));
             }
             // No notification of the modern era's own goes from client to server by this transport.
             _ if self.caller.door == Door::Mcp && self.era == Era::Modern => {}
@@ -216,7 +246,7 @@ impl Way<'_> {
         Ok(Answer::Accepted)
     }
 
-    fn cancel(&self, session: Option<Arc<str>>) {
+    fn cancel(&self, mux: &Mux, session: Option<Arc<str>>) {
         #[derive(Deserialize)]
         struct Params {
             reason: Option<String>,
@@ -236,13 +266,8 @@ impl Way<'_> {
             client_id: self.message.text(request),
         };
         let reason = params.and_then(|params| params.reason);
-        if !self
-            .upstream
-            .handle
-            .mux()
-            .cancel(&origin, reason.as_deref())
-        {
-            tracing::debug!(server_id = %self.upstream.handle.id(), "ignored a cancellation of nothing that is under way, or of several requests");
+        if !mux.cancel(&origin, reason.as_deref()) {
+            tracing::debug!(server_id = %self.server.id, "ignored a cancellation of nothing that is under way, or of several requests");
         }
     }
 }

@@ -131,7 +131,6 @@ impl Calls {
         let _ = self.handle.set(handle);
     }
 
-    #[expect(dead_code, reason = "a child of one session comes with the instances")]
     /// Says whose child this is: what it asks while nothing is under way can only be meant for that one.
     pub(super) fn owned_by(&self, session: &Arc<Session>) {
         *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(session);
@@ -201,8 +200,7 @@ impl Calls {
                 return refuse(refusal.code, &refusal.message);
             }
             let ask = new_ask(call.map(|call| call.id));
-            let outlet = call.and_then(|call| call.voice().outlet);
-            put(session, outlet.as_ref(), ask, line, id);
+            put(session, call, ask, line, id);
             None
         };
         match (call.as_deref(), session) {
@@ -265,9 +263,9 @@ fn params_or_empty<'a>(line: &'a [u8], envelope: &Envelope) -> &'a [u8] {
     envelope.params.map_or(&[], |params| params.span.of(line))
 }
 
-/// Puts a child's request to the client of a session: on the stream of the call that has caused it,
-/// else on the session's own.
-fn put(session: &Session, outlet: Option<&Arc<Outlet>>, ask: ChildAsk, line: &Bytes, id: Span) {
+/// Puts a child's request to the client of a session: on the stream of the call that has caused it, else
+/// on the session's own. `cause` is `None` where no call has.
+fn put(session: &Session, cause: Option<&Call>, ask: ChildAsk, line: &Bytes, id: Span) {
     let Some(minted) = session.asks().note(Waiting::Child(ask)) else {
         return;
     };
@@ -277,7 +275,11 @@ fn put(session: &Session, outlet: Option<&Arc<Outlet>>, ask: ChildAsk, line: &By
         with: with.as_bytes(),
     };
     let message: Bytes = splice(line, &mut [edit]).into();
-    if !session.tell(outlet, message) {
+    let told = match cause {
+        Some(call) => session.tell(call.voice().outlet.as_ref(), message),
+        None => session.tell_later(message),
+    };
+    if !told {
         // Taken back, it is refused to the child.
         session.asks().forget(minted);
     }

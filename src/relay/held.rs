@@ -4,16 +4,16 @@
 //! nobody comes back for is cancelled when its time is over.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::Upstream;
 use super::bridge::rounds::key_of;
 use super::call::Round;
 use super::calls::Asked;
+use super::servers::Leased;
 use super::session::ChildAsk;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::types::PrincipalId;
@@ -27,21 +27,17 @@ pub(super) struct Held {
     pub(super) questions: Vec<Question>,
     until: Instant,
     _turn: Option<OwnedSemaphorePermit>,
-    _upstream: Arc<Upstream>,
+    _leased: Leased,
 }
 
 impl Held {
-    pub(super) fn new(
-        round: Round,
-        turn: Option<OwnedSemaphorePermit>,
-        upstream: Arc<Upstream>,
-    ) -> Self {
+    pub(super) fn new(round: Round, turn: Option<OwnedSemaphorePermit>, leased: Leased) -> Self {
         Self {
-            until: Instant::now() + upstream.handle.config().requests.max,
+            until: Instant::now() + leased.handle.config().requests.max,
             round,
             questions: Vec::new(),
             _turn: turn,
-            _upstream: upstream,
+            _leased: leased,
         }
     }
 }

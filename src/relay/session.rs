@@ -28,6 +28,7 @@ use super::bridge::features::Features;
 use super::config::Config;
 use super::hub::{Ear, Hub, Sink};
 use super::outlet::Outlet;
+use super::servers::Leased;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::protocol::era::NEWEST_LEGACY;
 use crate::types::PrincipalId;
@@ -54,7 +55,7 @@ pub(super) struct Session {
     asks: Asks,
     usage: Mutex<Usage>,
     /// How it hears its servers. Dropped first when it ends.
-    ears: Mutex<Vec<(Arc<Hub>, Arc<Ear>)>>,
+    ears: Mutex<Vec<(Leased, Arc<Ear>)>>,
 }
 
 #[derive(Debug)]
@@ -101,7 +102,7 @@ impl Session {
         self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ears(&self) -> MutexGuard<'_, Vec<(Arc<Hub>, Arc<Ear>)>> {
+    fn ears(&self) -> MutexGuard<'_, Vec<(Leased, Arc<Ear>)>> {
         self.ears.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -129,19 +130,24 @@ impl Session {
         }
     }
 
-    /// Has the session hear one of its servers from now on.
-    pub(super) fn hear(&self, hub: &Arc<Hub>, sink: Arc<dyn Sink>) {
-        let ear = Arc::new(hub.join(self.principal, sink));
+    /// Says something that belongs to no request: a client that opens its stream later hears it then.
+    pub(super) fn tell_later(&self, message: Bytes) -> bool {
+        self.streams.push(OWN, message)
+    }
+
+    /// Has the session hear one of its servers from now on, and keeps the process for it.
+    pub(super) fn hear(&self, leased: &Leased, sink: Arc<dyn Sink>) {
+        let ear = Arc::new(leased.hub.join(self.principal, sink));
         let ended = self.usage().ended;
         if !ended {
-            self.ears().push((Arc::clone(hub), ear));
+            self.ears().push((Arc::clone(leased), ear));
         }
     }
 
     /// Its ear at the server with this hub.
     pub(super) fn ear(&self, hub: &Arc<Hub>) -> Option<Arc<Ear>> {
         let ears = self.ears();
-        let own = ears.iter().find(|(at, _)| Arc::ptr_eq(at, hub));
+        let own = ears.iter().find(|(at, _)| Arc::ptr_eq(&at.hub, hub));
         own.map(|(_, ear)| Arc::clone(ear))
     }
 

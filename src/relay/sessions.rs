@@ -15,6 +15,7 @@ use bytes::Bytes;
 use super::config::Config;
 use super::hub::{Ear, Hub};
 use super::queue::Queue;
+use super::servers::Leased;
 use crate::fault::{Fault, FaultKind};
 use crate::instruments::Held;
 use crate::types::{PrincipalId, ServerId};
@@ -89,6 +90,7 @@ impl Sessions {
             queue,
             sessions: Arc::clone(this),
             _held: held,
+            leased: None,
         })
     }
 
@@ -142,9 +144,17 @@ pub struct EventStream {
     queue: Arc<Queue>,
     sessions: Arc<Sessions>,
     _held: Held,
+    leased: Option<Leased>,
 }
 
 impl EventStream {
+    /// Keeps the process that it hears of from being retired while it is open.
+    #[must_use]
+    pub(super) fn holding(mut self, leased: Leased) -> Self {
+        self.leased = Some(leased);
+        self
+    }
+
     /// The session's id, for `MCP-Session-Id`.
     pub fn session_id(&self) -> &str {
         &self.id

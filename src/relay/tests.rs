@@ -14,17 +14,20 @@ use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 
 use super::hub::Hub;
+use super::servers::Leased;
 use super::upstream::Parts;
 use super::*;
 use crate::protocol::Era;
 use crate::supervisor::Handshake;
+use crate::supervisor::Listener;
 use crate::supervisor::fixture::Unattended;
 use crate::types::{Incarnation, PrincipalId};
 
 /// One server, and everybody who hears of it.
 struct House {
     child: Unattended,
-    upstream: Arc<Upstream>,
+    upstream: Leased,
+    server: Arc<Server>,
     shared: Arc<Shared>,
 }
 
@@ -56,32 +59,38 @@ fn house_of(handshake: &Handshake) -> House {
     let child = Unattended::ready(handshake.clone());
     let id = child.handle.id();
     let parts = parts_of(id);
-    let upstream = Arc::new(parts.attach(child.handle.clone()));
+    let server = Arc::new(Server::of(parts.attach(child.handle.clone())));
+    let upstream = server.lease(&principal(0), None, None).unwrap();
     upstream.hub.ready(Incarnation(1), handshake);
     House {
         child,
         upstream,
+        server,
         shared: Shared::new(config),
     }
 }
 
 fn parts_of(server: &ServerId) -> Parts {
     let instruments = Instruments::noop().for_server(server);
-    Parts::new(server, instruments, ClientFeatures::Attribute)
+    Parts::new(server, instruments, ClientFeatures::Attribute, false)
 }
 
 fn hub_of(server: &ServerId) -> Arc<Hub> {
     parts_of(server).hub
 }
 
+fn principal(id: u32) -> Principal {
+    Principal {
+        id: PrincipalId(id),
+        name: "someone".into(),
+        admin: false,
+        servers: None,
+    }
+}
+
 fn caller(principal: u32, session: Option<&EventStream>) -> Caller {
     Caller {
-        principal: Arc::new(Principal {
-            id: PrincipalId(principal),
-            name: "someone".into(),
-            admin: false,
-            servers: None,
-        }),
+        principal: Arc::new(self::principal(principal)),
         door: Door::Raw,
         session: session.map(|stream| stream.session_id().to_owned()),
         headers: RoutingHeaders::default(),
@@ -105,7 +114,7 @@ impl House {
     async fn send(&self, caller: Caller, body: &str) -> Result<Answer, Failure> {
         let body = Bytes::copy_from_slice(body.as_bytes());
         let target = Target::Server(self.upstream.handle.id().clone());
-        call::message(&self.shared, &self.upstream, &target, caller, body).await
+        call::message(&self.shared, &self.server, &target, caller, body).await
     }
 
     /// Sends a request that the child must not hear of.

@@ -50,6 +50,7 @@ pub(super) struct Parts {
     calls: Arc<Calls>,
     instruments: ServerInstruments,
     features: ClientFeatures,
+    is_owned: bool,
 }
 
 impl Parts {
@@ -57,6 +58,7 @@ impl Parts {
         server: &ServerId,
         instruments: ServerInstruments,
         features: ClientFeatures,
+        is_owned: bool,
     ) -> Self {
         let calls = Arc::new(Calls::new(server.clone()));
         Self {
@@ -64,6 +66,7 @@ impl Parts {
             calls,
             instruments,
             features,
+            is_owned,
         }
     }
 
@@ -73,6 +76,7 @@ impl Parts {
             calls,
             instruments,
             features,
+            is_owned,
         } = self;
         hub.attach(handle.clone());
         calls.attach(handle.clone());
@@ -82,7 +86,7 @@ impl Parts {
             calls,
             instruments,
             turnstile: (features == ClientFeatures::Serialize).then(|| Arc::new(Semaphore::new(1))),
-            is_owned: false,
+            is_owned,
             tools: Mutex::default(),
         }
     }

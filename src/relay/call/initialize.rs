@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::protocol::era::{NEWEST_LEGACY, negotiate_legacy};
 use crate::relay::answers;
 use crate::relay::bridge::features::Features;
-use crate::relay::session::{Agreed, OwnStream};
+use crate::relay::session::{Agreed, OwnStream, Session};
 
 /// What a client says of itself; what it does not say is what the newest revision takes for it.
 pub(in crate::relay) fn agree(params: &[u8]) -> Agreed {
@@ -41,18 +41,15 @@ pub(in crate::relay) fn agree(params: &[u8]) -> Agreed {
 }
 
 impl Request {
-    /// Opens a session with one server; gives the response.
-    pub(super) async fn open_session(&self) -> Result<Vec<u8>, Fault> {
-        let params = self.message.params();
-        let principal = self.caller.principal.id;
-        let directory = &self.shared.directory;
-        let session = directory.prepare(principal, self.target.clone(), agree(params))?;
+    /// Lets the session in that was prepared for this request; gives the response.
+    pub(super) async fn open_session(&self, session: &Arc<Session>) -> Result<Vec<u8>, Fault> {
         let handshake = self.upstream.handle.wait_for_handshake().await?;
         let sink = Arc::new(OwnStream(Arc::clone(session.streams())));
-        session.hear(&self.upstream.hub, sink);
-        directory.admit(&session)?;
+        session.hear(&self.upstream, sink);
+        self.shared.directory.admit(session)?;
         // Set once, by the one future that runs the request.
         let _ = self.opened.set(Arc::clone(session.id()));
+        let params = self.message.params();
         Ok(answers::initialize(self.client_id(), params, &handshake))
     }
 }

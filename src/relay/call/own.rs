@@ -8,7 +8,6 @@ use crate::instruments::Outcome;
 use crate::protocol::Era;
 use crate::protocol::level::Level;
 use crate::relay::answers;
-use crate::relay::api::Door;
 use crate::relay::hub::Hub;
 use crate::supervisor::Handshake;
 
@@ -23,11 +22,11 @@ impl Request {
             let text = "subscriptions/listen has no stream here, expected GET on this path for notifications";
             return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
         }
+        if let Some(session) = &self.prepared {
+            return own(self.open_session(session).await?);
+        }
         let handshake = handle.wait_for_handshake().await?;
         match self.method.as_str() {
-            "initialize" if self.caller.door == Door::Mcp => {
-                return own(self.open_session().await?);
-            }
             "initialize" => {
                 let params = self.message.params();
                 return own(answers::initialize(self.client_id(), params, &handshake));

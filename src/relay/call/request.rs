@@ -17,21 +17,21 @@ use crate::protocol::level::Level;
 use crate::protocol::message::Ending;
 use crate::protocol::splice::{Edit, splice};
 use crate::protocol::{Era, Span};
-use crate::relay::api::{Caller, Door, Failure, Reply, Target};
+use crate::relay::Shared;
+use crate::relay::api::{Caller, Door, Failure, Reply};
 use crate::relay::calls::{Asked, Call, Entered, MAX_ASKS, Party, Reach, Voice};
 use crate::relay::hub::{Ear, Raised};
 use crate::relay::outlet::Outlet;
+use crate::relay::servers::Leased;
 use crate::relay::session::Session;
-use crate::relay::{Shared, Upstream};
 use crate::spans;
 use crate::supervisor::{self, Answer, Handshake, Observer, Origin, ServerHandle, Submission};
 
 /// A request, and all that its way depends on.
 pub(in crate::relay) struct Request {
     pub(in crate::relay) shared: Arc<Shared>,
-    pub(in crate::relay) upstream: Arc<Upstream>,
-    /// Where it was sent.
-    pub(in crate::relay) target: Target,
+    /// The process that it is for.
+    pub(in crate::relay) upstream: Leased,
     pub(in crate::relay) caller: Caller,
     /// The session of the plain endpoints that it names.
     pub(in crate::relay) plain: Option<InSession>,
@@ -43,6 +43,8 @@ pub(in crate::relay) struct Request {
     pub(in crate::relay) era: Era,
     /// Where what comes before the response goes, if the client takes a stream.
     pub(in crate::relay) outlet: Option<Arc<Outlet>>,
+    /// The session that it is about to open.
+    pub(in crate::relay) prepared: Option<Arc<Session>>,
     /// The id of the session that it has opened.
     pub(in crate::relay) opened: OnceLock<Arc<str>>,
 }

@@ -5,9 +5,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::protocol::Span;
 use crate::protocol::message::string;
@@ -17,6 +19,9 @@ use crate::types::Incarnation;
 
 /// JSON-RPC: an error of ours.
 const INTERNAL_ERROR: i32 = -32603;
+/// How long a child waits for what it asked on behalf of no call: longer than a client takes to open
+/// its stream.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Requests to the client of one session.
 #[derive(Debug, Default)]
@@ -61,6 +66,7 @@ pub(in crate::relay) struct ChildAsk {
     child_id: Bytes,
     /// The call that has caused it, whose deadline does not run meanwhile.
     call: Option<u64>,
+    asked: Instant,
     answered: bool,
 }
 
@@ -99,18 +105,25 @@ impl Asks {
 
     /// Takes back what was asked for a call that is over.
     pub(in crate::relay) fn withdraw(&self, call: u64) {
-        let mut state = self.state();
         let over =
             |waiting: &Waiting| matches!(waiting, Waiting::Child(ask) if ask.call == Some(call));
-        let ids: Vec<u64> = state
+        let mut state = self.state();
+        let gone: Vec<_> = state
             .waiting
-            .iter()
-            .filter(|(_, waiting)| over(waiting))
-            .map(|(&id, _)| id)
+            .extract_if(|_, waiting| over(waiting))
             .collect();
-        let gone: Vec<_> = ids
-            .into_iter()
-            .filter_map(|id| state.waiting.remove(&id))
+        drop(state);
+        drop(gone);
+    }
+
+    /// Gives up what belongs to no call and nobody has answered for too long. What a call has caused is
+    /// bounded by the call.
+    pub(in crate::relay) fn expire(&self, now: Instant) {
+        let mut state = self.state();
+        let old = |waiting: &Waiting| matches!(waiting, Waiting::Child(ask) if ask.call.is_none() && ask.asked + PATIENCE <= now);
+        let gone: Vec<_> = state
+            .waiting
+            .extract_if(|_, waiting| old(waiting))
             .collect();
         drop(state);
         drop(gone);
@@ -159,6 +172,7 @@ impl ChildAsk {
             incarnation,
             child_id,
             call,
+            asked: Instant::now(),
             answered: false,
         }
     }

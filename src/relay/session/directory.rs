@@ -111,6 +111,9 @@ impl Directory {
         for session in &old {
             session.end();
         }
+        for session in self.sessions().values() {
+            session.asks.expire(now);
+        }
         old
     }
 

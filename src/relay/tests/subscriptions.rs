@@ -1,6 +1,7 @@
 //! Sessions: who may use them, how many there may be, and what they subscribe to.
 
 use super::*;
+use crate::supervisor::State;
 
 const UPDATED: &str =
     r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"file:///ä"}}"#;
