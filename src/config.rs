@@ -11,6 +11,7 @@ mod env;
 mod expand;
 mod fault;
 mod file;
+mod instances;
 mod launch;
 mod limits;
 mod log;
@@ -42,7 +43,7 @@ use std::path::{Path, PathBuf};
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
 use crate::types::ServerId;
-use crate::{http, relay, supervisor, telemetry};
+use crate::{http, relay, telemetry};
 use disk::{Refusal, Source};
 use fault::{FileFault as Fault, Place};
 use file::File;
@@ -55,10 +56,10 @@ use servers::Named;
 pub struct Config {
     /// Where to listen and who may enter.
     pub http: http::Config,
-    /// Bounds of event streams.
+    /// Bounds of event streams and sessions.
     pub relay: relay::Config,
     /// The servers, in the order of the file: `servers`, then `mcpServers`.
-    pub servers: Vec<supervisor::Config>,
+    pub servers: Vec<relay::ServerConfig>,
     /// What is logged, and how.
     pub log: telemetry::Config,
     /// The file, as an absolute path.
@@ -169,7 +170,6 @@ fn build(file: &File, source: &Source, path: &Path, scope: &mut Scope<'_>) -> Op
     }
     let defaults = Limits::take(&Members::none(&file.limits.place), scope);
     let limits = file.limits.get().unwrap_or(&defaults);
-    limits.warn_of_unused(scope);
     let servers = named_servers(file, scope);
     let ids: Vec<ServerId> = servers.iter().map(|named| named.id.clone()).collect();
     let tokens = tokens::build(file, &ids, folder, scope);

@@ -9,18 +9,19 @@
 //! caller may invent at will, are on spans only.
 
 mod labels;
-mod load;
+mod seen;
 mod server;
 
 pub use labels::{DropReason, Outcome, method_label, revision_label};
+pub use seen::Seen;
 pub use server::{Operation, ServerInstruments};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::noop::NoopMeterProvider;
-use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter};
+use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider, UpDownCounter};
 use tokio::time::Instant;
 
-use load::Loads;
+use seen::Watched;
 
 use crate::fault::FaultKind;
 use crate::types::ServerId;
@@ -55,8 +56,7 @@ pub struct Instruments {
     refusals: Counter<u64>,
     streams: UpDownCounter<i64>,
     restarts: Counter<u64>,
-    state: Gauge<u64>,
-    loads: Loads,
+    watched: Watched,
     dropped: Counter<u64>,
 }
 
@@ -123,11 +123,7 @@ impl Instruments {
                 "{restart}",
                 "starts of a server after its first",
             ),
-            state: meter
-                .u64_gauge(own!("server.state"))
-                .with_description("1 for the state that a server is in, 0 for the others")
-                .build(),
-            loads: Loads::new(meter),
+            watched: Watched::new(meter),
             dropped: count(
                 own!("server.dropped"),
                 "{message}",

@@ -93,8 +93,9 @@ async fn serve(
         tracing::warn!(config = %path.display(), "{warning}");
     }
     for server in &servers {
+        let (server, instance) = (&server.supervisor, server.instance.as_str());
         let program = server.launch.program.display();
-        tracing::info!(server_id = %server.id, command = server.launch.command, program = %program, "server configured");
+        tracing::info!(server_id = %server.id, command = server.launch.command, program = %program, instance, "server configured");
     }
     let bind = edge.bind;
     let listener = http::bind(&edge)
@@ -168,17 +169,12 @@ struct Stops {
 }
 
 impl Stops {
-    fn of(edge: &http::Config, servers: &[crate::supervisor::Config]) -> Self {
-        let grace = servers
-            .iter()
-            .map(|server| server.stop.grace)
-            .max()
-            .unwrap_or_default();
-        let ladder = servers
-            .iter()
-            .map(|server| server.stop.grace + server.stop.term_grace)
-            .max()
-            .unwrap_or_default();
+    fn of(edge: &http::Config, servers: &[crate::relay::ServerConfig]) -> Self {
+        let stops = servers.iter().map(|server| server.supervisor.stop);
+        let grace = stops.clone().map(|stop| stop.grace).max();
+        let grace = grace.unwrap_or_default();
+        let ladder = stops.map(|stop| stop.grace + stop.term_grace).max();
+        let ladder = ladder.unwrap_or_default();
         // Servers that end when their stdin does are gone within the drain; the others take longer.
         let reserved = (grace + STOP_MARGIN / 6).min(edge.limits.drain / 2);
         Self {

@@ -6,7 +6,9 @@
 pub mod envelope;
 pub mod era;
 mod json;
+pub mod level;
 pub mod line;
+pub mod members;
 pub mod message;
 mod salvage;
 pub mod splice;
@@ -14,6 +16,7 @@ pub mod trace_context;
 
 pub use envelope::{Envelope, Meta, Params, ScanError, Span, scan};
 pub use era::Era;
+pub use level::Level;
 pub use line::{Line, LineBuffer};
 pub use message::{ChildMessage, ClientMessage};
 

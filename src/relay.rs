@@ -7,11 +7,23 @@
 
 mod answers;
 mod api;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the calls between the eras are being built on it")
+)]
+mod bridge;
 mod call;
 #[expect(dead_code, reason = "calls are noted next")]
 mod calls;
 mod config;
-mod notices;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "modern clients and the sessions of MCP endpoints join next"
+    )
+)]
+mod hub;
 mod queue;
 mod sessions;
 #[cfg(test)]
@@ -24,16 +36,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 
 pub use api::{Answer, Caller, Door, Event, Events, Failure, Reply, RoutingHeaders, Target};
-pub use config::Config;
+pub use config::{ClientCapabilities, ClientFeatures, Config, Instance, ServerConfig};
 pub use sessions::EventStream;
 
-use notices::Notices;
+use calls::Calls;
+use hub::Hub;
 use sessions::Sessions;
 
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::{Instruments, ServerInstruments};
 use crate::protocol::Era;
-use crate::supervisor::{self, Listener, ServerHandle, State, Supervisor};
+use crate::supervisor::{Listener, ServerHandle, State, Supervisor};
 use crate::types::{Principal, ServerId};
 
 /// The door of the relay: every configured server, and the event streams that are open.
@@ -50,43 +63,37 @@ pub struct Relay {
 #[derive(Debug)]
 struct Upstream {
     handle: ServerHandle,
-    notices: Arc<Notices>,
+    hub: Arc<Hub>,
     instruments: ServerInstruments,
 }
 
 impl Relay {
     /// Starts every server's actor. Must be called within a tokio runtime.
-    pub fn start(
-        config: Config,
-        servers: Vec<supervisor::Config>,
-        instruments: &Instruments,
-    ) -> Self {
+    pub fn start(config: Config, servers: Vec<ServerConfig>, instruments: &Instruments) -> Self {
         let sessions = Arc::new(Sessions::new(config));
-        let mut notices = Vec::with_capacity(servers.len());
+        let mut hubs = Vec::with_capacity(servers.len());
         let supervised = servers
             .into_iter()
+            .map(|server| server.supervisor)
             .map(|server| {
                 let labels = instruments.for_server(&server.id);
-                let heard = Arc::new(Notices::new(
-                    server.id.clone(),
-                    Arc::clone(&sessions),
-                    labels.clone(),
-                ));
-                let listener: Arc<dyn Listener> = Arc::clone(&heard) as _;
-                notices.push((heard, labels));
+                let calls = Arc::new(Calls);
+                let hub = Hub::new(server.id.clone(), calls, labels.clone());
+                let listener: Arc<dyn Listener> = Arc::clone(&hub) as _;
+                hubs.push((hub, labels));
                 (server, listener)
             })
             .collect();
         let supervisor = Supervisor::start(supervised, instruments);
         let upstreams: Vec<_> = supervisor
             .servers()
-            .iter()
-            .zip(notices)
-            .map(|(handle, (notices, instruments))| {
-                notices.attach(handle.clone());
+            .into_iter()
+            .zip(hubs)
+            .map(|(handle, (hub, instruments))| {
+                hub.attach(handle.clone());
                 Upstream {
-                    handle: handle.clone(),
-                    notices,
+                    handle,
+                    hub,
                     instruments,
                 }
             })
@@ -202,10 +209,9 @@ impl Relay {
     ) -> Result<EventStream, Fault> {
         self.refuse_in_drain()?;
         let upstream = self.upstream(principal, server.as_str())?;
-        let gone = Arc::clone(&upstream.notices);
         Sessions::open(
             &self.sessions,
-            gone,
+            &upstream.hub,
             principal.id,
             upstream.instruments.stream(),
         )

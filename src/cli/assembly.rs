@@ -46,7 +46,11 @@ pub(super) fn load(path: &Path) -> Result<Loaded, Refused> {
     Ok(Loaded {
         base_url,
         base_url_doubt,
-        servers: config.servers,
+        servers: config
+            .servers
+            .into_iter()
+            .map(|server| server.supervisor)
+            .collect(),
         warnings: config.warnings,
     })
 }

@@ -1,6 +1,6 @@
 //! `limits`: every bound and deadline that is not named elsewhere, for all servers and for one.
 
-use super::reader::{Field, Scope};
+use super::reader::Field;
 use super::section::section;
 use super::values::{Count, Millis};
 use crate::{http, relay};
@@ -46,9 +46,13 @@ section! {
         probe_misses: Count = 3_u64,
         /// How long a new server may leave `server/discover` unanswered before it is taken for one of an older revision.
         era_probe_ms: Millis = 3_000_u64,
-        /// How long a session may stay without a request. No effect in this version.
+        /// Processes of one server with `instance` `session` or `client`.
+        max_instances: Count = 64_u64,
+        /// How long such a process that nobody uses is kept.
+        instance_idle_ms: Millis = 600_000_u64,
+        /// How long a session may stay without a request and without a stream.
         session_idle_ms: Millis = 600_000_u64,
-        /// Sessions of one token. No effect in this version.
+        /// Sessions of one token.
         max_sessions_per_token: Count = 1024_u64,
         /// Open event streams of one token.
         max_streams_per_token: Count = 1024_u64,
@@ -56,9 +60,9 @@ section! {
         stream_queue_events: Count = 256_u64,
         /// Bytes that may wait for a slow reader of one stream.
         stream_queue_bytes: Count = 4_194_304_u64,
-        /// Events kept for a client that comes back. No effect in this version.
+        /// Events of one session that are kept for a client that comes back.
         replay_events: Count = 256_u64,
-        /// Bytes kept for a client that comes back. No effect in this version.
+        /// Bytes of one session that are kept for a client that comes back.
         replay_bytes: Count = 1_048_576_u64,
         /// Failed authentications from one address within a minute.
         failed_auth_per_minute: Count = 60_u64,
@@ -88,6 +92,10 @@ section! {
         probe_misses: Count,
         /// How long the new server may leave `server/discover` unanswered before it is taken for one of an older revision.
         era_probe_ms: Millis,
+        /// Its processes, with `instance` `session` or `client`.
+        max_instances: Count,
+        /// How long such a process that nobody uses is kept.
+        instance_idle_ms: Millis,
     }
 }
 
@@ -119,23 +127,11 @@ impl Limits {
             stream_queue_bytes: self.stream_queue_bytes.get()?.size(),
             max_streams_per_token: self.max_streams_per_token.get()?.size(),
             keep_alive: KEEP_ALIVE,
+            session_idle: self.session_idle_ms.get()?.duration(),
+            max_sessions_per_token: self.max_sessions_per_token.get()?.size(),
+            replay_events: self.replay_events.get()?.size(),
+            replay_bytes: self.replay_bytes.get()?.size(),
         })
-    }
-
-    /// Warns of keys that are known and not yet used, so that nobody relies on them.
-    pub(super) fn warn_of_unused(&self, scope: &mut Scope<'_>) {
-        let unused = [
-            (self.session_idle_ms.is_given(), &self.session_idle_ms.place),
-            (
-                self.max_sessions_per_token.is_given(),
-                &self.max_sessions_per_token.place,
-            ),
-            (self.replay_events.is_given(), &self.replay_events.place),
-            (self.replay_bytes.is_given(), &self.replay_bytes.place),
-        ];
-        for (_, place) in unused.into_iter().filter(|(given, _)| *given) {
-            scope.warn(place, "has no effect in this version");
-        }
     }
 }
 

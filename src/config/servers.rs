@@ -1,14 +1,15 @@
-//! One server of the file: its shape, and what the supervisor is told of it.
+//! One server of the file: its shape, and what the floors below are told of it.
 
 use super::file::{File, RestartLimit};
+use super::instances::{self, ClientCapability, ClientFeatures, Instance};
 use super::launch;
 use super::limits::{Limits, ServerLimits, pick};
 use super::reader::{Map, Scope};
 use super::restarts::{requests, restarts};
 use super::section::section;
 use super::values::{Millis, MillisOrDefault, Text, choice};
-use crate::supervisor;
 use crate::types::ServerId;
+use crate::{relay, supervisor};
 
 section! {
     /// One MCP server that speaks on stdin and stdout.
@@ -38,8 +39,14 @@ section! {
         restart_policy: RestartPolicy = "on-failure",
         /// From its start to the end of the MCP handshake; 0 means the default.
         startup_timeout_ms: MillisOrDefault = 60_000_u64,
-        /// Who shares a process. This version has `shared` only.
+        /// Who shares a process.
         instance: Instance = "shared",
+        /// What is done for a server of a revision before 2026-07-28 that asks something while requests of several clients are under way.
+        client_features: ClientFeatures = "attribute",
+        /// What a server of a revision before 2026-07-28 is told that clients can be asked, unless its process
+        /// has one session only: then what that client says of itself.
+        #[schemars(extend("default" = instances::CAPABILITIES))]
+        client_capabilities: Vec<ClientCapability>,
         /// As at the top of the file, for this server.
         request_timeout_ms: Millis,
         /// As at the top of the file, for this server.
@@ -71,18 +78,6 @@ choice! {
     }
 }
 
-choice! {
-    /// Who shares a process of a server.
-    Instance {
-        /// One process for all clients.
-        Shared = "shared",
-        /// One process a session; not in this version.
-        Session = "session",
-        /// One process a token; not in this version.
-        Client = "client",
-    }
-}
-
 /// A server of either list, with its id.
 #[derive(Debug)]
 pub(super) struct Named<'f> {
@@ -95,23 +90,16 @@ pub(super) struct Named<'f> {
 /// What `startup_timeout_ms` 0 stands for; the same as the default of the key.
 const STARTUP_TIMEOUT_MS: u64 = 60_000;
 
-/// What the supervisor is told of a server; `None` after a fault.
+/// What the relay and the supervisor are told of a server; `None` after a fault.
 pub(super) fn build(
     named: &Named<'_>,
     file: &File,
     limits: &Limits,
     surroundings: &launch::Surroundings<'_>,
     scope: &mut Scope<'_>,
-) -> Option<supervisor::Config> {
+) -> Option<relay::ServerConfig> {
     let server = named.server;
     let launch = launch::build(server, surroundings, scope);
-    if matches!(
-        server.instance.get(),
-        Some(Instance::Session | Instance::Client)
-    ) {
-        let text = "only \"shared\" exists in this version: one process that all clients share";
-        scope.fault::<()>(&server.instance.place, text);
-    }
     let own = server.limits.get();
     let restarts = restarts(server, file, scope);
     let requests = requests(server, file, limits, scope);
@@ -120,7 +108,7 @@ pub(super) fn build(
         MillisOrDefault(0) => STARTUP_TIMEOUT_MS,
         MillisOrDefault(millis) => *millis,
     };
-    Some(supervisor::Config {
+    let supervised = supervisor::Config {
         id: named.id.clone(),
         launch: launch?,
         autostart: *server.autostart.get()?,
@@ -134,6 +122,7 @@ pub(super) fn build(
         restart_limit,
         startup_timeout: Millis(startup_timeout).duration(),
         era_probe: pick(own.map(|own| &own.era_probe_ms), &limits.era_probe_ms)?.duration(),
+        client_capabilities: instances::client_capabilities(server).json(),
         stop: supervisor::StopConfig {
             grace: server.stop_grace_ms.get()?.duration(),
             term_grace: pick(own.map(|own| &own.term_grace_ms), &limits.term_grace_ms)?.duration(),
@@ -154,5 +143,6 @@ pub(super) fn build(
         requests: requests?,
         max_line_bytes: pick(own.map(|own| &own.max_line_bytes), &limits.max_line_bytes)?.size(),
         stdin_stall: pick(own.map(|own| &own.stdin_stall_ms), &limits.stdin_stall_ms)?.duration(),
-    })
+    };
+    instances::build(server, supervised, limits, scope)
 }

@@ -1,6 +1,7 @@
 //! What the loader promises about whole files.
 
 mod faults;
+mod instances;
 mod servers;
 mod tokens;
 
@@ -93,7 +94,7 @@ fn the_published_shape_loads_with_the_published_defaults() {
     ));
     assert_eq!(config.http.bind.to_string(), "127.0.0.1:7411");
     assert_eq!(config.warnings, [""; 0]);
-    let server = &config.servers[0];
+    let server = &config.servers[0].supervisor;
     assert_eq!(server.id.as_str(), "host-service");
     assert_eq!(server.launch.program, Path::new("/bin/sh"));
     assert_eq!(server.launch.args, ["-c", "cat"]);
@@ -121,11 +122,11 @@ fn the_sample_loads() {
     let ids: Vec<_> = config
         .servers
         .iter()
-        .map(|server| server.id.as_str())
+        .map(|server| server.supervisor.id.as_str())
         .collect();
     assert_eq!(ids, ["filesystem", "git", "time"]);
     assert_eq!(
-        config.servers[0].launch.args,
+        config.servers[0].supervisor.launch.args,
         [
             "-y",
             "@modelcontextprotocol/server-filesystem",
@@ -185,14 +186,8 @@ fn every_key_of_the_schema_is_read_and_its_default_is_the_loaders() {
     explicit.insert("servers".to_owned(), serde_json::json!([server]));
     let fixture = Fixture::new(&[("PATH", "/bin"), ("OTHER", "x")]);
     let shown = |object: serde_json::Map<String, serde_json::Value>| {
-        let mut config = fixture
-            .load(&serde_json::Value::from(object).to_string())
-            .expect("faults");
-        // Four limits are not used yet and warned of.
-        config
-            .warnings
-            .retain(|warning| !warning.contains("has no effect"));
-        format!("{config:?}")
+        let config = fixture.load(&serde_json::Value::from(object).to_string());
+        format!("{:?}", config.expect("faults"))
     };
     assert_eq!(shown(explicit), shown(implicit));
 }

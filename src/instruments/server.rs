@@ -7,19 +7,9 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::Histogram;
 
 use super::labels::{DropReason, Labels, Outcome, method_label, revision_label};
+use super::seen::Seen;
 use super::{Held, Instruments, own};
 use crate::types::ServerId;
-
-/// The words that the state gauge has a series for; `supervisor::State::as_str` gives one of them.
-const STATES: [&str; 7] = [
-    "stopped",
-    "starting",
-    "ready",
-    "unhealthy",
-    "backoff",
-    "stopping",
-    "failed",
-];
 
 /// One finished MCP message, as it is measured.
 #[derive(Clone, Copy, Debug)]
@@ -93,28 +83,15 @@ impl ServerInstruments {
         into.record(duration.as_secs_f64(), labels.as_slice());
     }
 
-    /// Says which state the server is in, by its word in `/servers`.
-    pub fn state(&self, present: &str) {
-        for state in STATES {
-            let labels = [self.server.clone(), KeyValue::new(own!("state"), state)];
-            self.all.state.record(u64::from(state == present), &labels);
-        }
-    }
-
-    /// Says that the server is no longer configured: it is in no state.
-    pub fn removed(&self) {
-        self.state("");
-    }
-
     /// Counts a start after the first.
     pub fn restarted(&self) {
         self.all.restarts.add(1, std::slice::from_ref(&self.server));
     }
 
-    /// Has the load of the server looked at whenever metrics are collected: requests in flight, requests
-    /// that wait to be written; `None` once the server is gone.
-    pub fn watch_load(&self, load: impl Fn() -> Option<(u64, u64)> + Send + Sync + 'static) {
-        self.all.loads.watch(self.server.clone(), Box::new(load));
+    /// Has one instance of the server looked at whenever metrics are collected, until `look` gives
+    /// `None`: it is gone then. Instances add up.
+    pub fn watch(&self, look: impl Fn() -> Option<Seen> + Send + Sync + 'static) {
+        self.all.watched.watch(self.server.clone(), Box::new(look));
     }
 
     /// Counts an event stream as open until the answer is dropped.

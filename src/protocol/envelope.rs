@@ -2,6 +2,7 @@
 
 use super::era::meta_key;
 use super::json::{Cursor, Text};
+use super::message::string;
 
 /// A part of a scanned text, as byte offsets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +69,9 @@ pub struct Envelope {
     pub result: Option<Span>,
     /// The result is an object with `isError: true`: the answer of a tool that failed.
     pub result_is_error: bool,
+    /// The result is an object with `resultType: "input_required"`: the server wants to be asked again
+    /// with more input (MCP 2026-07-28, basic/patterns/mrtr).
+    pub result_is_input_required: bool,
     /// `error`
     pub error: Option<Span>,
     /// The closing brace of the message.
@@ -91,6 +95,10 @@ pub struct Params {
     pub request_id: Option<Span>,
     /// `progressToken`, of a progress notification.
     pub progress_token: Option<Span>,
+    /// `inputResponses`, of a request that is made again with more input.
+    pub input_responses: Option<Span>,
+    /// `requestState`, of the same.
+    pub request_state: Option<Span>,
 }
 
 /// `_meta`, and the members of it that a gateway must see. All `None` where it is no object.
@@ -112,6 +120,8 @@ pub struct Meta {
     pub client_capabilities: Option<Span>,
     /// `io.modelcontextprotocol/clientInfo`
     pub client_info: Option<Span>,
+    /// `io.modelcontextprotocol/logLevel`
+    pub log_level: Option<Span>,
     /// `io.modelcontextprotocol/subscriptionId`
     pub subscription_id: Option<Span>,
 }
@@ -140,8 +150,7 @@ pub fn scan(text: &[u8]) -> Result<Envelope, ScanError> {
             b"id" => once(&mut envelope.id, "id", cursor.value(1)?),
             b"method" => once(&mut envelope.method, "method", cursor.value(1)?),
             b"result" => {
-                let (span, is_error) = result(cursor, text)?;
-                envelope.result_is_error = is_error;
+                let span = result(cursor, text, &mut envelope)?;
                 once(&mut envelope.result, "result", span)
             }
             b"error" => once(&mut envelope.error, "error", cursor.value(1)?),
@@ -154,27 +163,32 @@ pub fn scan(text: &[u8]) -> Result<Envelope, ScanError> {
     Ok(envelope)
 }
 
-/// A result, and whether it says `isError: true`.
-fn result(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<(Span, bool), ScanError> {
+/// A result, and what kind of one it is.
+fn result(
+    cursor: &mut Cursor<'_>,
+    text: &[u8],
+    envelope: &mut Envelope,
+) -> Result<Span, ScanError> {
     if cursor.peek() != Some(b'{') {
-        return Ok((cursor.value(1)?, false));
+        return cursor.value(1);
     }
     let start = cursor.at();
-    let mut is_error = false;
     object(cursor, |cursor, key| {
         let value = cursor.value(2)?;
-        if Key(text, key).name().as_ref() == b"isError" {
-            is_error = value.of(text) == b"true";
+        match Key(text, key).name().as_ref() {
+            b"isError" => envelope.result_is_error = value.of(text) == b"true",
+            b"resultType" => {
+                let kind = string(value.of(text));
+                envelope.result_is_input_required = kind.as_deref() == Some("input_required");
+            }
+            _ => {}
         }
         Ok(())
     })?;
-    Ok((
-        Span {
-            start,
-            end: cursor.at(),
-        },
-        is_error,
-    ))
+    Ok(Span {
+        start,
+        end: cursor.at(),
+    })
 }
 
 fn params(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<Params, ScanError> {
@@ -192,6 +206,16 @@ fn params(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<Params, ScanError> {
         b"progressToken" => once(
             &mut found.progress_token,
             "params.progressToken",
+            cursor.value(2)?,
+        ),
+        b"inputResponses" => once(
+            &mut found.input_responses,
+            "params.inputResponses",
+            cursor.value(2)?,
+        ),
+        b"requestState" => once(
+            &mut found.request_state,
+            "params.requestState",
             cursor.value(2)?,
         ),
         _ => cursor.value(2).map(drop),
@@ -227,6 +251,9 @@ fn meta(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<Meta, ScanError> {
             name if name == meta_key::CLIENT_INFO.as_bytes() => {
                 (&mut found.client_info, meta_key::CLIENT_INFO)
             }
+            name if name == meta_key::LOG_LEVEL.as_bytes() => {
+                (&mut found.log_level, meta_key::LOG_LEVEL)
+            }
             name if name == meta_key::SUBSCRIPTION_ID.as_bytes() => {
                 (&mut found.subscription_id, meta_key::SUBSCRIPTION_ID)
             }
@@ -243,7 +270,7 @@ fn meta(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<Meta, ScanError> {
 }
 
 /// Walks the members of an object, of which the visitor consumes each value; gives their number.
-fn object<'a>(
+pub(super) fn object<'a>(
     cursor: &mut Cursor<'a>,
     mut visit: impl FnMut(&mut Cursor<'a>, Text) -> Result<(), ScanError>,
 ) -> Result<usize, ScanError> {
@@ -271,11 +298,11 @@ fn once<T>(place: &mut Option<T>, name: &'static str, value: T) -> Result<(), Sc
 }
 
 /// A key as it stands in the text.
-struct Key<'a>(&'a [u8], Text);
+pub(super) struct Key<'a>(pub(super) &'a [u8], pub(super) Text);
 
 impl<'a> Key<'a> {
     /// The name that is meant: without quotes and escapes.
-    fn name(&self) -> std::borrow::Cow<'a, [u8]> {
+    pub(super) fn name(&self) -> std::borrow::Cow<'a, [u8]> {
         let Self(text, Text { span, escaped }) = *self;
         if !escaped {
             return Span {

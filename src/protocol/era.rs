@@ -31,6 +31,8 @@ pub mod meta_key {
     pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
     /// Who answered a modern request.
     pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+    /// From which level on the sender of a modern request wants to hear of logs.
+    pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
     /// Which `subscriptions/listen` a notification belongs to.
     pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 }

@@ -26,6 +26,14 @@ impl<'a> Cursor<'a> {
         Self { text, at: 0 }
     }
 
+    /// Stands on the first byte of `span`, and reads no further than its last.
+    pub(super) fn within(text: &'a [u8], span: Span) -> Self {
+        Self {
+            text: text.get(..span.end).unwrap_or_default(),
+            at: span.start,
+        }
+    }
+
     pub(super) fn at(&self) -> usize {
         self.at
     }

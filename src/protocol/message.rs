@@ -173,6 +173,8 @@ pub enum Ending {
     Result,
     /// A result with `isError: true`, by which a tool says that it failed.
     ToolError,
+    /// A result with `resultType: "input_required"`: to be asked again with more input.
+    InputRequired,
     /// An error; where the error object stands.
     Error(Span),
 }
@@ -242,6 +244,8 @@ impl<'a> ChildMessage<'a> {
                 span,
                 ending: if envelope.result_is_error {
                     Ending::ToolError
+                } else if envelope.result_is_input_required {
+                    Ending::InputRequired
                 } else {
                     Ending::Result
                 },

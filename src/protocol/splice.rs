@@ -11,9 +11,37 @@ pub struct Edit<'a> {
     pub with: &'a [u8],
 }
 
-/// The text with the edits made, in any order; none may overlap another.
+/// An edit that owns what it puts in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patch {
+    /// What is replaced.
+    pub span: Span,
+    /// What stands there afterwards.
+    pub with: String,
+}
+
+impl Patch {
+    /// A patch that takes something away.
+    pub fn cut(span: Span) -> Self {
+        Self {
+            span,
+            with: String::new(),
+        }
+    }
+
+    /// The same as an edit.
+    pub fn edit(&self) -> Edit<'_> {
+        Edit {
+            span: self.span,
+            with: self.with.as_bytes(),
+        }
+    }
+}
+
+/// The text with the edits made, in any order; none may overlap another. What is inserted where
+/// something else is replaced stands before it.
 pub fn splice(text: &[u8], edits: &mut [Edit<'_>]) -> Vec<u8> {
-    edits.sort_by_key(|edit| edit.span.start);
+    edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
     let grown: usize = edits.iter().map(|edit| edit.with.len()).sum();
     // One byte more, for the newline of a frame.
     let mut out = Vec::with_capacity(text.len() + grown + 1);
@@ -41,6 +69,33 @@ pub fn into_frame(mut message: Vec<u8>) -> Vec<u8> {
     }
     message.push(b'\n');
     message
+}
+
+/// A member of an object with the one comma that goes with it, given by its value in a scanned text: what
+/// has to be cut to take the member out. Its name must hold neither `"` nor `\`.
+pub fn member_with_comma(text: &[u8], value: Span) -> Span {
+    let before = text.get(..value.start).unwrap_or_default();
+    // `"name" :`, read from its end.
+    let name = before
+        .trim_ascii_end()
+        .strip_suffix(b":")
+        .unwrap_or_default()
+        .trim_ascii_end()
+        .strip_suffix(b"\"")
+        .unwrap_or_default();
+    let start = memchr::memrchr(b'"', name).unwrap_or(value.start);
+    let after = text.get(value.end..).unwrap_or_default();
+    let rest = after.trim_ascii_start();
+    if let Some(rest) = rest.strip_prefix(b",") {
+        let end = text.len() - rest.len();
+        return Span { start, end };
+    }
+    let before = text.get(..start).unwrap_or_default().trim_ascii_end();
+    let start = before.strip_suffix(b",").map_or(start, <[u8]>::len);
+    Span {
+        start,
+        end: value.end,
+    }
 }
 
 /// Where members are inserted into `params._meta`, and what has to stand around them.

@@ -32,6 +32,40 @@ fn members_are_found_at_their_level_only() {
 }
 
 #[test]
+fn what_another_round_needs_is_found_in_a_request_and_in_a_result() {
+    let text = r#"{"params":{"inputResponses":{"requestState":1},"requestState":"s","_meta":{"io.modelcontextprotocol/logLevel":"info"}}}"#;
+    let params = scan(text.as_bytes())
+        .expect("valid")
+        .params
+        .expect("params");
+    assert_eq!(
+        of(params.input_responses, text),
+        Some(r#"{"requestState":1}"#)
+    );
+    assert_eq!(of(params.request_state, text), Some("\"s\""));
+    let level = params.meta.and_then(|meta| meta.log_level);
+    assert_eq!(of(level, text), Some("\"info\""));
+    let asks = |result: &str| {
+        let text = format!(r#"{{"id":1,"result":{result}}}"#);
+        matches!(
+            ChildMessage::read(text.as_bytes()).0,
+            ChildMessage::Response {
+                ending: Ending::InputRequired,
+                ..
+            }
+        )
+    };
+    assert!(asks(r#"{"resultType" : "input\u005frequired"}"#));
+    for other in [
+        r#"{"resultType":"complete"}"#,
+        r#"{"a":{"resultType":"input_required"}}"#,
+        "\"input_required\"",
+    ] {
+        assert!(!asks(other), "{other}");
+    }
+}
+
+#[test]
 fn a_member_that_decides_must_not_stand_twice() {
     for (text, member) in [
         (r#"{"id":1,"id":2}"#, "id"),

@@ -2,6 +2,7 @@
 
 mod frame;
 mod own;
+mod progress;
 mod seen;
 
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use tracing::Span as TraceSpan;
 
-use super::notices::ProgressToSession;
+use progress::ProgressToSession;
+
 use super::queue::Queue;
 use super::sessions::Sessions;
 use super::{Answer, Caller, Failure, Reply, Upstream};
@@ -255,7 +257,7 @@ impl Request<'_> {
             parent,
         );
         let frame = self.frame(&minted, handshake, &span)?;
-        self.upstream.notices.used_by(self.caller.principal.id);
+        self.upstream.hub.used_by(self.caller.principal.id);
         let receiver = mux.submit(id, frame.into(), self.submission())?;
         let mut abandon = Abandon {
             mux,
@@ -269,7 +271,7 @@ impl Request<'_> {
         abandon.armed = false;
         let ended = match &outcome {
             Ok(answer) => match answer.ending {
-                Ending::Result => Outcome::Ok,
+                Ending::Result | Ending::InputRequired => Outcome::Ok,
                 Ending::ToolError => Outcome::ToolError,
                 Ending::Error(error) => Outcome::Error(error_code(error.of(&answer.line))),
             },
@@ -313,6 +315,7 @@ impl Request<'_> {
             origin: Some(origin),
             observer,
             timeout: None,
+            standing: false,
         }
     }
 

@@ -6,6 +6,8 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
+use super::hub::Sink;
+
 /// A queue of messages that one stream reads.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -79,6 +81,12 @@ impl Queue {
         }
         state.reader = Some(context.waker().clone());
         Poll::Pending
+    }
+}
+
+impl Sink for Queue {
+    fn push(&self, message: Bytes) -> bool {
+        Self::push(self, message)
     }
 }
 

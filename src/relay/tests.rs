@@ -3,7 +3,10 @@
 mod answers;
 mod frames;
 mod hearing;
+mod levels;
+mod listening;
 mod subscriptions;
+mod upstream;
 
 use std::time::Duration;
 
@@ -14,7 +17,7 @@ use super::*;
 use crate::protocol::Era;
 use crate::supervisor::Handshake;
 use crate::supervisor::fixture::Unattended;
-use crate::types::PrincipalId;
+use crate::types::{Incarnation, PrincipalId};
 
 /// One server, and everybody who hears of it.
 struct House {
@@ -34,19 +37,28 @@ fn handshake(era: Era) -> Handshake {
 }
 
 fn house(era: Era) -> House {
+    house_of(&handshake(era))
+}
+
+fn house_of(handshake: &Handshake) -> House {
     let config = Config {
         stream_queue_events: 4,
         stream_queue_bytes: 1000,
         max_streams_per_token: 2,
         keep_alive: Duration::from_secs(25),
+        session_idle: Duration::from_mins(10),
+        max_sessions_per_token: 2,
+        replay_events: 4,
+        replay_bytes: 1000,
     };
-    let child = Unattended::ready(handshake(era));
+    let child = Unattended::ready(handshake.clone());
     let sessions = Arc::new(Sessions::new(config));
-    let notices = notices_of(child.handle.id(), &sessions);
-    notices.attach(child.handle.clone());
+    let hub = hub_of(child.handle.id());
+    hub.attach(child.handle.clone());
+    hub.ready(Incarnation(1), handshake);
     let upstream = Upstream {
         handle: child.handle.clone(),
-        notices,
+        hub,
         instruments: Instruments::noop().for_server(child.handle.id()),
     };
     House {
@@ -56,13 +68,9 @@ fn house(era: Era) -> House {
     }
 }
 
-fn notices_of(server: &ServerId, sessions: &Arc<Sessions>) -> Arc<Notices> {
+fn hub_of(server: &ServerId) -> Arc<Hub> {
     let instruments = Instruments::noop().for_server(server);
-    Arc::new(Notices::new(
-        server.clone(),
-        Arc::clone(sessions),
-        instruments,
-    ))
+    Hub::new(server.clone(), Arc::new(Calls), instruments)
 }
 
 fn caller(principal: u32, session: Option<&EventStream>) -> Caller {
@@ -84,17 +92,12 @@ fn caller(principal: u32, session: Option<&EventStream>) -> Caller {
 
 impl House {
     fn open(&self, principal: u32) -> Result<EventStream, Fault> {
-        self.open_on(&self.upstream.notices, principal)
+        self.open_on(&self.upstream.hub, principal)
     }
 
-    fn open_on(&self, notices: &Arc<Notices>, principal: u32) -> Result<EventStream, Fault> {
+    fn open_on(&self, hub: &Arc<Hub>, principal: u32) -> Result<EventStream, Fault> {
         let held = self.upstream.instruments.stream();
-        Sessions::open(
-            &self.sessions,
-            Arc::clone(notices),
-            PrincipalId(principal),
-            held,
-        )
+        Sessions::open(&self.sessions, hub, PrincipalId(principal), held)
     }
 
     async fn send(&self, caller: Caller, body: &str) -> Result<Answer, Failure> {
@@ -135,7 +138,7 @@ impl House {
 
     /// The child writes this line.
     async fn say(&self, line: &str) {
-        let listener: Arc<dyn Listener> = Arc::clone(&self.upstream.notices) as _;
+        let listener: Arc<dyn Listener> = Arc::clone(&self.upstream.hub) as _;
         self.child.write(&listener, &format!("{line}\n")).await;
     }
 }

@@ -356,7 +356,6 @@ impl Actor {
                 .map(|handshake| handshake.revision.clone()),
             server_info: handshake.map(|handshake| Arc::clone(&handshake.server_info)),
         };
-        self.instruments.state(status.state.as_str());
         self.status.send_replace(Arc::new(status));
     }
 }

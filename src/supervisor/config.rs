@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::types::ServerId;
@@ -27,6 +28,9 @@ pub struct Config {
     pub startup_timeout: Duration,
     /// How long the era probe (`server/discover`) may stay unanswered before the child is taken for legacy.
     pub era_probe: Duration,
+    /// What a legacy child is told at `initialize` that clients can do: `ClientCapabilities`, a JSON object
+    /// (MCP 2025-11-25, basic/lifecycle). A modern child is told with each request.
+    pub client_capabilities: Arc<str>,
     /// The stop ladder.
     pub stop: StopConfig,
     /// Liveness probing of an idle server.

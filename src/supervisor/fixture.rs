@@ -9,16 +9,18 @@ use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::actor::{Order, Watched};
 use super::config::{
     BackoffConfig, Config, Launch, ProbeConfig, RequestConfig, RestartLimit, RestartPolicy,
     StopConfig,
 };
+use super::handle::{Inner, ServerHandle};
 use super::handshake::Handshake;
 use super::listener::Listener;
 use super::machine::Gate;
 use super::pipes::Reader;
 use super::stderr::StderrRing;
-use super::{Inner, Mux, Order, ServerHandle, State, Status, Watched};
+use super::{Mux, State, Status};
 use crate::instruments::DropReason;
 use crate::protocol::Envelope;
 use crate::types::Incarnation;
@@ -47,6 +49,7 @@ pub(crate) fn config() -> Config {
         },
         startup_timeout: Duration::from_secs(2),
         era_probe: Duration::from_millis(300),
+        client_capabilities: "{}".into(),
         stop: StopConfig {
             grace: Duration::from_millis(200),
             term_grace: Duration::from_millis(500),
@@ -85,14 +88,28 @@ impl Heard {
 }
 
 impl Listener for Heard {
-    fn notification(&self, method: &str, _line: &Bytes, _envelope: &Envelope) {
+    fn notification(
+        &self,
+        _incarnation: Incarnation,
+        method: &str,
+        _line: &Bytes,
+        _envelope: &Envelope,
+    ) {
         self.note(format!("notification {method}"));
     }
 
-    fn request(&self, method: &str, id: &[u8]) -> Bytes {
-        let id = String::from_utf8_lossy(id);
+    fn request(
+        &self,
+        _incarnation: Incarnation,
+        method: &str,
+        line: &Bytes,
+        envelope: &Envelope,
+    ) -> Option<Bytes> {
+        let id = String::from_utf8_lossy(envelope.id.unwrap().of(line));
         self.note(format!("request {method} {id}"));
-        format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}\n").into()
+        // What is asked for later is answered later, by the test.
+        let now = !method.starts_with("later");
+        now.then(|| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}\n").into())
     }
 
     fn dropped(&self, why: DropReason, bytes: usize) {
@@ -102,11 +119,16 @@ impl Listener for Heard {
     fn ready(&self, incarnation: Incarnation, _handshake: &Handshake) {
         self.note(format!("ready {incarnation}"));
     }
+
+    fn lost(&self, incarnation: Incarnation) {
+        self.note(format!("lost {incarnation}"));
+    }
 }
 
 /// A handle on a server that nobody runs: the test is its actor and its child.
 pub(crate) struct Unattended {
     pub(crate) handle: ServerHandle,
+    mux: Arc<Mux>,
     status: watch::Sender<Arc<Status>>,
     _handshake: watch::Sender<Option<Arc<Handshake>>>,
     _orders: mpsc::Receiver<Order>,
@@ -119,8 +141,10 @@ impl Unattended {
         let (status, statuses) = watch::channel(Arc::new(Status::new()));
         let (done, handshakes) = watch::channel(Some(Arc::new(handshake)));
         let config = config();
+        let mux = Arc::new(Mux::new(config.requests, Gate::Open));
+        mux.begin(Incarnation(1));
         let inner = Inner {
-            mux: Arc::new(Mux::new(config.requests, Gate::Open)),
+            mux: Arc::clone(&mux),
             config: Arc::new(config),
             stderr: Arc::new(StderrRing::new()),
             orders,
@@ -131,6 +155,7 @@ impl Unattended {
         };
         let this = Self {
             handle: ServerHandle(Arc::new(inner)),
+            mux,
             status,
             _handshake: done,
             _orders: taken,
@@ -151,8 +176,7 @@ impl Unattended {
         // What is not there now is not waited for.
         let _ = self
             .handle
-            .0
-            .mux
+            .mux()
             .next_batch(Incarnation(1), &mut batch)
             .now_or_never();
         let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
@@ -162,8 +186,9 @@ impl Unattended {
     /// What the child writes.
     pub(crate) async fn write(&self, listener: &Arc<dyn Listener>, lines: &str) {
         let reader = Reader {
-            mux: Arc::clone(&self.handle.0.mux),
+            mux: Arc::clone(&self.mux),
             listener: Arc::clone(listener),
+            incarnation: Incarnation(1),
             max_line_bytes: self.handle.config().max_line_bytes,
             ended: CancellationToken::new(),
         };

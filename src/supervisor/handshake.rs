@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::config::Config;
 use super::mux::{Answer, Mux, Outcome, Submission};
 use crate::fault::FaultKind;
 use crate::protocol::era::{Era, LEGACY_REVISIONS, MODERN_REVISION, NEWEST_LEGACY, meta_key};
@@ -76,15 +77,15 @@ struct ErrorObject {
 /// Does the handshake; the error is a sentence for the operator. Bounded by the caller's startup timeout.
 pub(super) async fn shake(
     mux: &Mux,
-    era_probe: Duration,
+    config: &Config,
     known: Option<Era>,
 ) -> Result<Handshake, String> {
     if known != Some(Era::Legacy)
-        && let Some(handshake) = discover(mux, Some(era_probe)).await?
+        && let Some(handshake) = discover(mux, Some(config.era_probe)).await?
     {
         return Ok(handshake);
     }
-    match initialize(mux).await {
+    match initialize(mux, &config.client_capabilities).await {
         Ok(handshake) => Ok(handshake),
         // It was too busy starting to answer the probe in time, has read it since, and takes nothing of
         // the legacy era any more. It is up now: what bounds it from here is the startup timeout.
@@ -163,9 +164,9 @@ async fn discover(mux: &Mux, patience: Option<Duration>) -> Result<Option<Handsh
     }))
 }
 
-async fn initialize(mux: &Mux) -> Result<Handshake, Refusal> {
+async fn initialize(mux: &Mux, capabilities: &str) -> Result<Handshake, Refusal> {
     let params = format!(
-        r#"{{"protocolVersion":"{NEWEST_LEGACY}","capabilities":{{}},"clientInfo":{}}}"#,
+        r#"{{"protocolVersion":"{NEWEST_LEGACY}","capabilities":{capabilities},"clientInfo":{}}}"#,
         client_info()
     );
     let answer = match ask(mux, "initialize", &params, None).await {
@@ -245,9 +246,8 @@ async fn ask(
     // The handshake as a whole is bounded by startup_timeout_ms, whatever the request timeout.
     let timeout = timeout.or(Some(Duration::from_hours(24)));
     let submission = Submission {
-        origin: None,
-        observer: None,
         timeout,
+        ..Submission::own()
     };
     let frame = splice::into_frame(message.into_bytes()).into();
     let receiver = mux

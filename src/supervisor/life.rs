@@ -77,6 +77,7 @@ pub(super) async fn live(
         ends,
         news,
     };
+    life.shared.mux.begin(incarnation);
     match life.shared.spawner.spawn(&life.shared.config).await {
         Ok(guard) => life.run(guard, known).await,
         Err(error) => {
@@ -84,7 +85,7 @@ pub(super) async fn live(
             life.tell(Event::CannotStart(reason)).await;
         }
     }
-    life.shared.mux.lose(life.incarnation);
+    life.lose();
     life.tell(Event::Gone).await;
 }
 
@@ -103,6 +104,13 @@ impl Life {
 
     async fn tell(&self, event: Event) {
         self.send(News::Event(event)).await;
+    }
+
+    /// Nothing more comes from this life: ends what it left unanswered. Says so once.
+    fn lose(&self) {
+        if self.shared.mux.lose(self.incarnation) {
+            self.shared.listener.lost(self.incarnation);
+        }
     }
 
     async fn run(&self, guard: GuardProcess, known: Option<Era>) {
@@ -178,6 +186,7 @@ impl<'a> Pipes<'a> {
         let reading = Reader {
             mux: Arc::clone(mux),
             listener: Arc::clone(listener),
+            incarnation: life.incarnation,
             max_line_bytes: config.max_line_bytes,
             ended: ended.clone(),
         };
@@ -236,7 +245,7 @@ impl<'a> Pipes<'a> {
                 self.life.tell(Event::Broken(what)).await;
                 if self.reader.is_empty() {
                     // What it still does, nobody will hear of.
-                    self.life.shared.mux.lose(self.life.incarnation);
+                    self.life.lose();
                 }
             }
             Seen::Stop => {
@@ -275,7 +284,7 @@ impl<'a> Pipes<'a> {
         let (shared, incarnation, news, known) =
             (shared.clone(), *incarnation, news.clone(), self.known);
         self.handshake.spawn(async move {
-            let said = match handshake::shake(&shared.mux, shared.config.era_probe, known).await {
+            let said = match handshake::shake(&shared.mux, &shared.config, known).await {
                 Ok(handshake) => {
                     shared.listener.ready(incarnation, &handshake);
                     News::Ready(handshake)
@@ -297,7 +306,7 @@ impl<'a> Pipes<'a> {
         self.read_to_the_end().await;
         // First the machine, so that nothing new is written to this life; then what was.
         self.life.tell(Event::Ended(exit)).await;
-        self.life.shared.mux.lose(self.life.incarnation);
+        self.life.lose();
     }
 
     /// Waits for the guard, and for the tasks on the pipes.

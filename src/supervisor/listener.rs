@@ -10,16 +10,38 @@ use super::handshake::Handshake;
 
 /// Hears what a child says of its own accord. Called by the task that reads the child, in the child's
 /// order: must not block.
+///
+/// Every message bears the life that sent it: what is kept of one life must never meet another.
 pub trait Listener: Send + Sync + std::fmt::Debug {
     /// A notification other than progress.
-    fn notification(&self, method: &str, line: &Bytes, envelope: &Envelope);
+    fn notification(
+        &self,
+        incarnation: Incarnation,
+        method: &str,
+        line: &Bytes,
+        envelope: &Envelope,
+    );
 
-    /// A request; gives the frame that answers it. `id` is the child's id as it was written.
-    fn request(&self, method: &str, id: &[u8]) -> Bytes;
+    /// A request; `envelope.id` is where the child's id stands in `line`.
+    ///
+    /// `Some` is the frame that answers it at once, one line with its newline. `None` promises an answer
+    /// by [`Mux::reply`](super::Mux::reply): a child that waits for one may not even end when its stdin
+    /// does.
+    fn request(
+        &self,
+        incarnation: Incarnation,
+        method: &str,
+        line: &Bytes,
+        envelope: &Envelope,
+    ) -> Option<Bytes>;
 
     /// Something was dropped; `bytes` is its length.
     fn dropped(&self, why: DropReason, bytes: usize);
 
     /// A life became ready.
     fn ready(&self, incarnation: Incarnation, handshake: &Handshake);
+
+    /// A life is over, whether or not it ever became ready: whatever waits for it can be forgotten. Called
+    /// once for each life, after the last of its messages; only a `ready` of the same life may cross it.
+    fn lost(&self, incarnation: Incarnation);
 }

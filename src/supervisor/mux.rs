@@ -5,6 +5,7 @@
 //! which sends its outcome; the roads are in `ends`. Ids are minted here, integers that are never used twice in the life of the gateway,
 //! so that nothing of an earlier child can be taken for an answer of the present one.
 
+mod asked;
 mod ends;
 mod table;
 #[cfg(test)]
@@ -32,6 +33,8 @@ use table::{Entry, Stage, Table};
 
 /// Frames of our own (cancellations, answers to the child) that may wait for a child that does not read.
 const MAX_CONTROL: usize = 1024;
+/// Longer than any gateway runs, and short enough to be added to a time.
+const STANDING: Duration = Duration::from_hours(24 * 365 * 30);
 
 /// Whose request it is, and what the client calls it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +83,38 @@ pub struct Submission {
     pub observer: Option<Arc<dyn Observer>>,
     /// Wait for an answer; progress restarts it. `None` takes the server's own.
     pub timeout: Option<Duration>,
+    /// Its answer is its end, and it stands open till then: it has no deadline, and the server is not at
+    /// work because of it.
+    pub standing: bool,
+}
+
+impl Submission {
+    /// A request of the gateway's own, with the server's own timeout.
+    pub fn own() -> Self {
+        Self {
+            origin: None,
+            observer: None,
+            timeout: None,
+            standing: false,
+        }
+    }
+
+    /// A request of the gateway's own that stands open for as long as the server lives.
+    pub fn standing() -> Self {
+        Self {
+            standing: true,
+            ..Self::own()
+        }
+    }
+
+    /// How long its answer is waited for.
+    fn patience(&self, config: &RequestConfig) -> Duration {
+        if self.standing {
+            STANDING
+        } else {
+            self.timeout.unwrap_or(config.timeout)
+        }
+    }
 }
 
 /// How full a server's table is.
@@ -89,13 +124,6 @@ pub struct Load {
     pub in_flight: usize,
     /// Frames of clients not yet written.
     pub queued: usize,
-}
-
-impl From<Load> for (u64, u64) {
-    /// In flight and queued, as the instruments want them.
-    fn from(load: Load) -> Self {
-        (load.in_flight as u64, load.queued as u64)
-    }
 }
 
 /// The table of one server; see the module's head.
@@ -143,7 +171,7 @@ impl Mux {
     ) -> Result<oneshot::Receiver<Outcome>, Fault> {
         let now = Instant::now();
         let internal = submission.origin.is_none();
-        let timeout = submission.timeout.unwrap_or(self.config.timeout);
+        let timeout = submission.patience(&self.config);
         let (sender, receiver) = oneshot::channel();
         let mut table = self.table();
         let patience = if internal {
@@ -157,6 +185,7 @@ impl Mux {
             stage: Stage::Queued,
             deadline: now + patience,
             hard_deadline: now + self.config.max,
+            questions: 0,
         };
         table.entries.insert(id, entry);
         let lane = if internal {
@@ -192,8 +221,8 @@ impl Mux {
         Ok(())
     }
 
-    /// Has a frame of our own written as soon as the child reads; `false` where too many wait already.
-    pub fn control(&self, frame: Bytes) -> bool {
+    /// Has a notification of our own written as soon as the child reads; `false` where too many wait already.
+    pub(super) fn control(&self, frame: Bytes) -> bool {
         let mut table = self.table();
         let room = table.control.len() < MAX_CONTROL;
         if room {
@@ -273,10 +302,11 @@ impl Mux {
         }
     }
 
-    /// Nothing waits for an answer or to be written.
+    /// Nothing waits for an answer or to be written, but what stands open.
     pub(super) fn is_idle(&self) -> bool {
         let table = self.table();
-        table.entries.is_empty() && table.queue.is_empty()
+        let standing = |entry: &Entry| entry.submission.standing;
+        table.entries.values().all(standing) && table.queue.is_empty()
     }
 
     /// When the child was last heard of.

@@ -113,6 +113,7 @@ fn put_back_unwritten(mux: &Mux, frames: Vec<Frame>, written: usize) {
 pub(super) struct Reader {
     pub(super) mux: Arc<Mux>,
     pub(super) listener: Arc<dyn Listener>,
+    pub(super) incarnation: Incarnation,
     pub(super) max_line_bytes: usize,
     /// Cancelled when the process has ended.
     pub(super) ended: CancellationToken,
@@ -168,9 +169,11 @@ impl Reader {
                     self.listener.dropped(DropReason::GarbageLine, line.len());
                 }
             }
-            ChildMessage::Request { id, method } => {
-                let answer = self.listener.request(&method, id.of(line));
-                if !self.mux.control(answer) {
+            ChildMessage::Request { id: _, method } => {
+                let answer = self
+                    .listener
+                    .request(self.incarnation, &method, line, &envelope);
+                if answer.is_some_and(|answer| !self.mux.reply(self.incarnation, answer)) {
                     self.listener.dropped(DropReason::UnreadRequest, line.len());
                 }
             }
@@ -178,7 +181,8 @@ impl Reader {
                 self.progress(line, &envelope);
             }
             ChildMessage::Notification { method } => {
-                self.listener.notification(&method, line, &envelope);
+                self.listener
+                    .notification(self.incarnation, &method, line, &envelope);
             }
             ChildMessage::Garbage => self.listener.dropped(DropReason::GarbageLine, line.len()),
         }

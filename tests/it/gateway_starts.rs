@@ -45,7 +45,7 @@ async fn the_real_servers_list_their_tools_behind_it() {
         .start();
     let list = json!({"jsonrpc": "2.0", "id": "l", "method": "tools/list"});
     for (server_id, count) in [
-        ("everything", 13),
+        ("everything", 16),
         ("filesystem", 14),
         ("memory", 9),
         ("time", 2),

@@ -11,7 +11,10 @@ use serde::Deserialize;
 use crate::cli::check::Prober;
 use crate::cli::check::report::Outcome;
 use crate::instruments::Instruments;
-use crate::relay::{self, Answer, Caller, Door, Relay, RoutingHeaders, Target};
+use crate::relay::{
+    self, Answer, Caller, ClientCapabilities, ClientFeatures, Door, Instance, Relay,
+    RoutingHeaders, ServerConfig, Target,
+};
 use crate::supervisor::{self, RestartPolicy, ServerHandle};
 use crate::types::{Principal, PrincipalId, ServerId};
 
@@ -40,7 +43,7 @@ impl SupervisedProber {
         let id = server.id.clone();
         let relay = Arc::new(Relay::start(
             no_streams(),
-            vec![server],
+            vec![shared(server)],
             &Instruments::noop(),
         ));
         self.relays().insert(id, Arc::clone(&relay));
@@ -144,12 +147,28 @@ fn person() -> Arc<Principal> {
     })
 }
 
-/// Bounds of event streams, of which none is opened here.
+/// Bounds of event streams and sessions, of which none is opened here.
 fn no_streams() -> relay::Config {
     relay::Config {
         stream_queue_events: 0,
         stream_queue_bytes: 0,
         max_streams_per_token: 0,
         keep_alive: Duration::MAX,
+        session_idle: Duration::MAX,
+        max_sessions_per_token: 0,
+        replay_events: 0,
+        replay_bytes: 0,
+    }
+}
+
+/// A server whose one process serves whoever asks: the person at the command line.
+fn shared(server: supervisor::Config) -> ServerConfig {
+    ServerConfig {
+        supervisor: server,
+        instance: Instance::Shared,
+        client_features: ClientFeatures::Attribute,
+        client_capabilities: ClientCapabilities::default(),
+        max_instances: 1,
+        instance_idle: Duration::MAX,
     }
 }

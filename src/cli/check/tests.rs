@@ -35,6 +35,7 @@ fn server(id: &str) -> Config {
         },
         startup_timeout: 60 * second,
         era_probe: second,
+        client_capabilities: "{}".into(),
         stop: StopConfig {
             grace: second,
             term_grace: second,

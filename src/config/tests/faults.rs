@@ -30,7 +30,7 @@ fn every_fault_of_a_file_is_reported_at_once_with_its_key_and_line() {
       "args": "-x",
       "env": { "A": "${NOT_SET}", "B=": "x", "C": 1 },
       "inherit_env": ["OTEL_EXPORTER_OTLP_HEADERS"],
-      "instance": "session",
+      "instance": "own",
     },
     { "command": "a\u0000b" },
     "x",
@@ -70,7 +70,7 @@ c.json: servers[1].env.A (line 25): the variable NOT_SET is not set, and "${NOT_
 c.json: servers[1].env.C (line 25): expected a string, found a number
 c.json: servers[1].env["B="] (line 25): is no name of a variable: it is empty, or has "=" or NUL in it
 c.json: servers[1].inherit_env[0] (line 26): "OTEL_EXPORTER_OTLP_HEADERS" belongs to the gateway's own process, set it in "env" if the server needs it
-c.json: servers[1].instance (line 27): only "shared" exists in this version: one process that all clients share
+c.json: servers[1].instance (line 27): unknown value "own", expected shared, session or client
 c.json: servers[2].command (line 29): has a NUL character, which no program can take
 c.json: servers[2].server_id (line 29): is required: the server's name in URLs
 c.json: servers[3] (line 30): expected an object, found a string

@@ -6,7 +6,7 @@ use super::{Fixture, chmod, faults, loaded, with};
 
 fn variables(config: &super::Config, index: usize) -> Vec<(String, String)> {
     let text = |os: &std::ffi::OsString| os.to_str().unwrap().to_owned();
-    let env = config.servers[index].launch.env.iter();
+    let env = config.servers[index].supervisor.launch.env.iter();
     env.map(|(name, value)| (text(name), text(value))).collect()
 }
 
@@ -82,7 +82,7 @@ fn a_command_is_found_once_where_the_server_would_look() {
     let programs: Vec<_> = config
         .servers
         .iter()
-        .map(|s| s.launch.program.clone())
+        .map(|s| s.supervisor.launch.program.clone())
         .collect();
     assert_eq!(programs[0], tool);
     assert_eq!(programs[1], Path::new("tool --flag"));
@@ -91,7 +91,7 @@ fn a_command_is_found_once_where_the_server_would_look() {
     assert_eq!(programs[4], tool);
     assert_eq!(programs[5], Path::new(bin).join("./tool"));
     assert_eq!(
-        config.servers[5].launch.working_dir.as_deref(),
+        config.servers[5].supervisor.launch.working_dir.as_deref(),
         Some(Path::new(bin))
     );
     assert_eq!(
@@ -113,8 +113,9 @@ fn what_clients_write_is_taken_as_it_is_pasted() {
             "c": { "command": "/bin/sh", "isActive": true }
         }"#,
     ));
-    let [a, b, c] = config.servers.as_slice() else {
-        panic!("{:?}", config.servers)
+    let servers: Vec<_> = config.servers.iter().map(|s| &s.supervisor).collect();
+    let [a, b, c] = servers.as_slice() else {
+        panic!("{servers:?}")
     };
     assert_eq!(a.launch.working_dir.as_deref(), Some(Path::new("/")));
     assert!(a.disabled && b.disabled && !c.disabled);
@@ -157,9 +158,12 @@ fn a_restart_limit_that_is_never_reached_is_refused_and_a_default_one_gives_way(
         2
     );
     let slow = loaded(&with(&format!(r#""restart_backoff_ms": 90000, {server}"#)));
-    assert_eq!(slow.servers[0].backoff.max.as_secs(), 90);
+    assert_eq!(slow.servers[0].supervisor.backoff.max.as_secs(), 90);
     // Ten delays of 90 s and a fifth more, and as much again.
-    assert_eq!(slow.servers[0].restart_limit.window.as_secs(), 2160);
+    assert_eq!(
+        slow.servers[0].supervisor.restart_limit.window.as_secs(),
+        2160
+    );
 }
 
 #[test]
@@ -169,7 +173,7 @@ fn a_server_may_have_its_own_deadlines() {
             "command": "/bin/sh", "request_timeout_ms": 900000, "stop_grace_ms": 5, "startup_timeout_ms": 7,
             "restart_backoff_ms": 3, "restart_limit": { "count": 2, "window_ms": 1000000 }, "limits": { "term_grace_ms": 9 } } }"#,
     ));
-    let server = &config.servers[0];
+    let server = &config.servers[0].supervisor;
     assert_eq!(server.requests.timeout.as_millis(), 900_000);
     assert_eq!(
         server.requests.max.as_millis(),

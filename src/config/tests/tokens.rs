@@ -47,10 +47,14 @@ fn a_token_comes_from_the_file_a_variable_a_file_of_its_own_or_a_digest() {
         assert_eq!(token.expires_at.is_some(), name == "file", "{name}");
     }
     assert_eq!(tokens.len(), expected.len());
-    let (git, time) = (&config.servers[0].id, &config.servers[1].id);
+    let (git, time) = (
+        &config.servers[0].supervisor.id,
+        &config.servers[1].supervisor.id,
+    );
     assert!(tokens[1].principal.may_reach(git) && !tokens[1].principal.may_reach(time));
     assert!(tokens[0].principal.may_reach(time));
     let names: Vec<_> = config.servers[1]
+        .supervisor
         .launch
         .env
         .iter()

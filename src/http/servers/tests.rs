@@ -35,6 +35,7 @@ fn config() -> supervisor::Config {
         },
         startup_timeout: second,
         era_probe: second,
+        client_capabilities: "{}".into(),
         stop: StopConfig {
             grace: second,
             term_grace: second,

@@ -39,7 +39,7 @@ impl Request<'_> {
                     self.sessions.unsubscribe(&session.id, &uri);
                 }
                 // The child has one subscription for all: it stays while anybody wants it.
-                let wanted = |uri: String| self.sessions.is_wanted(handle.id(), &uri);
+                let wanted = |uri: String| self.upstream.hub.is_wanted(&uri);
                 if self.uri().is_some_and(wanted) {
                     return own(answers::empty(self.client_id()));
                 }

@@ -14,7 +14,7 @@ fn about(method: &str) -> String {
 #[tokio::test]
 async fn a_session_is_its_principals_and_its_servers() {
     let house = house(Era::Legacy);
-    let elsewhere = notices_of(&"other".parse().unwrap(), &house.sessions);
+    let elsewhere = hub_of(&"other".parse().unwrap());
     let (own, foreign) = (
         house.open(1).unwrap(),
         house.open_on(&elsewhere, 2).unwrap(),

@@ -51,6 +51,7 @@ fn submit(actor: &Actor) -> (u64, oneshot::Receiver<Outcome>) {
         origin: Some(origin),
         observer: None,
         timeout: None,
+        standing: false,
     };
     let outcome = mux.submit(id, Bytes::from_static(b"{}\n"), submission);
     (id, outcome.unwrap())

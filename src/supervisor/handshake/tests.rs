@@ -32,13 +32,22 @@ type Answering = fn() -> Deed;
 /// A gateway's end of a scripted child.
 struct Scripted {
     mux: Arc<Mux>,
+    config: Config,
     seen: Mutex<Vec<Value>>,
 }
 
 impl Scripted {
     fn new() -> Self {
+        let config = Config {
+            era_probe: PROBE,
+            client_capabilities: r#"{"sampling":{}}"#.into(),
+            ..fixture::config()
+        };
+        let mux = Arc::new(Mux::new(config.requests, Gate::Hold(PROBE)));
+        mux.begin(LIFE);
         Self {
-            mux: Arc::new(Mux::new(fixture::config().requests, Gate::Hold(PROBE))),
+            mux,
+            config,
             seen: Mutex::default(),
         }
     }
@@ -50,6 +59,7 @@ impl Scripted {
         let reader = Reader {
             mux: Arc::clone(&self.mux),
             listener: Arc::new(Heard::default()),
+            incarnation: LIFE,
             max_line_bytes: 4096,
             ended: CancellationToken::new(),
         };
@@ -125,7 +135,9 @@ async fn shaken(
     script: impl Fn(&str) -> Deed,
 ) -> (Result<Handshake, String>, Vec<String>) {
     let child = Scripted::new();
-    let handshake = child.run(shake(&child.mux, PROBE, known), script).await;
+    let handshake = child
+        .run(shake(&child.mux, &child.config, known), script)
+        .await;
     if matches!(&handshake, Ok(handshake) if handshake.era == Era::Legacy) {
         let mut batch = Vec::new();
         child.mux.next_batch(LIFE, &mut batch).await;
@@ -313,7 +325,7 @@ async fn the_first_words_are_those_of_the_specification() {
         _ => Deed::Error(-32601),
     };
     child
-        .run(shake(&child.mux, PROBE, None), script)
+        .run(shake(&child.mux, &child.config, None), script)
         .await
         .unwrap();
     let seen = child.seen.lock().unwrap();
@@ -326,7 +338,7 @@ async fn the_first_words_are_those_of_the_specification() {
     assert_eq!(seen[0]["params"], json!({"_meta": claims}));
     let initialize = json!({
         "protocolVersion": "2025-11-25",
-        "capabilities": {},
+        "capabilities": {"sampling": {}},
         "clientInfo": info,
     });
     assert_eq!(seen[1]["params"], initialize);

@@ -67,8 +67,7 @@ impl Mux {
         let Some(entry) = entry.filter(|entry| entry.is_written()) else {
             return Progress::Unknown;
         };
-        let timeout = entry.submission.timeout.unwrap_or(self.config.timeout);
-        entry.deadline = (now + timeout).min(entry.hard_deadline);
+        entry.restart_clock(now, self.config.timeout);
         entry
             .submission
             .observer
@@ -148,13 +147,28 @@ impl Mux {
         )
     }
 
-    /// This incarnation is lost: everything that was written to it ends with `server_lost`.
-    pub(in crate::supervisor) fn lose(&self, incarnation: Incarnation) -> usize {
-        self.table().control.clear();
-        self.end(
-            |entry| entry.stage == Stage::Written(incarnation) || !entry.is_clients(),
-            |_, _, _| faults::lost(),
-        )
+    /// This incarnation begins: what was left over for an earlier one is not for it.
+    pub(in crate::supervisor) fn begin(&self, incarnation: Incarnation) {
+        let mut table = self.table();
+        table.life = Some(incarnation);
+        table.control.clear();
+        let own = table.take(|entry| !entry.is_clients());
+        drop(table);
+        lost(own);
+    }
+
+    /// This incarnation is lost: everything that was written to it ends with `server_lost`, and nothing
+    /// is written for it any more. `true` the first time.
+    pub(in crate::supervisor) fn lose(&self, incarnation: Incarnation) -> bool {
+        let mut table = self.table();
+        let first = table.life.take_if(|life| *life == incarnation).is_some();
+        table.control.clear();
+        let written =
+            table.take(|entry| entry.stage == Stage::Written(incarnation) || !entry.is_clients());
+        drop(table);
+        self.writable.notify_one();
+        lost(written);
+        first
     }
 
     /// Ends everything that waits or is under way, because the gateway cannot wait for it any longer.
@@ -179,7 +193,7 @@ impl Mux {
                     .values_mut()
                     .filter(|entry| !entry.is_written())
                 {
-                    entry.deadline = now + entry.submission.timeout.unwrap_or(self.config.timeout);
+                    entry.deadline = now + entry.submission.patience(&self.config);
                 }
                 drop(table);
                 self.writable.notify_one();
@@ -220,5 +234,13 @@ impl Mux {
         {
             entry.deadline = entry.deadline.min(latest);
         }
+    }
+}
+
+/// Ends requests that a lost life leaves unanswered.
+fn lost(entries: Vec<(u64, Entry)>) {
+    for (_, entry) in entries {
+        // A receiver that is gone is a client that is gone.
+        let _ = entry.outcome.send(Err(faults::lost()));
     }
 }

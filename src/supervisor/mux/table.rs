@@ -1,6 +1,7 @@
 //! The table itself: what is under way, what waits, and the moves between the two.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -26,6 +27,8 @@ pub(super) struct Entry {
     pub(super) deadline: Instant,
     /// The latest deadline that progress can earn.
     pub(super) hard_deadline: Instant,
+    /// Questions to its client that are open; while there are any, only the hard deadline counts.
+    pub(super) questions: usize,
 }
 
 /// How far a request has got.
@@ -49,6 +52,8 @@ pub(in crate::supervisor) struct Frame {
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) gate: Gate,
+    /// The life that is under way; what is meant for one child goes to no other.
+    pub(super) life: Option<Incarnation>,
     pub(super) entries: HashMap<u64, Entry>,
     /// Frames of clients, in their order.
     pub(super) queue: VecDeque<Frame>,
@@ -69,12 +74,21 @@ impl Entry {
     pub(super) fn is_written(&self) -> bool {
         matches!(self.stage, Stage::Written(_))
     }
+
+    /// Starts its time for an answer anew, unless its client is being asked something.
+    pub(super) fn restart_clock(&mut self, now: Instant, timeout: Duration) {
+        if self.questions == 0 && !self.submission.standing {
+            let timeout = self.submission.timeout.unwrap_or(timeout);
+            self.deadline = (now + timeout).min(self.hard_deadline);
+        }
+    }
 }
 
 impl Table {
     pub(super) fn new(gate: Gate) -> Self {
         Self {
             gate,
+            life: None,
             entries: HashMap::new(),
             queue: VecDeque::new(),
             control: VecDeque::new(),
@@ -103,7 +117,7 @@ impl Table {
                 let Some(entry) = self.entries.get_mut(&id) else {
                     continue;
                 };
-                let timeout = entry.submission.timeout.unwrap_or(config.timeout);
+                let timeout = entry.submission.patience(config);
                 entry.stage = Stage::Written(incarnation);
                 entry.deadline = now + timeout;
                 entry.hard_deadline = now + config.max;
@@ -124,6 +138,7 @@ impl Table {
                     continue;
                 };
                 entry.stage = Stage::Queued;
+                entry.questions = 0;
                 self.in_flight -= 1;
             }
             self.queue.push_front(frame);

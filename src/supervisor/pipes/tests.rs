@@ -1,6 +1,7 @@
 //! The pipes against children of memory and a clock that only waiting moves.
 
 mod both;
+mod later;
 
 use std::sync::Mutex;
 
@@ -22,7 +23,9 @@ const MS: Duration = Duration::from_millis(1);
 const STALL: Duration = Duration::from_secs(1);
 
 fn open_mux() -> Arc<Mux> {
-    Arc::new(Mux::new(fixture::config().requests, Gate::Open))
+    let mux = Mux::new(fixture::config().requests, Gate::Open);
+    mux.begin(FIRST);
+    Arc::new(mux)
 }
 
 /// A client's request in a frame of this length, newline included.
@@ -42,6 +45,7 @@ fn submit(
         }),
         observer,
         timeout: None,
+        standing: false,
     };
     let outcome = mux.submit(id, (frame + "\n").into(), submission);
     (id, outcome.expect("let in"))
@@ -191,6 +195,7 @@ fn reading() -> Reading {
     let reader = Reader {
         mux: Arc::clone(&mux),
         listener: Arc::clone(&heard) as Arc<dyn Listener>,
+        incarnation: FIRST,
         max_line_bytes: 100,
         ended: ended.clone(),
     };

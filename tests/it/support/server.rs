@@ -47,7 +47,8 @@ impl Server {
         Self::new(id, path_text(&program), &[&format!("era={era}")])
     }
 
-    /// `@modelcontextprotocol/server-everything`: legacy era, 13 tools without client capabilities.
+    /// `@modelcontextprotocol/server-everything`: legacy era, 13 tools; three more ask its client something and
+    /// are there for clients that can be asked, as the gateway says.
     pub(crate) fn everything(id: &str) -> Self {
         node(id, "server-everything", &["stdio"])
     }

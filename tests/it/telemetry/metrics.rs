@@ -1,7 +1,9 @@
 //! The metrics page: every instrument under its name, and no series that a caller can invent.
 
+use std::sync::{Arc, Mutex};
+
 use host_mcp_gateway::fault::FaultKind;
-use host_mcp_gateway::instruments::DropReason;
+use host_mcp_gateway::instruments::{DropReason, Seen};
 use host_mcp_gateway::supervisor::State;
 
 use super::*;
@@ -13,7 +15,7 @@ fn the_prometheus_text_has_every_instrument_under_its_name() {
     let server = instruments.for_server(&server_id());
     let connection = instruments.connection();
     instruments.connection_refused();
-    server.watch_load(|| Some((3, 2)));
+    server.watch(|| Some(seen(State::Ready, 3, 2)));
     let held = server.stream();
     let _active = instruments.http_request("POST");
     instruments
@@ -72,6 +74,21 @@ fn the_prometheus_text_has_every_instrument_under_its_name() {
     );
 }
 
+fn seen(state: State, in_flight: u64, queued: u64) -> Seen {
+    Seen {
+        state: state.as_str(),
+        in_flight,
+        queued,
+    }
+}
+
+/// The lines of the metrics page that begin with this.
+fn lines_of(fixture: &Fixture, begin: &str) -> Vec<String> {
+    let text = fixture.telemetry.prometheus_text();
+    let lines = text.lines().filter(|line| line.starts_with(begin));
+    lines.map(str::to_owned).collect()
+}
+
 #[test]
 fn each_state_of_a_server_is_a_series_of_which_one_is_1() {
     let fixture = Fixture::new(&[]);
@@ -85,27 +102,54 @@ fn each_state_of_a_server_is_a_series_of_which_one_is_1() {
         State::Stopping,
         State::Failed,
     ];
-    let ones = || {
-        let text = fixture.telemetry.prometheus_text();
-        let lines = text
-            .lines()
-            .filter(|line| line.starts_with("host_mcp_gateway_server_state{"));
-        let lines: Vec<_> = lines.map(str::to_owned).collect();
-        assert_eq!(lines.len(), states.len(), "{lines:?}");
-        lines
-            .into_iter()
-            .filter(|line| line.ends_with(" 1"))
-            .collect::<Vec<_>>()
-    };
+    let present = Arc::new(Mutex::new(None));
+    let look = Arc::clone(&present);
+    server.watch(move || *look.lock().unwrap());
     for state in states {
-        server.state(state.as_str());
-        let ones = ones();
+        *present.lock().unwrap() = Some(seen(state, 0, 0));
+        let lines = lines_of(&fixture, "host_mcp_gateway_server_state{");
+        assert_eq!(lines.len(), states.len(), "{lines:?}");
+        let ones: Vec<_> = lines.iter().filter(|line| line.ends_with(" 1")).collect();
         assert_eq!(ones.len(), 1, "{ones:?}");
         assert!(
             ones[0].contains(&format!("=\"{}\"", state.as_str())),
             "{ones:?}"
         );
     }
-    server.removed();
-    assert_eq!(ones(), Vec::<String>::new());
+    *present.lock().unwrap() = None;
+    let gone = lines_of(&fixture, "host_mcp_gateway_server_state{");
+    assert_eq!(gone, Vec::<String>::new(), "a server that is gone");
+}
+
+/// Series of one session each would have no bound; two values of one series would be a lottery.
+#[test]
+fn instances_of_a_server_add_up_in_one_series() {
+    let fixture = Fixture::new(&[]);
+    let instruments = fixture.telemetry.instruments();
+    let alive = Arc::new(Mutex::new(()));
+    let second = Arc::downgrade(&alive);
+    let server = instruments.for_server(&server_id());
+    server.watch(|| Some(seen(State::Ready, 3, 0)));
+    server.watch(move || second.upgrade().map(|_| seen(State::Ready, 2, 1)));
+    let again = instruments.for_server(&server_id());
+    again.watch(|| Some(seen(State::Starting, 0, 4)));
+    let value = |name: &str, label: &str| {
+        let lines = lines_of(&fixture, &format!("host_mcp_gateway_server_{name}{{"));
+        let mut of_label = lines.iter().filter(|line| line.contains(label));
+        let (Some(line), None) = (of_label.next(), of_label.next()) else {
+            panic!("not one series {name} with {label}: {lines:?}");
+        };
+        line.rsplit_once(' ').unwrap().1.to_owned()
+    };
+    let numbers = || {
+        [
+            value("in_flight", ""),
+            value("queued", ""),
+            value("state", "\"ready\""),
+            value("state", "\"starting\""),
+        ]
+    };
+    assert_eq!(numbers(), ["5", "5", "2", "1"]);
+    drop(alive);
+    assert_eq!(numbers(), ["3", "4", "1", "1"], "one of them is gone");
 }

@@ -86,3 +86,22 @@ async fn progress_is_heard_of_what_was_written_only() {
     assert!(matches!(mux.progress(id), Progress::Heard(_)));
     assert_eq!(mux.last_heard(), Some(Instant::now()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_standing_request_has_no_deadline_and_is_no_work() {
+    let mux = mux(Gate::Open);
+    let id = mux.mint();
+    let mut outcome = mux
+        .submit(id, frame_of(id), Submission::standing())
+        .unwrap();
+    take(&mux, FIRST);
+    assert!(matches!(mux.progress(id), Progress::Unheard));
+    advance(Duration::from_hours(24 * 365)).await;
+    assert_eq!(mux.expire(Instant::now(), None), 0);
+    assert!(outcome.try_recv().is_err(), "open still");
+    assert!(mux.is_idle(), "the server may be asked whether it is alive");
+    assert_eq!(mux.load().in_flight, 0);
+    mux.lose(FIRST);
+    let lost = outcome.try_recv().unwrap().unwrap_err();
+    assert_eq!(lost.kind, FaultKind::ServerLost, "it ends with its server");
+}

@@ -228,16 +228,14 @@ impl Model {
 
     fn lose(&mut self) {
         let life = self.life;
-        let lost = self.mux.lose(life);
-        let clients = self.open.values().filter(|request| !request.own).count();
+        assert!(self.mux.lose(life));
         self.ended(
             |request| request.own || request.written == Some(life),
             |_| (FaultKind::ServerLost, Delivered::Unknown),
         );
-        let left = self.open.values().filter(|request| !request.own).count();
-        assert_eq!(lost, clients - left);
         self.withdrawn.clear();
         self.life = life.next();
+        self.mux.begin(self.life);
     }
 
     fn cancel(&mut self, id: u64) {

@@ -1,0 +1,201 @@
+//! What the rest of the gateway holds of a server: orders to its actor, and the view of it.
+
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::actor::{Order, OrderKind, Watched};
+use super::config::Config;
+use super::handshake::Handshake;
+use super::mux::{Load, Mux};
+use super::status::{State, Status};
+use super::stderr::StderrRing;
+use super::{faults, machine};
+use crate::fault::{Delivered, Fault};
+use crate::instruments::Seen;
+use crate::types::ServerId;
+
+/// Lines of stderr that are shown with a status.
+const TAIL_LINES: usize = 20;
+
+/// A handle on one server's actor; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ServerHandle(pub(super) Arc<Inner>);
+
+impl PartialEq for ServerHandle {
+    /// Two handles are equal if they are on the same actor.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for ServerHandle {}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) config: Arc<Config>,
+    pub(super) mux: Arc<Mux>,
+    pub(super) stderr: Arc<StderrRing>,
+    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) watched: Watched,
+}
+
+impl Inner {
+    /// How the server is, for whoever measures it; `None` once its actor is done.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        self.watched.status.has_changed().ok()?;
+        let Load { in_flight, queued } = self.mux.load();
+        Some(Seen {
+            state: self.watched.status.borrow().state.as_str(),
+            in_flight: in_flight as u64,
+            queued: queued as u64,
+        })
+    }
+}
+
+impl ServerHandle {
+    /// The server's id.
+    pub fn id(&self) -> &ServerId {
+        &self.0.config.id
+    }
+
+    /// What the server was configured to be.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The state as of now.
+    pub fn status(&self) -> Arc<Status> {
+        Arc::clone(&self.0.watched.status.borrow())
+    }
+
+    /// The table of requests, where messages enter.
+    pub fn mux(&self) -> &Mux {
+        &self.0.mux
+    }
+
+    /// What the child said of itself in the last handshake that was done; `None` before the first.
+    pub fn handshake(&self) -> Option<Arc<Handshake>> {
+        self.0.watched.handshake.borrow().clone()
+    }
+
+    /// The first handshake, waking the server if it sleeps; waits as long as a request would, and fails
+    /// as a request would. Cancel safe.
+    pub async fn wait_for_handshake(&self) -> Result<Arc<Handshake>, Fault> {
+        let mut handshake = self.0.watched.handshake.clone();
+        let known = handshake.borrow().clone();
+        if let Some(handshake) = known {
+            return Ok(handshake);
+        }
+        let mut deadline = Instant::now() + self.0.mux.knock()?;
+        let mut status = self.0.watched.status.clone();
+        loop {
+            let next_start = {
+                let status = status.borrow_and_update();
+                if status.has_ended() {
+                    return Err(self
+                        .0
+                        .mux
+                        .knock()
+                        .err()
+                        .unwrap_or_else(|| faults::starting(None)));
+                }
+                status.next_start
+            };
+            if next_start.is_some() {
+                // The start that this waited for has failed: what is left is a restart's patience.
+                deadline = deadline.min(Instant::now() + self.0.config.requests.hold);
+            }
+            tokio::select! {
+                known = handshake.wait_for(Option::is_some) => {
+                    return known.ok().and_then(|known| known.clone()).ok_or_else(gone);
+                }
+                changed = status.changed() => changed.map_err(|_closed| gone())?,
+                () = tokio::time::sleep_until(deadline) => {
+                    let wait = next_start.map(|at| at.saturating_duration_since(Instant::now()));
+                    return Err(faults::starting(wait));
+                }
+            }
+        }
+    }
+
+    /// Starts the server, also out of `failed`; returns once the order is taken. With `wait`, returns
+    /// when the server is ready, or with the fault that it cannot be.
+    pub async fn start(&self, wait: bool) -> Result<(), Fault> {
+        self.order(OrderKind::Start).await?;
+        if wait {
+            self.until_ready().await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Stops the server and keeps it stopped; with `wait`, returns when no process of it is left.
+    pub async fn stop(&self, wait: bool) -> Result<(), Fault> {
+        self.order(OrderKind::Stop).await?;
+        if wait {
+            let mut status = self.0.watched.status.clone();
+            status
+                .wait_for(|status| status.state != State::Stopping)
+                .await
+                .map_err(|_closed| gone())?;
+        }
+        Ok(())
+    }
+
+    /// Stops the server and starts it anew; `wait` as in [`ServerHandle::start`].
+    pub async fn restart(&self, wait: bool) -> Result<(), Fault> {
+        self.order(OrderKind::Restart).await?;
+        if wait {
+            self.until_ready().await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The newest lines of the server's stderr, oldest first.
+    pub fn stderr_tail(&self) -> Vec<String> {
+        self.0.stderr.tail(TAIL_LINES)
+    }
+
+    /// The lines of stderr from now on; slow readers lose the oldest.
+    pub fn stderr_follow(&self) -> broadcast::Receiver<Arc<str>> {
+        self.0.stderr.follow()
+    }
+
+    pub(super) async fn order(&self, kind: OrderKind) -> Result<(), Fault> {
+        let (done, taken) = oneshot::channel();
+        self.0
+            .orders
+            .send(Order { kind, done })
+            .await
+            .map_err(|_closed| gone())?;
+        taken.await.map_err(|_closed| gone())
+    }
+
+    /// Waits until the actor is done, and with it the last process of the server.
+    pub(super) async fn gone(&self) {
+        let mut status = self.0.watched.status.clone();
+        while status.changed().await.is_ok() {}
+    }
+
+    async fn until_ready(&self) -> Result<(), Fault> {
+        let mut status = self.0.watched.status.clone();
+        let settled = status
+            .wait_for(|status| !matches!(status.state, State::Starting | State::Stopping))
+            .await
+            .map_err(|_closed| gone())?
+            .state;
+        match settled {
+            State::Ready | State::Unhealthy => Ok(()),
+            State::Backoff | State::Starting | State::Stopping => Err(faults::starting(None)),
+            State::Stopped => Err(faults::refused(machine::Gate::Stopped)),
+            State::Failed => Err(faults::refused(machine::Gate::Failed)),
+        }
+    }
+}
+
+fn gone() -> Fault {
+    faults::shutting_down(Delivered::No)
+}
