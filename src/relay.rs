@@ -7,44 +7,41 @@
 
 mod answers;
 mod api;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the calls between the eras are being built on it")
-)]
 mod bridge;
 mod call;
-#[expect(dead_code, reason = "calls are noted next")]
 mod calls;
 mod config;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "modern clients and the sessions of MCP endpoints join next"
-    )
-)]
+mod held;
 mod hub;
+mod outlet;
 mod queue;
+mod session;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod upstream;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use api::{Answer, Caller, Door, Event, Events, Failure, Reply, RoutingHeaders, Target};
 pub use config::{ClientCapabilities, ClientFeatures, Config, Instance, ServerConfig};
 pub use sessions::EventStream;
 
-use calls::Calls;
-use hub::Hub;
+use bridge::seal::Sealer;
+use held::HeldCalls;
+use session::{Directory, NotKept, OWN, Session};
 use sessions::Sessions;
+use upstream::Upstream;
 
 use crate::fault::{Delivered, Fault, FaultKind};
-use crate::instruments::{Instruments, ServerInstruments};
+use crate::instruments::Instruments;
 use crate::protocol::Era;
 use crate::supervisor::{Listener, ServerHandle, State, Supervisor};
 use crate::types::{Principal, ServerId};
@@ -53,62 +50,100 @@ use crate::types::{Principal, ServerId};
 #[derive(Debug)]
 pub struct Relay {
     supervisor: Supervisor,
-    upstreams: Vec<Upstream>,
+    upstreams: Vec<Arc<Upstream>>,
     by_id: HashMap<ServerId, usize>,
-    sessions: Arc<Sessions>,
-    draining: AtomicBool,
+    shared: Arc<Shared>,
 }
 
-/// One server and what the relay keeps beside its handle.
+/// What all requests share.
 #[derive(Debug)]
-struct Upstream {
-    handle: ServerHandle,
-    hub: Arc<Hub>,
-    instruments: ServerInstruments,
+struct Shared {
+    config: Config,
+    /// Event streams of the plain endpoints.
+    sessions: Arc<Sessions>,
+    /// Sessions of the MCP endpoints.
+    directory: Directory,
+    /// Calls that wait for their client to come back.
+    held: HeldCalls,
+    /// `None` only where the system has no randomness.
+    sealer: Option<Sealer>,
+    /// Calls that go on without their client, and what tidies up.
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    /// Streams that never end by themselves end now.
+    draining: CancellationToken,
+}
+
+impl Shared {
+    fn new(config: Config) -> Arc<Self> {
+        Arc::new(Self {
+            sessions: Arc::new(Sessions::new(config)),
+            directory: Directory::new(config),
+            held: HeldCalls::default(),
+            sealer: Sealer::new().ok(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            draining: CancellationToken::new(),
+            config,
+        })
+    }
+
+    fn sealer(&self) -> Result<&Sealer, Fault> {
+        self.sealer
+            .as_ref()
+            .ok_or_else(|| Fault::new(FaultKind::InternalError, "no state can be sealed"))
+    }
+
+    /// Ends what nobody has come back for.
+    async fn tidy_up(self: Arc<Self>) {
+        let period = (self.config.session_idle / 8)
+            .clamp(Duration::from_millis(50), Duration::from_secs(10));
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = sleep(period) => {}
+            }
+            let now = Instant::now();
+            self.directory.expire(now);
+            self.held.expire(now);
+        }
+    }
 }
 
 impl Relay {
     /// Starts every server's actor. Must be called within a tokio runtime.
     pub fn start(config: Config, servers: Vec<ServerConfig>, instruments: &Instruments) -> Self {
-        let sessions = Arc::new(Sessions::new(config));
-        let mut hubs = Vec::with_capacity(servers.len());
+        let shared = Shared::new(config);
+        let mut parts = Vec::with_capacity(servers.len());
         let supervised = servers
             .into_iter()
-            .map(|server| server.supervisor)
             .map(|server| {
-                let labels = instruments.for_server(&server.id);
-                let calls = Arc::new(Calls);
-                let hub = Hub::new(server.id.clone(), calls, labels.clone());
-                let listener: Arc<dyn Listener> = Arc::clone(&hub) as _;
-                hubs.push((hub, labels));
-                (server, listener)
+                let id = &server.supervisor.id;
+                let part =
+                    upstream::Parts::new(id, instruments.for_server(id), server.client_features);
+                let listener: Arc<dyn Listener> = Arc::clone(&part.hub) as _;
+                parts.push(part);
+                (server.supervisor, listener)
             })
             .collect();
         let supervisor = Supervisor::start(supervised, instruments);
         let upstreams: Vec<_> = supervisor
             .servers()
-            .into_iter()
-            .zip(hubs)
-            .map(|(handle, (hub, instruments))| {
-                hub.attach(handle.clone());
-                Upstream {
-                    handle,
-                    hub,
-                    instruments,
-                }
-            })
+            .iter()
+            .zip(parts)
+            .map(|(handle, part)| Arc::new(part.attach(handle.clone())))
             .collect();
         let by_id = upstreams
             .iter()
             .enumerate()
             .map(|(at, upstream)| (upstream.handle.id().clone(), at))
             .collect();
+        shared.tasks.spawn(Arc::clone(&shared).tidy_up());
         Self {
             supervisor,
             upstreams,
             by_id,
-            sessions,
-            draining: AtomicBool::new(false),
+            shared,
         }
     }
 
@@ -119,7 +154,7 @@ impl Relay {
             .map(|upstream| &upstream.handle)
     }
 
-    fn upstream(&self, principal: &Principal, id: &str) -> Result<&Upstream, Fault> {
+    fn upstream(&self, principal: &Principal, id: &str) -> Result<&Arc<Upstream>, Fault> {
         let found = self.by_id.get(id).and_then(|&at| self.upstreams.get(at));
         found
             .filter(|upstream| principal.may_reach(upstream.handle.id()))
@@ -137,7 +172,7 @@ impl Relay {
 
     /// Whether every server is ready, or asleep because nobody has asked for it, or disabled.
     pub fn is_healthy(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed)
+        !self.shared.draining.is_cancelled()
             && self.upstreams.iter().all(|upstream| {
                 let status = upstream.handle.status();
                 status.state == State::Ready || status.asleep || upstream.handle.config().disabled
@@ -163,10 +198,10 @@ impl Relay {
             id: None,
             era: Era::Legacy,
         })?;
-        call::message(upstream, &self.sessions, caller, body).await
+        call::message(&self.shared, upstream, target, caller, body).await
     }
 
-    fn of_target(&self, principal: &Principal, target: &Target) -> Result<&Upstream, Fault> {
+    fn of_target(&self, principal: &Principal, target: &Target) -> Result<&Arc<Upstream>, Fault> {
         match target {
             Target::Server(server) => self.upstream(principal, server.as_str()),
             Target::All => Err(Fault::new(FaultKind::NotFound, "unknown path")),
@@ -183,20 +218,45 @@ impl Relay {
         caller: &Caller,
         last_event: Option<&str>,
     ) -> Result<Events, Fault> {
-        let _ = (target, caller, last_event);
-        Err(Fault::new(FaultKind::SessionNotFound, "unknown session"))
+        self.refuse_in_drain()?;
+        let session = self.session(target, caller)?;
+        let reader = match last_event {
+            None => Ok(session.streams().read(OWN)),
+            Some(id) => session.streams().resume(id),
+        };
+        let reader = reader.map_err(|reason| {
+            let text = match reason {
+                NotKept::Unknown => "last-event-id is not the id of an event of this session",
+                NotKept::GivenUp => "events after last-event-id are not kept any more",
+            };
+            Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No)
+        })?;
+        Ok(Events::new(reader))
     }
 
     /// Ends a session at its client's wish: its streams, its subscriptions, and what it was asked.
     pub fn end_session(&self, target: &Target, caller: &Caller) -> Result<(), Fault> {
-        let _ = (target, caller);
-        Err(Fault::new(FaultKind::SessionNotFound, "unknown session"))
+        let session = self.session(target, caller)?;
+        self.shared.directory.end(&session);
+        Ok(())
     }
 
     /// The revision that a session was opened with; `None` where the caller has no such session.
     pub fn revision_of(&self, target: &Target, caller: &Caller) -> Option<&'static str> {
-        let _ = (target, caller);
-        None
+        let session = self.session(target, caller).ok()?;
+        Some(session.agreed().revision)
+    }
+
+    fn session(&self, target: &Target, caller: &Caller) -> Result<Arc<Session>, Fault> {
+        let id = caller.session.as_deref().ok_or_else(|| {
+            let text = "missing mcp-session-id, expected the one that initialize was answered with";
+            Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No)
+        })?;
+        // A server that is gone or out of reach takes its sessions with it.
+        if let Target::Server(server) = target {
+            self.upstream(&caller.principal, server.as_str())?;
+        }
+        self.shared.directory.find(id, caller.principal.id, target)
     }
 
     /// Opens an event stream with a new session of this principal on one server.
@@ -210,7 +270,7 @@ impl Relay {
         self.refuse_in_drain()?;
         let upstream = self.upstream(principal, server.as_str())?;
         Sessions::open(
-            &self.sessions,
+            &self.shared.sessions,
             &upstream.hub,
             principal.id,
             upstream.instruments.stream(),
@@ -218,7 +278,7 @@ impl Relay {
     }
 
     fn refuse_in_drain(&self) -> Result<(), Fault> {
-        if self.draining.load(Ordering::Relaxed) {
+        if self.shared.draining.is_cancelled() {
             let fault = Fault::new(FaultKind::ShuttingDown, "the gateway is shutting down");
             return Err(fault.delivered(Delivered::No));
         }
@@ -232,13 +292,16 @@ impl Relay {
             .get(server)
             .and_then(|&at| self.upstreams.get(at));
         let in_flight = upstream.map_or(0, |upstream| upstream.handle.mux().load().in_flight);
-        (in_flight, self.sessions.count(server))
+        let of_server = Target::Server(server.clone());
+        let sessions = self.shared.sessions.count(server) + self.shared.directory.count(&of_server);
+        (in_flight, sessions)
     }
 
     /// Refuses new messages with `shutting_down` and ends every event stream. Requests under way go on.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-        self.sessions.end_all();
+        self.shared.draining.cancel();
+        self.shared.sessions.end_all();
+        self.shared.directory.end_all();
     }
 
     /// Ends every request that is not answered yet with `shutting_down`, because the drain is over.
@@ -251,6 +314,10 @@ impl Relay {
     pub async fn shutdown(&self) {
         self.drain();
         self.supervisor.shutdown().await;
+        self.shared.stop.cancel();
+        self.shared.held.clear();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
     }
 
     /// Makes every stop a SIGKILL at once, the present ones too.

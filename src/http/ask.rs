@@ -44,6 +44,7 @@ impl Asker {
                 session: session(&parts.headers)?,
                 headers: RoutingHeaders::default(),
                 streams: false,
+                prefers_stream: false,
                 peer,
                 trace: trace(&parts.headers),
             },

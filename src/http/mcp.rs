@@ -56,6 +56,7 @@ async fn take(edge: &Arc<Edge>, target: &Target, request: Request) -> Result<Res
         door: Door::Mcp,
         headers: headers::routing(&parts.headers),
         streams: takes.events,
+        prefers_stream: takes.events_first,
         ..asker.caller
     };
     let message = body::read(body, edge.body_limits(), &asker.mark).await?;

@@ -89,6 +89,9 @@ pub(super) struct Takes {
     pub(super) json: bool,
     /// `text/event-stream`
     pub(super) events: bool,
+    /// `text/event-stream` is named, and before `application/json`: of two that weigh the same, what is
+    /// named first is taken for what is liked more.
+    pub(super) events_first: bool,
 }
 
 impl Takes {
@@ -100,6 +103,7 @@ impl Takes {
         let takes = Self {
             json: accepts(headers, Offer::Json),
             events: accepts(headers, Offer::EventStream),
+            events_first: position(headers, Offer::EventStream) < position(headers, Offer::Json),
         };
         if takes.json || takes.events {
             return Ok(takes);
@@ -116,6 +120,17 @@ impl Takes {
             Offer::EventStream
         }
     }
+}
+
+/// The place of the range that names the type itself; after all others where none does.
+fn position(headers: &HeaderMap, offer: Offer) -> usize {
+    let lines = headers.get_all(ACCEPT).iter();
+    let mut ranges = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let named = |range: &[u8]| {
+        let range = std::str::from_utf8(range).ok();
+        range.and_then(|range| match_range(range.trim_ascii(), offer)) == Some((3, true))
+    };
+    ranges.position(named).unwrap_or(usize::MAX)
 }
 
 /// RFC 9110, 12.5.1: the most specific range that matches decides, and a weight of zero refuses.
@@ -265,6 +280,22 @@ mod tests {
                 accepts(&map, Offer::EventStream),
             );
             assert_eq!(outcome, (json, events), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_named_first_is_liked_more() {
+        for (lines, first) in [
+            (&[][..], false),
+            (&["*/*"], false),
+            (&["application/json, text/event-stream"], false),
+            (&["text/event-stream, application/json"], true),
+            (&["text/event-stream", "application/json"], true),
+            (&["text/event-stream;q=0, application/json"], false),
+            (&["text/event-stream"], true),
+        ] {
+            let takes = Takes::of(&headers(&ACCEPT, lines)).unwrap();
+            assert_eq!(takes.events_first, first, "{lines:?}");
         }
     }
 

@@ -29,7 +29,6 @@ use tokio::task::JoinSet;
 
 pub(super) use ear::Ear;
 pub(super) use filter::Filter;
-#[cfg_attr(not(test), expect(unused_imports, reason = "modern clients join next"))]
 pub(super) use {levels::Raised, listening::Listening};
 
 use filter::{Capabilities, Lists};

@@ -13,6 +13,8 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 
+use super::hub::Hub;
+use super::upstream::Parts;
 use super::*;
 use crate::protocol::Era;
 use crate::supervisor::Handshake;
@@ -22,8 +24,8 @@ use crate::types::{Incarnation, PrincipalId};
 /// One server, and everybody who hears of it.
 struct House {
     child: Unattended,
-    upstream: Upstream,
-    sessions: Arc<Sessions>,
+    upstream: Arc<Upstream>,
+    shared: Arc<Shared>,
 }
 
 fn handshake(era: Era) -> Handshake {
@@ -52,25 +54,24 @@ fn house_of(handshake: &Handshake) -> House {
         replay_bytes: 1000,
     };
     let child = Unattended::ready(handshake.clone());
-    let sessions = Arc::new(Sessions::new(config));
-    let hub = hub_of(child.handle.id());
-    hub.attach(child.handle.clone());
-    hub.ready(Incarnation(1), handshake);
-    let upstream = Upstream {
-        handle: child.handle.clone(),
-        hub,
-        instruments: Instruments::noop().for_server(child.handle.id()),
-    };
+    let id = child.handle.id();
+    let parts = parts_of(id);
+    let upstream = Arc::new(parts.attach(child.handle.clone()));
+    upstream.hub.ready(Incarnation(1), handshake);
     House {
         child,
         upstream,
-        sessions,
+        shared: Shared::new(config),
     }
 }
 
-fn hub_of(server: &ServerId) -> Arc<Hub> {
+fn parts_of(server: &ServerId) -> Parts {
     let instruments = Instruments::noop().for_server(server);
-    Hub::new(server.clone(), Arc::new(Calls), instruments)
+    Parts::new(server, instruments, ClientFeatures::Attribute)
+}
+
+fn hub_of(server: &ServerId) -> Arc<Hub> {
+    parts_of(server).hub
 }
 
 fn caller(principal: u32, session: Option<&EventStream>) -> Caller {
@@ -85,6 +86,7 @@ fn caller(principal: u32, session: Option<&EventStream>) -> Caller {
         session: session.map(|stream| stream.session_id().to_owned()),
         headers: RoutingHeaders::default(),
         streams: false,
+        prefers_stream: false,
         peer: ([127, 0, 0, 1], 1).into(),
         trace: None,
     }
@@ -97,12 +99,13 @@ impl House {
 
     fn open_on(&self, hub: &Arc<Hub>, principal: u32) -> Result<EventStream, Fault> {
         let held = self.upstream.instruments.stream();
-        Sessions::open(&self.sessions, hub, PrincipalId(principal), held)
+        Sessions::open(&self.shared.sessions, hub, PrincipalId(principal), held)
     }
 
     async fn send(&self, caller: Caller, body: &str) -> Result<Answer, Failure> {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        call::message(&self.upstream, &self.sessions, caller, body).await
+        let target = Target::Server(self.upstream.handle.id().clone());
+        call::message(&self.shared, &self.upstream, &target, caller, body).await
     }
 
     /// Sends a request that the child must not hear of.

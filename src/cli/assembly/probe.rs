@@ -72,6 +72,7 @@ impl Prober for SupervisedProber {
             session: None,
             headers: RoutingHeaders::default(),
             streams: false,
+            prefers_stream: false,
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             trace: None,
         };

@@ -21,6 +21,9 @@ impl Listener for Hub {
     ) {
         let told = Told::new(line, envelope);
         if let Some(list) = List::of_method(method) {
+            if list == List::Tools {
+                self.calls.tools_changed();
+            }
             if self.takes(&told, line) {
                 self.deliver(&told, |hearer| hearer.lists.has(list));
             }

@@ -70,7 +70,7 @@ pub(super) fn progress(call: &mut Call) -> Result<Value, Halt> {
 
 /// Long enough for a transport to close its stream and for a client to come back.
 pub(super) fn reconnection(call: &mut Call) -> Result<Value, Halt> {
-    call.work(300)?;
+    call.work(12_000)?;
     Ok(said("still here"))
 }
 
