@@ -150,8 +150,7 @@ pub(super) async fn end(
 fn in_session(parts: &Parts) -> Result<Caller, Fault> {
     let caller = Asker::of(parts)?.caller;
     if caller.session.is_none() {
-        let message =
-            "mcp-session-id is missing, expected the one that initialize was answered with";
+        let message = "missing mcp-session-id, expected the one that initialize was answered with";
         return Err(Fault::new(FaultKind::InvalidRequest, message));
     }
     Ok(Caller {

@@ -38,7 +38,15 @@ mod fleet;
 #[cfg(test)]
 mod gateway_starts;
 #[cfg(test)]
+mod mcp_batches;
+#[cfg(test)]
 mod mcp_endpoint;
+#[cfg(test)]
+mod mcp_modern;
+#[cfg(test)]
+mod mcp_questions;
+#[cfg(test)]
+mod mcp_sessions;
 #[cfg(test)]
 mod notices;
 #[cfg(test)]
