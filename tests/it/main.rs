@@ -20,6 +20,8 @@ mod bodies;
 #[cfg(test)]
 mod checking;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod collector;
 #[cfg(test)]
 mod command_line;
