@@ -26,6 +26,8 @@ mod collector;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod conformance_server;
 #[cfg(test)]
 mod deadlines;
