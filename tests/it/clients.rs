@@ -96,7 +96,7 @@ matrix! {
     rmcp: Sdk::Rmcp,
 }
 
-/// `cargo nextest run -E 'test(clients::the_matrix)' --run-ignored only --no-capture` shows all cells at a glance.
+/// `cargo test --test it clients::the_matrix -- --ignored --nocapture` shows all cells at a glance, after minutes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "prints the table; each cell is a test of its own"]
 async fn the_matrix() {

@@ -85,8 +85,8 @@ async function outcome(work) {
 
 /**
  * Runs every step and ends the process. `open` connects and gives a session: its `revision`, the lists `tools`,
- * `prompts` and `resources`, `call(name, arguments, options)`, `end` for the session
- * and `close` for the connection.
+ * `prompts` and `resources`, `call(name, arguments, options)`, `end` for the session and `close`
+ * for the connection.
  */
 export async function run(open) {
   const steps = {};
@@ -109,6 +109,8 @@ export async function run(open) {
       steps[name] = await outcome(step);
     }
   }
-  console.log(JSON.stringify({ revision: session?.revision ?? null, steps }));
-  process.exit(Object.values(steps).every((step) => step === "ok") ? 0 : 1);
+  const allOk = Object.values(steps).every((step) => step === "ok");
+  const report = JSON.stringify({ revision: session?.revision ?? null, steps });
+  // Exits itself, because kept connections would hold it for seconds.
+  process.stdout.write(`${report}\n`, () => process.exit(allOk ? 0 : 1));
 }
