@@ -20,9 +20,13 @@ mod bodies;
 #[cfg(test)]
 mod checking;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod collector;
 #[cfg(test)]
 mod command_line;
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod conformance_server;
 #[cfg(test)]
