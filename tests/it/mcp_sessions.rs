@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::client::Answer;
@@ -260,4 +261,19 @@ async fn a_token_has_so_many_streams_and_calls_do_not_take_of_them() {
         429,
         "one share for all endpoints"
     );
+}
+
+#[tokio::test]
+async fn a_drain_ends_the_stream_of_a_session_and_lets_a_call_come_to_its_end() {
+    let mut gateway = one_gremlin();
+    let session = Session::open(&gateway.client(), "/g1/mcp", NEWEST).await;
+    let mut own = session.listen().await;
+    own.event(SOON).await;
+    let mut stream = session.stream(&progress("call", 10)).await;
+    assert_eq!(stream.message(SOON).await["params"]["progress"], 1);
+    gateway.signal(Signal::TERM);
+    assert_eq!(own.messages(SOON).await, [Value::Null; 0]);
+    let rest = stream.messages(SOON).await;
+    assert_eq!(told(&rest).1, "done", "{rest:?}");
+    assert_eq!(gateway.ended(SOON).await.code(), Some(0));
 }

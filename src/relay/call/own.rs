@@ -68,10 +68,8 @@ impl Request {
             return self.ask_child(handshake, span).await;
         };
         let is_wanted = !self.forgets(&uri);
-        if Hub::subscribes_by_listen(handshake) {
-            return self.renewed().await;
-        }
-        if is_wanted {
+        // What a modern child is listened to for has changed already.
+        if is_wanted || Hub::subscribes_by_listen(handshake) {
             return Ok((answers::empty(self.client_id()).into(), Outcome::Ok));
         }
         self.ask_child(handshake, span).await

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Agreed, Session};
+use super::{Agreed, OWN, Session};
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::relay::api::Target;
 use crate::relay::config::Config;
@@ -125,10 +125,12 @@ impl Directory {
             .count()
     }
 
-    /// Ends every event stream, and with it what nobody can answer any more.
+    /// Ends the streams of the sessions themselves, and what nobody can answer any more. The streams of
+    /// calls go on to their responses.
     pub(in crate::relay) fn end_all(&self) {
         for session in self.sessions().values() {
-            session.streams.close();
+            session.streams.end(OWN);
+            session.asks.refuse_all("the gateway is shutting down");
         }
     }
 }
