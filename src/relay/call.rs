@@ -9,6 +9,7 @@ mod modern;
 mod own;
 mod plain;
 mod request;
+mod round;
 mod seen;
 mod stream;
 
@@ -20,7 +21,8 @@ use tokio::time::Instant;
 
 pub(super) use message::Message;
 pub(super) use plain::InSession;
-pub(super) use request::{Request, Round};
+pub(super) use request::Request;
+pub(super) use round::Round;
 
 use super::outlet::Outlet;
 use super::servers::{Leased, Server};

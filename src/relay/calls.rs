@@ -8,7 +8,7 @@
 mod attribution;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -67,6 +67,8 @@ pub(super) struct Call {
     pub(super) level: Option<Level>,
     pub(super) reach: Reach,
     pub(super) voice: Mutex<Voice>,
+    /// The child waits for its client to come back: it does nothing for this call meanwhile.
+    pub(super) waits: AtomicBool,
 }
 
 /// Where a call speaks to its client, which is another place when the client makes it again.

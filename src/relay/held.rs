@@ -89,13 +89,14 @@ impl HeldCalls {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Holds a call; gives the handle by which it is taken.
+    /// Holds a call, which causes nothing new meanwhile; gives the handle by which it is taken.
     pub(super) fn put(&self, principal: PrincipalId, held: Held) -> Result<String, Fault> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|_no_randomness| {
             Fault::new(FaultKind::InternalError, "no handle could be made")
         })?;
         let handle = hex::encode(bytes);
+        held.round.waits(true);
         let mut calls = self.calls();
         if calls
             .values()
@@ -118,13 +119,14 @@ impl HeldCalls {
         let own = calls
             .get(handle)
             .is_some_and(|entry| entry.principal == principal);
-        own.then(|| calls.remove(handle))
-            .flatten()
-            .map(|entry| entry.held)
+        let held = own.then(|| calls.remove(handle)).flatten()?.held;
+        held.round.waits(false);
+        Some(held)
     }
 
     /// Puts a call back that was taken and not gone on with.
     pub(super) fn put_back(&self, principal: PrincipalId, handle: String, held: Held) {
+        held.round.waits(true);
         let entry = Entry { principal, held };
         self.calls().insert(handle, entry);
     }

@@ -1,15 +1,17 @@
 //! One request on its way: what is known of it, and one round of it at the child.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout};
 use tracing::Span as TraceSpan;
 
 use super::message::Message;
 use super::plain::InSession;
+use super::round::{Abandon, Round};
 use crate::audit;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::{Operation, Outcome};
@@ -25,7 +27,7 @@ use crate::relay::outlet::Outlet;
 use crate::relay::servers::Leased;
 use crate::relay::session::Session;
 use crate::spans;
-use crate::supervisor::{self, Answer, Handshake, Observer, Origin, ServerHandle, Submission};
+use crate::supervisor::{self, Answer, Handshake, Observer, Origin, Submission};
 
 /// A request, and all that its way depends on.
 pub(in crate::relay) struct Request {
@@ -233,6 +235,7 @@ impl Request {
                 token: token.map(|token| round.text(token)),
                 outlet: self.outlet.clone(),
             }),
+            waits: AtomicBool::new(false),
         }
     }
 
@@ -325,64 +328,6 @@ impl Request {
             with: self.client_id(),
         };
         splice(&answer.line, &mut [edit]).into()
-    }
-}
-
-/// One round of a request at the child. Dropped before its answer, it is cancelled where the client's
-/// era takes a client that goes away for that.
-pub(in crate::relay) struct Round {
-    receiver: oneshot::Receiver<supervisor::Outcome>,
-    pub(super) entered: Option<Entered>,
-    pub(super) asked: mpsc::Receiver<Asked>,
-    span: TraceSpan,
-    written: Instant,
-    _raised: Option<Raised>,
-    abandon: Abandon,
-}
-
-impl Round {
-    /// The child's answer. Cancel safe.
-    pub(super) async fn outcome(&mut self) -> supervisor::Outcome {
-        let outcome = (&mut self.receiver).await;
-        outcome.unwrap_or_else(|_closed| self.lost())
-    }
-
-    fn lost(&self) -> supervisor::Outcome {
-        tracing::error!(server_id = %self.abandon.handle.id(), "a request left the table without an outcome");
-        Err(Fault::new(FaultKind::InternalError, "internal error"))
-    }
-
-    /// The child's answer, or what it asks first. Cancel safe.
-    pub(super) async fn outcome_or_ask(&mut self) -> Result<Asked, supervisor::Outcome> {
-        let outcome = tokio::select! {
-            biased;
-            outcome = &mut self.receiver => outcome,
-            Some(asked) = self.asked.recv() => return Ok(asked),
-        };
-        Err(outcome.unwrap_or_else(|_closed| self.lost()))
-    }
-
-    /// The next thing that the child asks the client of this round. Cancel safe.
-    pub(super) async fn next_ask(&mut self) -> Asked {
-        match self.asked.recv().await {
-            Some(asked) => asked,
-            None => std::future::pending().await,
-        }
-    }
-}
-
-/// Cancels a request whose future was dropped, where the client's revision takes that for a cancellation.
-struct Abandon {
-    handle: ServerHandle,
-    id: u64,
-    armed: bool,
-}
-
-impl Drop for Abandon {
-    fn drop(&mut self) {
-        if self.armed {
-            self.handle.mux().abandon(self.id);
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which call has caused what a child says.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -44,7 +45,12 @@ impl Open {
     pub(super) fn cause(&self, method: &str) -> Cause {
         let only_asking = method != "roots/list" && self.calls.values().any(|call| call.asks);
         let mut found: Option<&Arc<Call>> = None;
-        for call in self.calls.values().filter(|call| call.asks || !only_asking) {
+        let (waiting, active): (Vec<_>, Vec<_>) = self
+            .calls
+            .values()
+            .filter(|call| call.asks || !only_asking)
+            .partition(|call| call.waits.load(Ordering::Relaxed));
+        for call in active {
             match found {
                 Some(other) if other.party != call.party => return Cause::Several,
                 Some(other) if other.id > call.id => {}
@@ -52,7 +58,9 @@ impl Open {
             }
         }
         let stranger = |principal| found.is_none_or(|call| call.principal != principal);
-        if self.ghosts.principals().any(stranger) {
+        // What the child still does for them is unknown, and theirs alone to see.
+        let mut others = waiting.iter().map(|call| call.principal);
+        if others.any(stranger) || self.ghosts.principals().any(stranger) {
             return Cause::Several;
         }
         found.map_or(Cause::Nobody, |call| Cause::One(Arc::clone(call)))
