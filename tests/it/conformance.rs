@@ -18,8 +18,8 @@ const LEGACY: Option<Sum> = Some([84, 0, 0]);
 /// All that the suite checks in the revision 2026-07-28.
 const MODERN: Option<Sum> = Some([152, 0, 0]);
 
-/// No number is promised. A legacy server gives its questions no names, and the suite expects names. While a call that
-/// the suite gave up still waits for its answer, such a server does not say for which of its calls it asks next.
+/// No number is promised. A legacy server gives its questions no names, does not say for which call it asks, and knows
+/// of no capabilities but the gateway's; the suite looks for all three.
 const UNPROMISED: Option<Sum> = None;
 
 /// The tests: the era of the server and its `instance`, the revision of the suite, and its sum.
