@@ -4,6 +4,7 @@
 
 use std::process::{Output, Stdio};
 
+use serde_json::json;
 use tokio::process::Command;
 
 use crate::support::gateway::TOKEN;
@@ -14,13 +15,15 @@ use crate::support::{Gateway, Server};
 type Sum = [u32; 3];
 
 /// All that the suite checks in the revision 2025-11-25.
-const LEGACY: Option<Sum> = Some([84, 0, 0]);
+const LEGACY: Sum = [84, 0, 0];
 /// All that the suite checks in the revision 2026-07-28.
-const MODERN: Option<Sum> = Some([152, 0, 0]);
+const MODERN: Sum = [152, 0, 0];
 
-/// No number is promised. A legacy server gives its questions no names, does not say for which call it asks, and knows
-/// of no capabilities but the gateway's; the suite looks for all three.
-const UNPROMISED: Option<Sum> = None;
+/// The same before a legacy server, less what only a modern one can author. Two checks want a tool to be refused by
+/// what this one request's client can do, and a legacy server is told that once for all. One, a warning, wants the
+/// answer to a question by the name that a server gives it: here the question bears another, because a call that the
+/// suite gave up still has that one as its id.
+const BRIDGED: Sum = [149, 2, 1];
 
 /// The tests: the era of the server and its `instance`, the revision of the suite, and its sum.
 macro_rules! table {
@@ -34,13 +37,13 @@ macro_rules! table {
 
 table! {
     legacy_shared_in_the_legacy_era: "legacy", "shared", "2025-11-25", LEGACY;
-    legacy_shared_in_the_modern_era: "legacy", "shared", "2026-07-28", UNPROMISED;
+    legacy_shared_in_the_modern_era: "legacy", "shared", "2026-07-28", BRIDGED;
     modern_shared_in_the_legacy_era: "modern", "shared", "2025-11-25", LEGACY;
     modern_shared_in_the_modern_era: "modern", "shared", "2026-07-28", MODERN;
     dual_shared_in_the_legacy_era: "dual", "shared", "2025-11-25", LEGACY;
     dual_shared_in_the_modern_era: "dual", "shared", "2026-07-28", MODERN;
     legacy_by_session_in_the_legacy_era: "legacy", "session", "2025-11-25", LEGACY;
-    legacy_by_session_in_the_modern_era: "legacy", "session", "2026-07-28", UNPROMISED;
+    legacy_by_session_in_the_modern_era: "legacy", "session", "2026-07-28", BRIDGED;
     modern_by_session_in_the_legacy_era: "modern", "session", "2025-11-25", LEGACY;
     modern_by_session_in_the_modern_era: "modern", "session", "2026-07-28", MODERN;
     dual_by_session_in_the_legacy_era: "dual", "session", "2025-11-25", LEGACY;
@@ -71,15 +74,17 @@ fn sum(report: &str) -> Option<Sum> {
     Some([numbers.next()??, numbers.next()??, numbers.next()??])
 }
 
-async fn suite(era: &str, instance: &str, revision: &str, expected: Option<Sum>) {
-    let server = Server::conformance("conformance", era).set("instance", instance);
+async fn suite(era: &str, instance: &str, revision: &str, expected: Sum) {
+    let server = Server::conformance("conformance", era)
+        .set("instance", instance)
+        .set(
+            "client_capabilities",
+            json!(["elicitation", "sampling", "roots"]),
+        );
     let gateway = Gateway::builder().server(server).start();
     let output = run_suite(&gateway, revision).await;
     let report = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     let found = sum(&report).unwrap_or_else(|| panic!("the suite broke off:\n{report}{errors}"));
-    println!("{report}");
-    if let Some(expected) = expected {
-        assert_eq!(found, expected, "{report}");
-    }
+    assert_eq!(found, expected, "{report}");
 }
