@@ -66,3 +66,104 @@ impl Open {
         found.map_or(Cause::Nobody, |call| Cause::One(Arc::clone(call)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::relay::calls::{Party, Reach, Voice};
+
+    /// A call of one that has a session where `session` is not empty.
+    fn call(id: u64, principal: u32, session: &str, asks: bool) -> Call {
+        Call {
+            id,
+            party: if session.is_empty() {
+                Party::Call(id)
+            } else {
+                Party::Session(session.into())
+            },
+            principal: PrincipalId(principal),
+            asks,
+            level: None,
+            reach: Reach::None,
+            voice: Mutex::new(Voice::default()),
+            waits: AtomicBool::new(false),
+        }
+    }
+
+    fn open(calls: impl IntoIterator<Item = Call>) -> Open {
+        Open {
+            calls: calls
+                .into_iter()
+                .map(|call| (call.id, Arc::new(call)))
+                .collect(),
+            ghosts: Ghosts::default(),
+        }
+    }
+
+    /// The id of the call that has caused it, or `nobody` or `several`.
+    fn cause(open: &Open, method: &str) -> String {
+        match open.cause(method) {
+            Cause::One(call) => call.id.to_string(),
+            Cause::Nobody => "nobody".to_owned(),
+            Cause::Several => "several".to_owned(),
+        }
+    }
+
+    const ASK: &str = "elicitation/create";
+
+    #[test]
+    fn the_newest_call_of_the_only_party_has_caused_it() {
+        assert_eq!(cause(&open([]), ASK), "nobody");
+        assert_eq!(cause(&open([call(1, 1, "", true)]), ASK), "1");
+        let session = [
+            call(1, 1, "s", true),
+            call(3, 1, "s", true),
+            call(2, 1, "s", true),
+        ];
+        assert_eq!(cause(&open(session), ASK), "3");
+    }
+
+    #[test]
+    fn where_several_parties_can_have_caused_it_nobody_is_asked() {
+        for other in [
+            call(2, 2, "t", true),
+            call(2, 1, "t", true),
+            call(2, 1, "", true),
+        ] {
+            assert_eq!(cause(&open([call(1, 1, "s", true), other]), ASK), "several");
+        }
+    }
+
+    #[test]
+    fn a_list_causes_no_question_while_there_is_a_call_that_can() {
+        let calls = || [call(1, 1, "s", true), call(2, 2, "t", false)];
+        assert_eq!(cause(&open(calls()), ASK), "1");
+        assert_eq!(cause(&open(calls()), "roots/list"), "several");
+        assert_eq!(cause(&open([call(2, 2, "t", false)]), ASK), "2");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_was_given_up_keeps_strangers_in_question_for_a_while() {
+        let mut open = open([call(1, 1, "s", true)]);
+        open.ghosts.add(PrincipalId(1));
+        assert_eq!(cause(&open, ASK), "1", "its own principal is no stranger");
+        open.ghosts.add(PrincipalId(2));
+        assert_eq!(cause(&open, ASK), "several");
+        tokio::time::advance(GHOST).await;
+        assert_eq!(cause(&open, ASK), "1");
+    }
+
+    #[test]
+    fn a_call_that_waits_for_its_client_gives_way_to_its_own_principal_alone() {
+        let open = open([call(1, 1, "", true), call(2, 1, "", true)]);
+        assert_eq!(cause(&open, ASK), "several");
+        open.calls[&1].waits.store(true, Ordering::Relaxed);
+        assert_eq!(cause(&open, ASK), "2");
+        let open = self::open([call(1, 2, "", true), call(2, 1, "", true)]);
+        open.calls[&1].waits.store(true, Ordering::Relaxed);
+        assert_eq!(cause(&open, ASK), "several");
+    }
+}
