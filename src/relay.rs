@@ -11,6 +11,7 @@ mod bridge;
 mod call;
 mod calls;
 mod config;
+mod failed;
 mod held;
 mod hub;
 mod instances;
@@ -34,6 +35,7 @@ use tokio_util::task::TaskTracker;
 
 pub use api::{Answer, Caller, Door, Event, Events, Failure, Reply, RoutingHeaders, Target};
 pub use config::{ClientCapabilities, ClientFeatures, Config, Instance, ServerConfig};
+pub use failed::ErrorMessage;
 pub use overview::{Overview, Process};
 pub use sessions::EventStream;
 

@@ -21,6 +21,12 @@ pub const NEWEST_LEGACY: &str = "2025-11-25";
 /// The first revision of the modern era.
 pub const MODERN_REVISION: &str = "2026-07-28";
 
+/// Every revision that is spoken, newest first.
+pub fn revisions() -> Vec<&'static str> {
+    let legacy = LEGACY_REVISIONS.into_iter().rev();
+    std::iter::once(MODERN_REVISION).chain(legacy).collect()
+}
+
 /// Keys of `_meta` that the specification defines.
 pub mod meta_key {
     /// The revision that a modern request is made in.

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::protocol;
-use crate::protocol::era::{LEGACY_REVISIONS, MODERN_REVISION};
+use crate::protocol::era::{MODERN_REVISION, revisions};
 use crate::protocol::message::string;
 use crate::relay::RoutingHeaders;
 
@@ -18,13 +18,6 @@ const NAME: &str = "mcp-name";
 const PARAM_PREFIX: &str = "mcp-param-";
 /// The event after which a client wants its stream resumed (WHATWG HTML, 9.2.4).
 const LAST_EVENT: &str = "last-event-id";
-
-/// Every revision that is served here, newest first.
-pub(super) fn supported() -> Vec<&'static str> {
-    let mut revisions = vec![MODERN_REVISION];
-    revisions.extend(LEGACY_REVISIONS.iter().rev());
-    revisions
-}
 
 /// What a modern request may be routed by, as it came.
 pub(super) fn routing(headers: &HeaderMap) -> RoutingHeaders {
@@ -54,13 +47,10 @@ pub(super) fn version(headers: &HeaderMap) -> Result<Option<&'static str>, Fault
         let text = format!("more than one {VERSION} header");
         return Err(Fault::new(FaultKind::HeaderMismatch, text).delivered(Delivered::No));
     }
-    let revisions = supported();
-    let known = revisions.iter().find(|known| value == **known);
+    let all = revisions();
+    let known = all.iter().find(|known| value == **known);
     known.map(|known| Some(*known)).ok_or_else(|| {
-        let text = format!(
-            "unknown {VERSION}, expected one of {}",
-            revisions.join(", ")
-        );
+        let text = format!("unknown {VERSION}, expected one of {}", all.join(", "));
         Fault::new(FaultKind::UnsupportedVersion, text).delivered(Delivered::No)
     })
 }

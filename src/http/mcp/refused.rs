@@ -8,15 +8,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::ALLOW;
 use http::{HeaderValue, StatusCode};
-use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::{form, headers};
-use crate::fault::{Delivered, Fault, FaultKind};
+use crate::fault::{Fault, FaultKind};
 use crate::http::negotiate::Offer;
 use crate::http::{error, rpc};
 use crate::protocol::Era;
-use crate::relay::{Failure, Target};
+use crate::relay::{ErrorMessage, Failure, Target};
 use crate::types::ServerId;
 
 /// A message that failed.
@@ -91,27 +89,13 @@ impl Refused {
     /// The JSON-RPC error.
     pub(super) fn message(&self) -> Result<Bytes, serde_json::Error> {
         let Failure { fault, id, era: _ } = &self.failure;
-        let refused = fault.kind == FaultKind::UnsupportedVersion;
-        let error = ErrorResponse {
-            jsonrpc: "2.0",
-            id: id.as_ref().and_then(|id| serde_json::from_slice(id).ok()),
-            error: ErrorObject {
-                code: fault.kind.rpc_code(),
-                message: &fault.message,
-                data: ErrorData {
-                    origin: "gateway",
-                    error_code: fault.kind.code(),
-                    server_id: self.server.as_ref(),
-                    delivered: fault.delivered.map(Delivered::as_str),
-                    retry_after_ms: fault
-                        .retry_after
-                        .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
-                    supported: refused.then(headers::supported),
-                    requested: self.requested.as_deref(),
-                },
-            },
+        let message = ErrorMessage {
+            id: id.as_deref(),
+            fault,
+            server: self.server.as_ref(),
+            requested: self.requested.as_deref(),
         };
-        serde_json::to_vec(&error).map(Bytes::from)
+        message.to_json().map(Bytes::from)
     }
 }
 
@@ -193,41 +177,10 @@ pub(super) fn status_of_reply(era: Era, error: Option<i64>) -> StatusCode {
     }
 }
 
-#[derive(Serialize)]
-struct ErrorResponse<'a> {
-    jsonrpc: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a RawValue>,
-    error: ErrorObject<'a>,
-}
-
-#[derive(Serialize)]
-struct ErrorObject<'a> {
-    code: i32,
-    message: &'a str,
-    data: ErrorData<'a>,
-}
-
-/// What the gateway adds, so that its errors can be told from a server's.
-#[derive(Serialize)]
-struct ErrorData<'a> {
-    origin: &'static str,
-    error_code: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    server_id: Option<&'a ServerId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delivered: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    supported: Option<Vec<&'static str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    requested: Option<&'a str>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::Delivered;
     use http_body_util::BodyExt;
 
     async fn told(refused: Refused) -> (u16, String) {

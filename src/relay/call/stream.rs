@@ -13,11 +13,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use crate::fault::Fault;
 use crate::relay::api::{Answer, Event, Events, Failure, Reply};
 use crate::relay::outlet::Outlet;
 use crate::relay::session::Session;
-use crate::relay::{Shared, answers};
+use crate::relay::{ErrorMessage, Shared};
 use crate::types::ServerId;
 
 /// How long a legacy client waits for a plain response before it is given a stream that it can resume.
@@ -121,10 +120,15 @@ impl Stream for CallStream {
 fn text(answered: Result<Reply, Failure>, server: Option<&ServerId>) -> Bytes {
     match answered {
         Ok(reply) => reply.message,
-        Err(Failure { fault, id, .. }) => failure(id.as_deref(), &fault, server),
+        Err(Failure { fault, id, .. }) => {
+            let message = ErrorMessage {
+                id: id.as_deref(),
+                fault: &fault,
+                server,
+                requested: None,
+            };
+            // Numbers and text: it cannot fail.
+            message.to_json().unwrap_or_default().into()
+        }
     }
-}
-
-fn failure(id: Option<&[u8]>, fault: &Fault, server: Option<&ServerId>) -> Bytes {
-    answers::failure(id.unwrap_or(b"null"), fault, server).into()
 }
