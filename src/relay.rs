@@ -5,6 +5,14 @@
 //! What the child says of its own accord goes to those who may see it: progress to the caller, changes
 //! of lists to everybody, updates of a resource to its subscribers, logs to whom they can be attributed.
 
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "all servers as one are wired to their endpoint next"
+    )
+)]
+mod aggregate;
 mod answers;
 mod api;
 #[cfg_attr(
