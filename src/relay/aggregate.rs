@@ -6,13 +6,17 @@
 //! written anew: names are put in and taken out where they stand.
 
 mod cursor;
+mod gather;
 mod join;
+mod kept;
 mod merge;
 mod names;
 mod results;
 mod route;
 #[cfg(test)]
 mod tests;
+
+pub use kept::{Gap, Shown};
 
 /// What the gateway calls itself where it stands for all servers: a `serverInfo`.
 fn identity() -> &'static str {

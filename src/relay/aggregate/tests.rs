@@ -1,5 +1,6 @@
 //! Two servers behind one endpoint, in bytes.
 
+mod gathering;
 mod joining;
 mod lists;
 mod results;

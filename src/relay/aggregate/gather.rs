@@ -1,0 +1,295 @@
+//! All servers are asked at once, and none of them is waited for in vain twice.
+//!
+//! A server that is ready has [`PATIENCE`]; one that merely sleeps, or starts for the first time, has
+//! `hold_ms`. Who does not answer in time, fails, or waits to be restarted, is shown as it last was, or
+//! left out; and as long as an answer is owed, the next list does not wait at all. So the worst that one
+//! server can do to a list of all is to delay one list once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::TaskTracker;
+
+use super::Kind;
+use super::cursor::More;
+use super::join::has;
+use super::kept::{Gap, Kept, Page, Shown};
+use super::merge::{Part, merge};
+use crate::protocol::message::Ending;
+use crate::protocol::splice::into_frame;
+use crate::protocol::{Era, scan};
+use crate::supervisor::{
+    Handshake, Origin, Outcome, ServerHandle, State, Status, Submission, claims,
+};
+use crate::types::{Incarnation, PrincipalId};
+
+/// How long a server that is ready is waited for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// JSON-RPC: the method does not exist here.
+const METHOD_NOT_FOUND: i64 = -32_601;
+
+/// One of the servers behind the endpoint.
+#[derive(Clone, Debug)]
+pub(in crate::relay) struct Server {
+    pub(in crate::relay) handle: ServerHandle,
+    pub(in crate::relay) kept: Arc<Kept>,
+}
+
+/// On whose behalf servers are asked.
+#[derive(Clone, Debug)]
+pub(in crate::relay) struct Asker<'a> {
+    /// Owns what is waited for no longer.
+    pub(in crate::relay) tasks: &'a TaskTracker,
+    pub(in crate::relay) principal: PrincipalId,
+    pub(in crate::relay) session: Option<Arc<str>>,
+    /// The client's id of the request.
+    pub(in crate::relay) client_id: Bytes,
+}
+
+/// Why a list cannot be had from its server: a sentence that goes on after "it".
+type Reason = String;
+
+/// The page of a list that all servers have together: the first, or the one where the parts of an
+/// earlier one ended. Never fails.
+pub(super) async fn list(
+    asker: &Asker<'_>,
+    kind: Kind,
+    servers: &[Server],
+    more: Option<&[More<'_>]>,
+    era: Era,
+) -> String {
+    let mut asked = Vec::with_capacity(servers.len());
+    for server in servers
+        .iter()
+        .filter(|server| !server.handle.config().disabled)
+    {
+        match more {
+            None => asked.push(part(asker, kind, server, None)),
+            Some(more) => {
+                let own = more.iter().find(|more| more.server == server.handle.id());
+                asked.extend(own.map(|own| part(asker, kind, server, Some(&own.cursor))));
+            }
+        }
+    }
+    let shown = join_all(asked).await;
+    let whole = shown.iter().all(|(_, is_left_out)| !is_left_out);
+    let parts: Vec<_> = shown.into_iter().filter_map(|(part, _)| part).collect();
+    merge(kind, &parts, era, whole)
+}
+
+/// What one server adds to a list, and whether it was left out.
+async fn part<'a>(
+    asker: &Asker<'_>,
+    kind: Kind,
+    server: &'a Server,
+    cursor: Option<&str>,
+) -> (Option<Part<'a>>, bool) {
+    let Server { handle, kept } = server;
+    let read = |page: &Page| Part::read(kind, handle.id(), &page.line, page.result);
+    let asked = asker.ask(kind, server, cursor).await;
+    let asked = asked.and_then(|page| {
+        let part = page.as_ref().map(read).transpose();
+        let part = part.map_err(|no_list| no_list.to_string())?;
+        if let Some(page) = page {
+            kept.remember(kind, cursor, page);
+        }
+        Ok(part)
+    });
+    let reason = match asked {
+        Ok(part) => {
+            kept.note(handle.id(), kind, None);
+            return (part, false);
+        }
+        Err(reason) => reason,
+    };
+    let known = kept
+        .last_known(kind, cursor)
+        .filter(|_| !is_stopped(&handle.status()));
+    let known = known.and_then(|page| read(&page).ok());
+    let gap = Gap {
+        list: kind.method(),
+        shown: if known.is_some() {
+            Shown::LastKnown
+        } else {
+            Shown::Nothing
+        },
+        reason,
+    };
+    kept.note(handle.id(), kind, Some(gap));
+    let is_left_out = known.is_none();
+    (known.map(Part::out_of_date), is_left_out)
+}
+
+/// Somebody has decided that it does not run: its lists are gone with it.
+fn is_stopped(status: &Status) -> bool {
+    status.state == State::Stopped && !status.asleep
+}
+
+/// For how long a server is waited for, by its state alone.
+fn patience(handle: &ServerHandle) -> Result<Duration, Reason> {
+    let status = handle.status();
+    let is_first_start = status.incarnation <= Incarnation(1) && status.restart_count == 0;
+    let reason = match status.state {
+        State::Ready | State::Unhealthy => return Ok(PATIENCE),
+        State::Starting if is_first_start => return Ok(handle.config().requests.hold),
+        State::Stopped if status.asleep => return Ok(handle.config().requests.hold),
+        State::Starting => "is being started again",
+        State::Backoff => "waits to be started again",
+        State::Stopping => "is being stopped",
+        State::Stopped => "is stopped",
+        State::Failed => "has failed and was given up",
+    };
+    Err(reason.to_owned())
+}
+
+/// The handshake of a server, waited for where it sleeps or starts for the first time.
+pub(super) async fn handshake(server: &Server) -> Option<Arc<Handshake>> {
+    let Server { handle, kept } = server;
+    if let Some(known) = handle.handshake() {
+        return Some(known);
+    }
+    let patience = patience(handle).ok().filter(|_| !kept.is_in_vain())?;
+    first_handshake(server, Instant::now() + patience)
+        .await
+        .ok()
+}
+
+async fn first_handshake(server: &Server, deadline: Instant) -> Result<Arc<Handshake>, Reason> {
+    let Server { handle, kept } = server;
+    let shaken = timeout_at(deadline, handle.wait_for_handshake()).await;
+    let failed = match shaken {
+        Ok(Ok(handshake)) => {
+            kept.set_in_vain(false);
+            return Ok(handshake);
+        }
+        Ok(Err(fault)) => fault.message.into_owned(),
+        Err(_elapsed) => "did not become ready within hold_ms".to_owned(),
+    };
+    kept.set_in_vain(true);
+    Err(failed)
+}
+
+impl Asker<'_> {
+    /// Asks a server for a page of a list. `None` is the list of a server that has no such lists.
+    async fn ask(
+        &self,
+        kind: Kind,
+        server: &Server,
+        cursor: Option<&str>,
+    ) -> Result<Option<Page>, Reason> {
+        let Server { handle, kept } = server;
+        let patience = patience(handle)?;
+        let state = handle.status().state;
+        let known = kept.last_known(kind, cursor);
+        if known.is_some() && state == State::Stopped {
+            // It sleeps: what it said is as good as what it would say, and nobody needs to wake it.
+            return Ok(known);
+        }
+        if known.is_some() && state == State::Unhealthy {
+            return Err("has missed its last probe".to_owned());
+        }
+        if kept.is_late() {
+            return Err("still owes the answer to an earlier request".to_owned());
+        }
+        let deadline = Instant::now() + patience;
+        let handshake = match handle.handshake() {
+            Some(handshake) => handshake,
+            None if kept.is_in_vain() => {
+                return Err("did not become ready when it was waited for".to_owned());
+            }
+            None => first_handshake(server, deadline).await?,
+        };
+        if !has(kind, &handshake) {
+            return Ok(None);
+        }
+        let deadline = deadline.max(Instant::now() + PATIENCE);
+        self.request(kind, server, cursor, handshake.era, deadline)
+            .await
+    }
+
+    async fn request(
+        &self,
+        kind: Kind,
+        server: &Server,
+        cursor: Option<&str>,
+        era: Era,
+        deadline: Instant,
+    ) -> Result<Option<Page>, Reason> {
+        let mux = server.handle.mux();
+        let id = mux.mint();
+        let submission = Submission {
+            origin: Some(Origin {
+                principal: self.principal,
+                session: self.session.clone(),
+                client_id: self.client_id.clone(),
+            }),
+            ..Submission::own()
+        };
+        let frame = frame(kind, id, cursor, era);
+        let submitted = mux.submit(id, frame, submission);
+        let mut receiver = submitted.map_err(|fault| fault.message.into_owned())?;
+        if let Ok(outcome) = timeout_at(deadline, &mut receiver).await {
+            let lost = |_closed| "was lost".to_owned();
+            return outcome
+                .map_err(lost)
+                .and_then(|outcome| page(kind, outcome));
+        }
+        // What comes later is worth keeping, and until it does nobody waits again.
+        let late = server.kept.late();
+        let (kept, handle) = (Arc::clone(&server.kept), server.handle.clone());
+        let cursor = cursor.map(str::to_owned);
+        self.tasks.spawn(async move {
+            if let Ok(outcome) = receiver.await
+                && let Ok(Some(page)) = page(kind, outcome)
+                && Part::read(kind, handle.id(), &page.line, page.result).is_ok()
+            {
+                kept.remember(kind, cursor.as_deref(), page);
+            }
+            drop(late);
+        });
+        Err(format!("did not answer {} in time", kind.method()))
+    }
+}
+
+fn frame(kind: Kind, id: u64, cursor: Option<&str>, era: Era) -> Bytes {
+    let mut params = Vec::new();
+    if era == Era::Modern {
+        params.push(format!(r#""_meta":{{{}}}"#, claims(|_| false).join(",")));
+    }
+    params.extend(cursor.map(|cursor| format!(r#""cursor":{}"#, serde_json::json!(cursor))));
+    let (method, params) = (kind.method(), params.join(","));
+    let message =
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}}}}}"#);
+    into_frame(message.into_bytes()).into()
+}
+
+/// The page that a server has answered with; `None` where it knows no such list.
+fn page(kind: Kind, outcome: Outcome) -> Result<Option<Page>, Reason> {
+    let answer = outcome.map_err(|fault| fault.message.into_owned())?;
+    match answer.ending {
+        Ending::Result | Ending::ToolError => {
+            let envelope = scan(&answer.line).unwrap_or_default();
+            Ok(Some(Page {
+                line: answer.line,
+                result: envelope.result.unwrap_or_default(),
+            }))
+        }
+        Ending::Error(error) => match code_of(error.of(&answer.line)) {
+            METHOD_NOT_FOUND => Ok(None),
+            code => Err(format!("answered {} with error {code}", kind.method())),
+        },
+        Ending::InputRequired => Err(format!("wants input for {}", kind.method())),
+    }
+}
+
+fn code_of(error: &[u8]) -> i64 {
+    #[derive(Deserialize)]
+    struct Code {
+        code: i64,
+    }
+    serde_json::from_slice(error).map_or(0, |error: Code| error.code)
+}
