@@ -15,137 +15,146 @@
 mod aggregate;
 mod answers;
 mod api;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the calls between the eras are being built on it")
-)]
 mod bridge;
 mod call;
-#[expect(dead_code, reason = "calls are noted next")]
 mod calls;
 mod config;
-mod notices;
+mod held;
+mod hub;
+mod instances;
+mod outlet;
+mod overview;
 mod queue;
+mod servers;
+mod session;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod upstream;
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use aggregate::{Gap, Shown};
 pub use api::{Answer, Caller, Door, Event, Events, Failure, Reply, RoutingHeaders, Target};
 pub use config::{ClientCapabilities, ClientFeatures, Config, Instance, ServerConfig};
+pub use overview::{Overview, Process};
 pub use sessions::EventStream;
 
-use notices::Notices;
+use bridge::seal::Sealer;
+use held::HeldCalls;
+use servers::{Server, Servers};
+use session::{Directory, NotKept, OWN, Session};
 use sessions::Sessions;
 
 use crate::fault::{Delivered, Fault, FaultKind};
-use crate::instruments::{Instruments, ServerInstruments};
+use crate::instruments::Instruments;
 use crate::protocol::Era;
-use crate::supervisor::{Listener, ServerHandle, State, Supervisor};
+use crate::supervisor::ServerHandle;
 use crate::types::{Principal, ServerId};
 
 /// The door of the relay: every configured server, and the event streams that are open.
 #[derive(Debug)]
 pub struct Relay {
-    supervisor: Supervisor,
-    upstreams: Vec<Upstream>,
-    by_id: HashMap<ServerId, usize>,
-    sessions: Arc<Sessions>,
-    draining: AtomicBool,
+    servers: Arc<Servers>,
+    shared: Arc<Shared>,
 }
 
-/// One server and what the relay keeps beside its handle.
+/// What all requests share.
 #[derive(Debug)]
-struct Upstream {
-    handle: ServerHandle,
-    notices: Arc<Notices>,
-    instruments: ServerInstruments,
+struct Shared {
+    config: Config,
+    /// Event streams of the plain endpoints.
+    sessions: Arc<Sessions>,
+    /// Sessions of the MCP endpoints.
+    directory: Directory,
+    /// Calls that wait for their client to come back.
+    held: HeldCalls,
+    /// `None` only where the system has no randomness.
+    sealer: Option<Sealer>,
+    /// Calls that go on without their client, and what tidies up.
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    /// Streams that never end by themselves end now.
+    draining: CancellationToken,
+}
+
+impl Shared {
+    fn new(config: Config) -> Arc<Self> {
+        Arc::new(Self {
+            sessions: Arc::new(Sessions::new(config)),
+            directory: Directory::new(config),
+            held: HeldCalls::default(),
+            sealer: Sealer::new().ok(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            draining: CancellationToken::new(),
+            config,
+        })
+    }
+
+    fn sealer(&self) -> Result<&Sealer, Fault> {
+        self.sealer
+            .as_ref()
+            .ok_or_else(|| Fault::new(FaultKind::InternalError, "no state can be sealed"))
+    }
+
+    /// Ends what nobody has come back for.
+    async fn tidy_up(self: Arc<Self>, servers: Arc<Servers>) {
+        let period = (self.config.session_idle / 8)
+            .clamp(Duration::from_millis(50), Duration::from_secs(10));
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = sleep(period) => {}
+            }
+            let now = Instant::now();
+            for session in self.directory.expire(now) {
+                servers.end_session(session.id());
+            }
+            self.held.expire(now);
+        }
+    }
 }
 
 impl Relay {
     /// Starts every server's actor. Must be called within a tokio runtime.
     pub fn start(config: Config, servers: Vec<ServerConfig>, instruments: &Instruments) -> Self {
-        let sessions = Arc::new(Sessions::new(config));
-        let mut notices = Vec::with_capacity(servers.len());
-        let supervised = servers
+        let shared = Shared::new(config);
+        let servers = Arc::new(Servers::start(servers, instruments));
+        shared
+            .tasks
+            .spawn(Arc::clone(&shared).tidy_up(Arc::clone(&servers)));
+        Self { servers, shared }
+    }
+
+    /// The processes of the server with this id that the principal may know of: one where all share it.
+    /// A server that does not exist and one out of reach are the same fault.
+    pub fn processes(&self, principal: &Principal, id: &str) -> Result<Vec<ServerHandle>, Fault> {
+        let processes = self.servers.find(principal, id)?.processes(principal);
+        Ok(processes
             .into_iter()
-            .map(|server| server.supervisor)
-            .map(|server| {
-                let labels = instruments.for_server(&server.id);
-                let heard = Arc::new(Notices::new(
-                    server.id.clone(),
-                    Arc::clone(&sessions),
-                    labels.clone(),
-                ));
-                let listener: Arc<dyn Listener> = Arc::clone(&heard) as _;
-                notices.push((heard, labels));
-                (server, listener)
-            })
-            .collect();
-        let supervisor = Supervisor::start(supervised, instruments);
-        let upstreams: Vec<_> = supervisor
-            .servers()
-            .into_iter()
-            .zip(notices)
-            .map(|(handle, (notices, instruments))| {
-                notices.attach(handle.clone());
-                Upstream {
-                    handle,
-                    notices,
-                    instruments,
-                }
-            })
-            .collect();
-        let by_id = upstreams
-            .iter()
-            .enumerate()
-            .map(|(at, upstream)| (upstream.handle.id().clone(), at))
-            .collect();
-        Self {
-            supervisor,
-            upstreams,
-            by_id,
-            sessions,
-            draining: AtomicBool::new(false),
-        }
+            .map(|process| process.handle)
+            .collect())
     }
 
-    /// The server with this id, where it exists and the principal may reach it; both other cases are
-    /// the same fault.
-    pub fn server(&self, principal: &Principal, id: &str) -> Result<&ServerHandle, Fault> {
-        self.upstream(principal, id)
-            .map(|upstream| &upstream.handle)
-    }
-
-    fn upstream(&self, principal: &Principal, id: &str) -> Result<&Upstream, Fault> {
-        let found = self.by_id.get(id).and_then(|&at| self.upstreams.get(at));
-        found
-            .filter(|upstream| principal.may_reach(upstream.handle.id()))
-            .ok_or_else(|| Fault::new(FaultKind::ServerNotFound, "unknown server_id"))
-    }
-
-    /// Every server that the principal may reach, in the order of the config file.
-    pub fn servers<'a>(
-        &'a self,
-        principal: &'a Principal,
-    ) -> impl Iterator<Item = &'a ServerHandle> {
-        let handles = self.upstreams.iter().map(|upstream| &upstream.handle);
-        handles.filter(|handle| principal.may_reach(handle.id()))
+    /// The first of these processes, where there is one.
+    pub fn server(&self, principal: &Principal, id: &str) -> Result<ServerHandle, Fault> {
+        let first = self.processes(principal, id)?.into_iter().next();
+        first.ok_or_else(|| {
+            let text = "no process of the server is running, because no client uses it";
+            Fault::new(FaultKind::ServerStopped, text).delivered(Delivered::No)
+        })
     }
 
     /// Whether every server is ready, or asleep because nobody has asked for it, or disabled.
     pub fn is_healthy(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed)
-            && self.upstreams.iter().all(|upstream| {
-                let status = upstream.handle.status();
-                status.state == State::Ready || status.asleep || upstream.handle.config().disabled
-            })
+        !self.shared.draining.is_cancelled() && self.servers.are_healthy()
     }
 
     /// Sends one JSON-RPC message (`body`, as it came) to whom it is for and waits for what becomes of it.
@@ -159,20 +168,20 @@ impl Relay {
         caller: Caller,
         body: Bytes,
     ) -> Result<Answer, Failure> {
-        let upstream = self
+        let server = self
             .refuse_in_drain()
             .and_then(|()| self.of_target(&caller.principal, target));
-        let upstream = upstream.map_err(|fault| Failure {
+        let server = server.map_err(|fault| Failure {
             fault,
             id: None,
             era: Era::Legacy,
         })?;
-        call::message(upstream, &self.sessions, caller, body).await
+        call::message(&self.shared, server, target, caller, body).await
     }
 
-    fn of_target(&self, principal: &Principal, target: &Target) -> Result<&Upstream, Fault> {
+    fn of_target(&self, principal: &Principal, target: &Target) -> Result<&Arc<Server>, Fault> {
         match target {
-            Target::Server(server) => self.upstream(principal, server.as_str()),
+            Target::Server(server) => self.servers.find(principal, server.as_str()),
             Target::All => Err(Fault::new(FaultKind::NotFound, "unknown path")),
         }
     }
@@ -187,20 +196,46 @@ impl Relay {
         caller: &Caller,
         last_event: Option<&str>,
     ) -> Result<Events, Fault> {
-        let _ = (target, caller, last_event);
-        Err(Fault::new(FaultKind::SessionNotFound, "unknown session"))
+        self.refuse_in_drain()?;
+        let session = self.session(target, caller)?;
+        let reader = match last_event {
+            None => Ok(session.streams().read(OWN)),
+            Some(id) => session.streams().resume(id),
+        };
+        let reader = reader.map_err(|reason| {
+            let text = match reason {
+                NotKept::Unknown => "last-event-id is not the id of an event of this session",
+                NotKept::GivenUp => "events after last-event-id are not kept any more",
+            };
+            Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No)
+        })?;
+        Ok(Events::new(reader))
     }
 
     /// Ends a session at its client's wish: its streams, its subscriptions, and what it was asked.
     pub fn end_session(&self, target: &Target, caller: &Caller) -> Result<(), Fault> {
-        let _ = (target, caller);
-        Err(Fault::new(FaultKind::SessionNotFound, "unknown session"))
+        let session = self.session(target, caller)?;
+        self.shared.directory.end(&session);
+        self.servers.end_session(session.id());
+        Ok(())
     }
 
     /// The revision that a session was opened with; `None` where the caller has no such session.
     pub fn revision_of(&self, target: &Target, caller: &Caller) -> Option<&'static str> {
-        let _ = (target, caller);
-        None
+        let session = self.session(target, caller).ok()?;
+        Some(session.agreed().revision)
+    }
+
+    fn session(&self, target: &Target, caller: &Caller) -> Result<Arc<Session>, Fault> {
+        let id = caller.session.as_deref().ok_or_else(|| {
+            let text = "missing mcp-session-id, expected the one that initialize was answered with";
+            Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No)
+        })?;
+        // A server that is gone or out of reach takes its sessions with it.
+        if let Target::Server(server) = target {
+            self.servers.find(&caller.principal, server.as_str())?;
+        }
+        self.shared.directory.find(id, caller.principal.id, target)
     }
 
     /// Opens an event stream with a new session of this principal on one server.
@@ -212,54 +247,46 @@ impl Relay {
         principal: &Arc<Principal>,
     ) -> Result<EventStream, Fault> {
         self.refuse_in_drain()?;
-        let upstream = self.upstream(principal, server.as_str())?;
-        let gone = Arc::clone(&upstream.notices);
-        Sessions::open(
-            &self.sessions,
-            gone,
-            principal.id,
-            upstream.instruments.stream(),
-        )
+        let server = self.servers.find(principal, server.as_str())?;
+        let leased = server.lease(principal, None, None)?;
+        let (sessions, held) = (&self.shared.sessions, server.instruments.stream());
+        let stream = Sessions::open(sessions, &leased.hub, principal.id, held)?;
+        Ok(stream.holding(leased))
     }
 
     fn refuse_in_drain(&self) -> Result<(), Fault> {
-        if self.draining.load(Ordering::Relaxed) {
+        if self.shared.draining.is_cancelled() {
             let fault = Fault::new(FaultKind::ShuttingDown, "the gateway is shutting down");
             return Err(fault.delivered(Delivered::No));
         }
         Ok(())
     }
 
-    /// Requests and event streams of this server: (requests in flight, open sessions).
-    pub fn load(&self, server: &ServerId) -> (usize, usize) {
-        let upstream = self
-            .by_id
-            .get(server)
-            .and_then(|&at| self.upstreams.get(at));
-        let in_flight = upstream.map_or(0, |upstream| upstream.handle.mux().load().in_flight);
-        (in_flight, self.sessions.count(server))
-    }
-
     /// Refuses new messages with `shutting_down` and ends every event stream. Requests under way go on.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-        self.sessions.end_all();
+        self.shared.draining.cancel();
+        self.shared.sessions.end_all();
+        self.shared.directory.end_all();
     }
 
     /// Ends every request that is not answered yet with `shutting_down`, because the drain is over.
     pub fn give_up_requests(&self) {
-        self.supervisor.give_up_requests();
+        self.servers.give_up_requests();
     }
 
     /// Stops every server and waits until no process of any is left; requests still under way end with
     /// `server_lost` or `shutting_down`.
     pub async fn shutdown(&self) {
         self.drain();
-        self.supervisor.shutdown().await;
+        self.servers.shutdown().await;
+        self.shared.stop.cancel();
+        self.shared.held.clear();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
     }
 
     /// Makes every stop a SIGKILL at once, the present ones too.
     pub fn kill(&self) {
-        self.supervisor.kill();
+        self.servers.kill();
     }
 }

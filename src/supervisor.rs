@@ -95,7 +95,7 @@ impl Supervisor {
     }
 
     /// Starts an actor for one more server, which may bear the id of another: instances of one server
-    /// share what is measured of it.
+    /// share what is measured of it. [`ServerHandle::retire`] takes it away again.
     ///
     /// After [`Supervisor::shutdown`] began, the server is one that was shut down: it has no actor,
     /// starts no process and refuses every request with `shutting_down`.
@@ -148,18 +148,7 @@ impl Supervisor {
         server
     }
 
-    /// Stops one server for good and waits until no process of it is left; it is not among the servers
-    /// any more. Requests under way end with `server_lost`, and those that wait or come now with
-    /// `shutting_down`.
-    ///
-    /// If the future is dropped before it is done, the server may live on.
-    pub async fn retire(&self, server: &ServerHandle) {
-        // An actor that is gone has nothing to shut down.
-        let _ = server.order(OrderKind::Shutdown).await;
-        server.gone().await;
-    }
-
-    /// The servers, in the order in which they were added.
+    /// The servers that are not retired, in the order in which they were added.
     pub fn servers(&self) -> Vec<ServerHandle> {
         self.present().servers.clone()
     }

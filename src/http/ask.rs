@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, Path, RawPathParams};
 use http::HeaderMap;
 use http::request::Parts;
 
@@ -12,7 +12,7 @@ use super::body::BodyMark;
 use super::connection::Peer;
 use crate::fault::{Fault, FaultKind};
 use crate::protocol::trace_context::TraceContext;
-use crate::relay::{Caller, Door, RoutingHeaders};
+use crate::relay::{Caller, Door, RoutingHeaders, Target};
 use crate::types::{Principal, ServerId};
 
 /// The session of a client, as the MCP transport names it.
@@ -44,6 +44,7 @@ impl Asker {
                 session: session(&parts.headers)?,
                 headers: RoutingHeaders::default(),
                 streams: false,
+                prefers_stream: false,
                 peer,
                 trace: trace(&parts.headers),
             },
@@ -118,6 +119,32 @@ impl<S: Send + Sync> FromRequestParts<S> for PathServer {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let path = Path::<String>::from_request_parts(parts, state).await;
         Ok(Self(path.ok().map(|Path(text)| text)))
+    }
+}
+
+/// Whom a path is about: the server in it, or all servers where it has no place for one.
+#[derive(Clone, Debug)]
+pub(super) struct PathTarget(Result<Target, Fault>);
+
+impl PathTarget {
+    /// The target; what cannot be an id is an unknown server, and its text goes nowhere.
+    pub(super) fn target(self) -> Result<Target, Fault> {
+        self.0
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathTarget {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        // What cannot be decoded is an error here, so it cannot pass for a path without parameters.
+        let Ok(params) = RawPathParams::from_request_parts(parts, state).await else {
+            return Ok(Self(Err(unknown_server())));
+        };
+        Ok(Self(match params.iter().next() {
+            Some((_name, text)) => server_id(text).map(Target::Server),
+            None => Ok(Target::All),
+        }))
     }
 }
 

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::fault::{Delivered, Fault, FaultKind};
@@ -143,9 +143,7 @@ impl IntoResponse for Problem {
             server,
             request_id,
         } = self;
-        let retry_after = fault
-            .retry_after
-            .or_else(|| wants_retry_after(fault.kind).then_some(DEFAULT_RETRY));
+        let retry_after = retry_after(&fault);
         let envelope = Envelope {
             error: Members {
                 error_code: fault.kind.code(),
@@ -159,20 +157,31 @@ impl IntoResponse for Problem {
         };
         let mut response = json(&envelope);
         *response.status_mut() = status(fault.kind);
-        let headers = response.headers_mut();
-        if let Some(after) = retry_after {
-            // Whole seconds (RFC 9110, 10.2.3), rounded up: coming back too early helps nobody.
-            let seconds = after.as_millis().div_ceil(1000).max(1);
-            let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if fault.kind == FaultKind::AuthFailed {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        if fault.kind == FaultKind::ShuttingDown {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
+        add_headers(response.headers_mut(), &fault);
         response
+    }
+}
+
+/// When to come back, where the fault or its kind says so.
+fn retry_after(fault: &Fault) -> Option<Duration> {
+    fault
+        .retry_after
+        .or_else(|| wants_retry_after(fault.kind).then_some(DEFAULT_RETRY))
+}
+
+/// The headers that go with the status of a fault.
+pub(super) fn add_headers(headers: &mut HeaderMap, fault: &Fault) {
+    if let Some(after) = retry_after(fault) {
+        // Whole seconds (RFC 9110, 10.2.3), rounded up: coming back too early helps nobody.
+        let seconds = after.as_millis().div_ceil(1000).max(1);
+        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if fault.kind == FaultKind::AuthFailed {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if fault.kind == FaultKind::ShuttingDown {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
 

@@ -49,14 +49,14 @@ pub(super) async fn health(
     let principal = ask::principal(request.extensions())?;
     let servers = edge
         .relay
-        .servers(&principal)
-        .map(|handle| {
-            let status = handle.status();
+        .overview(&principal)
+        .map(|server| {
+            let status = server.status();
             ServerHealth {
-                server_id: handle.id().clone(),
+                server_id: server.config.id.clone(),
                 status: status.state.as_str(),
                 restart_count: status.restart_count,
-                last_error: status.last_error.clone(),
+                last_error: status.last_error,
             }
         })
         .collect();

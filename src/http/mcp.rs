@@ -1,172 +1,172 @@
-//! `POST /{server_id}/mcp`: Streamable HTTP for MCP clients of the legacy era.
+//! `/{server_id}/mcp` and `/mcp`: Streamable HTTP for MCP clients of both eras.
 //!
-//! Without sessions and without a stream of its own, both of which the transport leaves to the server
-//! (MCP 2025-11-25, basic/transports): `GET` and `DELETE` are 405, a request is answered with one JSON
-//! object. A client of both eras that asks in the modern one is told to fall back.
+//! | | legacy (2025-11-25, basic/transports) | modern (2026-07-28, basic/transports/streamable-http) |
+//! | --- | --- | --- |
+//! | `POST` | one message, or a batch of 2025-03-26 | one message |
+//! | `GET` | the stream of a session, or the rest of one that broke off | 405 |
+//! | `DELETE` | ends a session | 405 |
 //!
-//! What goes wrong with an admitted request is answered in-band, with status 200 and a JSON-RPC error,
-//! because clients show that to their users and drop the connection on anything else.
+//! The era of a message is told by its own claim, which the relay reads; the one of a request without
+//! a body by its version header. A client that goes away drops the future or the stream here, and the
+//! relay knows what that means. A stream that answers a `POST` is one of its token's requests until
+//! the last byte, that of a `GET` is one of its event streams.
 
-use std::borrow::Cow;
+mod batch;
+mod form;
+mod headers;
+mod refused;
+
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::Response;
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
-use serde::Serialize;
-use serde_json::value::RawValue;
+use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, StreamExt};
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 
-use super::error::{self, Problem};
-use super::{Edge, ask, rpc};
-use crate::fault::{Delivered, Fault, FaultKind};
-use crate::protocol;
+use super::ask::{Asker, PathTarget, SESSION_HEADER};
+use super::negotiate::{Offer, Takes, require_accept, require_json_body};
+use super::sse::{self, Place};
+use super::{Edge, body, rpc};
+use crate::fault::{Fault, FaultKind};
 use crate::protocol::Era;
-use crate::protocol::era::{LEGACY_REVISIONS, MODERN_REVISION};
-use crate::protocol::message::string;
-use crate::relay::{Answer, Caller, Door, Failure, Target};
-use crate::types::ServerId;
+use crate::relay::{Answer, Caller, Door, Event, Failure, Reply, Target};
+use batch::Outcome;
+use refused::Refused;
 
-/// The revision that a client says it speaks.
-const VERSION_HEADER: &str = "mcp-protocol-version";
-
-/// Takes one message.
-pub(super) async fn post(
+/// Takes one message, or a batch.
+pub(super) async fn message(
     State(edge): State<Arc<Edge>>,
-    path: ask::PathServer,
+    path: PathTarget,
     request: Request,
-) -> Result<Response, Problem> {
-    let server = path.server()?;
-    let version = check_version(request.headers());
-    let header = request.headers().get(VERSION_HEADER);
-    let header = header.and_then(|value| Some(value.to_str().ok()?.to_owned()));
-    let (asker, message) = rpc::take(&edge, request).await?;
-    // The message is looked at again only where something failed.
-    let refuse = |failure: &Failure, message: &Bytes| {
-        in_band(&server, failure, &requested(message, header.clone()))
-    };
-    if let Err(fault) = version {
-        return Ok(refuse(
-            &Failure {
-                fault,
-                id: None,
-                era: Era::Legacy,
-            },
-            &message,
-        ));
-    }
+) -> Result<Response, Refused> {
+    let target = path.target()?;
+    let answered = take(&edge, &target, request).await;
+    answered.map_err(|refused| refused.at(&target))
+}
+
+async fn take(edge: &Arc<Edge>, target: &Target, request: Request) -> Result<Response, Refused> {
+    let (parts, body) = request.into_parts();
+    require_json_body(&parts.headers)?;
+    let takes = Takes::of(&parts.headers)?;
+    let asker = Asker::of(&parts)?;
+    let place = Place::of_request(&parts.extensions);
     let caller = Caller {
         door: Door::Mcp,
-        // No session was ever given out here: one that a client brings along means nothing.
-        session: None,
+        headers: headers::routing(&parts.headers),
+        streams: takes.events,
+        prefers_stream: takes.events_first,
         ..asker.caller
     };
-    let answer = edge
-        .relay
-        .message(&Target::Server(server.clone()), caller, message.clone())
-        .await;
-    Ok(match answer {
-        Ok(Answer::Reply(reply)) => error::json_bytes(reply.message),
-        Ok(Answer::Accepted | Answer::Stream(_)) => rpc::accepted(),
-        Err(failure) => refuse(&failure, &message),
+    let message = body::read(body, edge.body_limits(), &asker.mark).await?;
+    let header = caller.headers.version.first().cloned();
+    let refuse = |failure: Failure| {
+        Refused::from(failure)
+            .about(&message, header.as_deref())
+            .in_form(takes.single())
+    };
+    // A message that claims a revision is held against the header by the relay.
+    if let Err(fault) = headers::version(&parts.headers)
+        && headers::claim(&message).is_none()
+    {
+        return Err(refuse(refused::unread(fault)));
+    }
+    if batch::is_array(&message) && edge.relay.revision_of(target, &caller) == Some(batch::REVISION)
+    {
+        let members = batch::split(&message).map_err(|fault| refuse(refused::unread(fault)))?;
+        let outcome = batch::run(edge, target, &caller, members).await;
+        return Ok(match outcome {
+            Outcome::Responses(responses) => form::responses(&responses, takes.single()),
+            Outcome::Accepted => rpc::accepted(),
+            Outcome::Refused(failure) => return Err(refuse(failure)),
+            Outcome::Stream(events) => event_stream(events, place),
+        });
+    }
+    match edge.relay.message(target, caller, message.clone()).await {
+        Ok(Answer::Reply(reply)) => Ok(replied(reply, takes.single())?),
+        Ok(Answer::Accepted) => Ok(rpc::accepted()),
+        Ok(Answer::Stream(events)) => Ok(event_stream(events, place)),
+        Err(failure) => Err(refuse(failure)),
+    }
+}
+
+/// The response to one request, with the session that it has opened.
+fn replied(reply: Reply, form: Offer) -> Result<Response, Fault> {
+    let Reply {
+        message,
+        session,
+        era,
+        error,
+    } = reply;
+    let mut response = form::one(message, refused::status_of_reply(era, error), form);
+    if let Some(session) = session.filter(|_| era == Era::Legacy) {
+        let session = HeaderValue::from_str(&session).map_err(|error| {
+            tracing::error!(%error, "session id is no header value: {error}");
+            Fault::new(FaultKind::InternalError, "internal error")
+        })?;
+        response.headers_mut().insert(SESSION_HEADER, session);
+    }
+    Ok(response)
+}
+
+/// Opens the stream of a session, or the rest of one that broke off.
+pub(super) async fn stream(
+    State(edge): State<Arc<Edge>>,
+    path: PathTarget,
+    request: Request,
+) -> Result<Response, Refused> {
+    let target = path.target()?;
+    let (parts, _no_body) = request.into_parts();
+    let opened = || -> Result<Response, Fault> {
+        headers::require_legacy(&parts.headers)?;
+        require_accept(&parts.headers, Offer::EventStream)?;
+        let caller = in_session(&parts)?;
+        let last_event = headers::last_event(&parts.headers)?;
+        let place = Place::take(&edge.guard, &parts.extensions)?;
+        let events = edge.relay.resume(&target, &caller, last_event.as_deref())?;
+        Ok(event_stream(events, place))
+    };
+    opened().map_err(|fault| refuse_bodiless(fault, &target, &parts))
+}
+
+/// Ends a session.
+pub(super) async fn end(
+    State(edge): State<Arc<Edge>>,
+    path: PathTarget,
+    request: Request,
+) -> Result<Response, Refused> {
+    let target = path.target()?;
+    let (parts, _no_body) = request.into_parts();
+    let ended = || -> Result<Response, Fault> {
+        headers::require_legacy(&parts.headers)?;
+        edge.relay.end_session(&target, &in_session(&parts)?)?;
+        Ok((StatusCode::NO_CONTENT, Body::empty()).into_response())
+    };
+    ended().map_err(|fault| refuse_bodiless(fault, &target, &parts))
+}
+
+/// The caller of a request that has a meaning in a session only.
+fn in_session(parts: &Parts) -> Result<Caller, Fault> {
+    let caller = Asker::of(parts)?.caller;
+    if caller.session.is_none() {
+        let message = "missing mcp-session-id, expected the one that initialize was answered with";
+        return Err(Fault::new(FaultKind::InvalidRequest, message));
+    }
+    Ok(Caller {
+        door: Door::Mcp,
+        streams: true,
+        ..caller
     })
 }
 
-/// The revision that the message claims, else the one in the header, else the newest: what a refusal
-/// of a revision has to repeat (MCP 2026-07-28, basic/index, `UnsupportedProtocolVersion`).
-fn requested(message: &Bytes, header: Option<String>) -> String {
-    let claim = protocol::scan(message)
-        .ok()
-        .and_then(|envelope| envelope.params?.meta?.protocol_version)
-        .and_then(|span| string(span.of(message)).map(Cow::into_owned));
-    claim
-        .or(header)
-        .unwrap_or_else(|| MODERN_REVISION.to_owned())
+fn refuse_bodiless(fault: Fault, target: &Target, parts: &Parts) -> Refused {
+    let header = parts.headers.get(headers::VERSION);
+    Refused::from(fault)
+        .about(&bytes::Bytes::new(), header.map(HeaderValue::as_bytes))
+        .at(target)
 }
 
-/// A revision that nobody knows is refused (MCP 2025-11-25, protocol version header); the modern one is
-/// left to the message itself, and none means 2025-03-26.
-fn check_version(headers: &HeaderMap) -> Result<(), Fault> {
-    let known = |value: &str| LEGACY_REVISIONS.contains(&value) || value == MODERN_REVISION;
-    let mut values = headers.get_all(VERSION_HEADER).iter();
-    match (values.next().map(|value| value.to_str()), values.next()) {
-        (None, _) => Ok(()),
-        (Some(Ok(value)), None) if known(value) => Ok(()),
-        (Some(_), _) => {
-            let text = format!(
-                "unknown {VERSION_HEADER}, expected one of {}",
-                LEGACY_REVISIONS.join(", ")
-            );
-            Err(Fault::new(FaultKind::UnsupportedVersion, text).delivered(Delivered::No))
-        }
-    }
-}
-
-/// A failure as a JSON-RPC error; a status of its own where the transport names one, and where there
-/// is no id to answer.
-fn in_band(server: &ServerId, failure: &Failure, requested: &str) -> Response {
-    let Failure { fault, id, era: _ } = failure;
-    let status = match fault.kind {
-        FaultKind::ServerNotFound
-        | FaultKind::SessionNotFound
-        | FaultKind::ParseError
-        | FaultKind::InvalidRequest
-        | FaultKind::UnsupportedVersion => error::status(fault.kind),
-        kind if id.is_none() => error::status(kind),
-        _ => StatusCode::OK,
-    };
-    let refused = fault.kind == FaultKind::UnsupportedVersion;
-    let error = ErrorResponse {
-        jsonrpc: "2.0",
-        id: id.as_ref().and_then(|id| serde_json::from_slice(id).ok()),
-        error: ErrorObject {
-            code: fault.kind.rpc_code(),
-            message: &fault.message,
-            data: ErrorData {
-                origin: "gateway",
-                error_code: fault.kind.code(),
-                server_id: server,
-                delivered: fault.delivered.map(Delivered::as_str),
-                retry_after_ms: fault
-                    .retry_after
-                    .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
-                supported: refused.then_some(LEGACY_REVISIONS),
-                requested: refused.then_some(requested),
-            },
-        },
-    };
-    let mut response = error::json(&error);
-    *response.status_mut() = status;
-    response
-}
-
-#[derive(Serialize)]
-struct ErrorResponse<'a> {
-    jsonrpc: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a RawValue>,
-    error: ErrorObject<'a>,
-}
-
-#[derive(Serialize)]
-struct ErrorObject<'a> {
-    code: i32,
-    message: &'a str,
-    data: ErrorData<'a>,
-}
-
-/// What the gateway adds, so that its errors can be told from a server's.
-#[derive(Serialize)]
-struct ErrorData<'a> {
-    origin: &'static str,
-    error_code: &'static str,
-    server_id: &'a ServerId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delivered: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    supported: Option<[&'static str; 4]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    requested: Option<&'a str>,
+fn event_stream(events: impl Stream<Item = Event> + Send + 'static, place: Place) -> Response {
+    sse::response(events.map(|event| form::frame(&event)), place)
 }

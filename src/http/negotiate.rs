@@ -82,6 +82,57 @@ pub(super) fn require_accept(headers: &HeaderMap, offer: Offer) -> Result<(), Fa
     Err(Fault::new(FaultKind::NotAcceptable, message))
 }
 
+/// What a client takes for the answer to a message that may be answered in either form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Takes {
+    /// `application/json`
+    pub(super) json: bool,
+    /// `text/event-stream`
+    pub(super) events: bool,
+    /// `text/event-stream` is named, and before `application/json`: of two that weigh the same, what is
+    /// named first is taken for what is liked more.
+    pub(super) events_first: bool,
+}
+
+impl Takes {
+    /// Refuses a client that takes neither.
+    ///
+    /// The MCP transport wants clients to name both; one that names less, or nothing, is taken at its
+    /// word and not refused.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Fault> {
+        let takes = Self {
+            json: accepts(headers, Offer::Json),
+            events: accepts(headers, Offer::EventStream),
+            events_first: position(headers, Offer::EventStream) < position(headers, Offer::Json),
+        };
+        if takes.json || takes.events {
+            return Ok(takes);
+        }
+        let message = "neither application/json nor text/event-stream is accepted by the client";
+        Err(Fault::new(FaultKind::NotAcceptable, message))
+    }
+
+    /// The form of an answer that is one message: JSON, unless the client wants none.
+    pub(super) fn single(self) -> Offer {
+        if self.json {
+            Offer::Json
+        } else {
+            Offer::EventStream
+        }
+    }
+}
+
+/// The place of the range that names the type itself; after all others where none does.
+fn position(headers: &HeaderMap, offer: Offer) -> usize {
+    let lines = headers.get_all(ACCEPT).iter();
+    let mut ranges = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let named = |range: &[u8]| {
+        let range = std::str::from_utf8(range).ok();
+        range.and_then(|range| match_range(range.trim_ascii(), offer)) == Some((3, true))
+    };
+    ranges.position(named).unwrap_or(usize::MAX)
+}
+
 /// RFC 9110, 12.5.1: the most specific range that matches decides, and a weight of zero refuses.
 fn accepts(headers: &HeaderMap, offer: Offer) -> bool {
     let mut any_range = false;
@@ -229,6 +280,37 @@ mod tests {
                 accepts(&map, Offer::EventStream),
             );
             assert_eq!(outcome, (json, events), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_named_first_is_liked_more() {
+        for (lines, first) in [
+            (&[][..], false),
+            (&["*/*"], false),
+            (&["application/json, text/event-stream"], false),
+            (&["text/event-stream, application/json"], true),
+            (&["text/event-stream", "application/json"], true),
+            (&["text/event-stream;q=0, application/json"], false),
+            (&["text/event-stream"], true),
+        ] {
+            let takes = Takes::of(&headers(&ACCEPT, lines)).unwrap();
+            assert_eq!(takes.events_first, first, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn who_takes_json_or_events_is_not_refused() {
+        for (lines, single) in [
+            (&[][..], Some(Offer::Json)),
+            (&["*/*"], Some(Offer::Json)),
+            (&["text/event-stream, application/json"], Some(Offer::Json)),
+            (&["application/json"], Some(Offer::Json)),
+            (&["text/event-stream"], Some(Offer::EventStream)),
+            (&["text/html"], None),
+        ] {
+            let takes = Takes::of(&headers(&ACCEPT, lines));
+            assert_eq!(takes.map(Takes::single).ok(), single, "{lines:?}");
         }
     }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::Edge;
 use super::ask::{self, PathServer};
 use super::error::{Problem, json};
+use crate::supervisor::{ServerHandle, Status};
 use crate::types::ServerId;
 
 #[derive(Clone, Copy, Debug)]
@@ -76,24 +77,27 @@ async fn carry_out(
     ask::require_admin(&principal)?;
     let server = path.server()?;
     let of_server = |fault| Problem::from(fault).of(&server);
-    let handle = edge
-        .relay
-        .server(&principal, server.as_str())
-        .map_err(of_server)?
-        .clone();
+    let processes = edge.relay.processes(&principal, server.as_str());
+    let processes = processes.map_err(of_server)?;
     let wait = ask::switch(request.uri().query(), "wait");
     // The body goes now: it is not `Sync`, and nobody reads it.
     drop(request);
-    let carried_out = match verb {
-        Verb::Start => handle.start(wait).await,
-        Verb::Stop => handle.stop(wait).await,
-        Verb::Restart => handle.restart(wait).await,
-    };
-    carried_out.map_err(of_server)?;
+    // A server that clients do not share has as many as there are clients, or none.
+    for process in &processes {
+        let carried_out = match verb {
+            Verb::Start => process.start(wait).await,
+            Verb::Stop => process.stop(wait).await,
+            Verb::Restart => process.restart(wait).await,
+        };
+        carried_out.map_err(of_server)?;
+    }
     tracing::info!(server_id = %server, verb = verb.as_str(), principal = %principal.name, "operator ordered {} of {server}", verb.as_str());
+    let statuses: Vec<_> = processes.iter().map(ServerHandle::status).collect();
     let mut response = json(&Done {
         server_id: &server,
-        status: handle.status().state.as_str(),
+        status: Status::of_all(statuses.iter().map(AsRef::as_ref))
+            .state
+            .as_str(),
     });
     if !wait {
         *response.status_mut() = StatusCode::ACCEPTED;

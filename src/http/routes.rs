@@ -40,7 +40,9 @@ enum Endpoint {
     WrappedRpc,
     Rpc,
     Events,
-    Mcp,
+    McpMessage,
+    McpStream,
+    McpEnd,
 }
 
 const fn route(method: Method, path: &'static str, endpoint: Endpoint) -> RouteInfo {
@@ -51,7 +53,7 @@ const fn route(method: Method, path: &'static str, endpoint: Endpoint) -> RouteI
     }
 }
 
-static ROUTES: [RouteInfo; 12] = [
+static ROUTES: [RouteInfo; 17] = [
     route(Method::GET, "/health", Endpoint::Health),
     route(Method::GET, "/ready", Endpoint::Ready),
     route(Method::GET, "/metrics", Endpoint::Metrics),
@@ -63,7 +65,13 @@ static ROUTES: [RouteInfo; 12] = [
     route(Method::POST, "/rpc", Endpoint::WrappedRpc),
     route(Method::POST, "/{server_id}/rpc", Endpoint::Rpc),
     route(Method::GET, "/{server_id}/rpc", Endpoint::Events),
-    route(Method::POST, "/{server_id}/mcp", Endpoint::Mcp),
+    route(Method::POST, "/{server_id}/mcp", Endpoint::McpMessage),
+    route(Method::GET, "/{server_id}/mcp", Endpoint::McpStream),
+    route(Method::DELETE, "/{server_id}/mcp", Endpoint::McpEnd),
+    // No server can have the id `mcp`.
+    route(Method::POST, "/mcp", Endpoint::McpMessage),
+    route(Method::GET, "/mcp", Endpoint::McpStream),
+    route(Method::DELETE, "/mcp", Endpoint::McpEnd),
 ];
 
 /// Every route that exists.
@@ -130,7 +138,9 @@ fn handler(info: &RouteInfo) -> MethodRouter<Arc<Edge>> {
         Endpoint::WrappedRpc => on(filter, rpc::wrapped),
         Endpoint::Rpc => on(filter, rpc::plain),
         Endpoint::Events => on(filter, events::events),
-        Endpoint::Mcp => on(filter, mcp::post),
+        Endpoint::McpMessage => on(filter, mcp::message),
+        Endpoint::McpStream => on(filter, mcp::stream),
+        Endpoint::McpEnd => on(filter, mcp::end),
     }
 }
 
@@ -211,7 +221,7 @@ mod tests {
     async fn a_path_is_exactly_its_template() {
         for path in [
             "/",
-            "/mcp",
+            "/mcp/",
             "/s1/mcp/",
             "/health/",
             "/Health",
@@ -243,6 +253,7 @@ mod tests {
             ("TRACE", "/health", "GET,HEAD"),
             ("get", "/health", "GET,HEAD"),
             ("PUT", "/servers/s1/stop", "POST"),
+            ("PUT", "/mcp", "POST,GET,HEAD,DELETE"),
             ("CONNECT", "localhost:80", ""),
         ] {
             let (status, _, allowed, body) = ask(method, path).await;

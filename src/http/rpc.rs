@@ -47,7 +47,7 @@ pub(super) async fn wrapped(
 }
 
 /// Checks the headers, then reads the body.
-pub(super) async fn take(edge: &Edge, request: Request) -> Result<(Asker, Bytes), Problem> {
+async fn take(edge: &Edge, request: Request) -> Result<(Asker, Bytes), Problem> {
     let (parts, body) = request.into_parts();
     require_json_body(&parts.headers)?;
     require_accept(&parts.headers, Offer::Json)?;
@@ -83,7 +83,7 @@ async fn relay(
 }
 
 /// The id of a message that is a request.
-fn request_id(message: &Bytes) -> Option<Bytes> {
+pub(super) fn request_id(message: &Bytes) -> Option<Bytes> {
     let envelope = protocol::scan(message).ok()?;
     match ClientMessage::read(&envelope, message).ok()? {
         ClientMessage::Request { id, method: _ } => Some(message.slice_ref(id.of(message))),

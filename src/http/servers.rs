@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::error::{Problem, json};
 use super::{Edge, ask};
-use crate::supervisor::{self, Exit, Launch, ServerHandle, Status};
+use crate::relay::{Instance, Overview, Process};
+use crate::supervisor::{self, Exit, Launch, Status};
 use crate::types::{ServerId, wall};
 
 /// Lines of stderr in a listing; `/servers/{id}/logs` has them all.
@@ -49,14 +50,63 @@ struct View {
     in_flight: usize,
     sessions: usize,
     memory_bytes: Option<u64>,
+    /// Who shares a process.
+    instance: &'static str,
+    /// Not there where all share one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instances: Option<Vec<Own>>,
 }
 
-/// What a handle knows beside its status.
-struct Facts {
-    stderr_tail: Vec<String>,
-    load: (usize, usize),
+/// One process of a server that is not shared by all.
+#[derive(Debug, Serialize)]
+struct Own {
+    instance_key: Option<String>,
+    status: &'static str,
+    pid: Option<u32>,
+    incarnation: u64,
+    restart_count: u64,
+    in_flight: usize,
     memory_bytes: Option<u64>,
-    now: Instant,
+    uptime_seconds: Option<u64>,
+}
+
+/// What is found of one process.
+struct Found {
+    name: Option<Arc<str>>,
+    status: Arc<Status>,
+    stderr_tail: Vec<String>,
+    in_flight: usize,
+    memory_bytes: Option<u64>,
+}
+
+impl Found {
+    fn of(process: &Process) -> Self {
+        let status = process.handle.status();
+        let mut stderr_tail = process.handle.stderr_tail();
+        let surplus = stderr_tail.len().saturating_sub(TAIL_LINES);
+        stderr_tail.drain(..surplus);
+        Self {
+            name: process.name.clone(),
+            stderr_tail,
+            in_flight: process.handle.mux().load().in_flight,
+            memory_bytes: status.pid.and_then(supervisor::resident_bytes),
+            status,
+        }
+    }
+
+    fn own(&self, now: Instant) -> Own {
+        let status = &self.status;
+        Own {
+            instance_key: self.name.as_deref().map(str::to_owned),
+            status: status.state.as_str(),
+            pid: status.pid,
+            incarnation: status.incarnation.0,
+            restart_count: status.restart_count,
+            in_flight: self.in_flight,
+            memory_bytes: self.memory_bytes,
+            uptime_seconds: uptime(status, now),
+        }
+    }
 }
 
 /// The servers that the token reaches, in the order of the config file.
@@ -67,27 +117,23 @@ pub(super) async fn list(
     let principal = ask::principal(request.extensions())?;
     let servers = edge
         .relay
-        .servers(&principal)
-        .map(|handle| describe(&edge, handle))
+        .overview(&principal)
+        .map(|overview| {
+            let found: Vec<_> = overview.processes.iter().map(Found::of).collect();
+            view(&overview, &found, Instant::now())
+        })
         .collect();
     Ok(json(&Servers { servers }))
 }
 
-fn describe(edge: &Edge, handle: &ServerHandle) -> View {
-    let status = handle.status();
-    let mut stderr_tail = handle.stderr_tail();
-    let surplus = stderr_tail.len().saturating_sub(TAIL_LINES);
-    stderr_tail.drain(..surplus);
-    let facts = Facts {
-        stderr_tail,
-        load: edge.relay.load(handle.id()),
-        memory_bytes: status.pid.and_then(supervisor::resident_bytes),
-        now: Instant::now(),
-    };
-    view(handle.config(), &status, facts)
-}
-
-fn view(config: &supervisor::Config, status: &Status, facts: Facts) -> View {
+/// Of a server with several processes, what stands beside `instances` is the worst of them, and the sums.
+fn view(overview: &Overview<'_>, found: &[Found], now: Instant) -> View {
+    let Overview {
+        config,
+        instance,
+        processes: _,
+        sessions,
+    } = *overview;
     let Launch {
         command,
         program: _,
@@ -95,12 +141,17 @@ fn view(config: &supervisor::Config, status: &Status, facts: Facts) -> View {
         working_dir,
         env: _,
     } = &config.launch;
-    let Facts {
-        stderr_tail,
-        load: (in_flight, sessions),
-        memory_bytes,
-        now,
-    } = facts;
+    let statuses = found.iter().map(|process| &*process.status);
+    let (status, instances) = match (instance, found) {
+        (Instance::Shared, [only]) => ((*only.status).clone(), None),
+        (Instance::Shared, _) => (Status::of_all(statuses), None),
+        (Instance::Session | Instance::Client, _) => {
+            let instances = found.iter().map(|process| process.own(now)).collect();
+            (Status::of_all(statuses), Some(instances))
+        }
+    };
+    let worst = found.iter().max_by_key(|process| process.status.severity());
+    let memory = found.iter().filter_map(|process| process.memory_bytes);
     let (last_exit_code, last_exit_signal) = match status.last_exit {
         Some(Exit::Code(code)) => (Some(code), None),
         Some(exit @ Exit::Signal(_)) => (None, exit.signal_name()),
@@ -123,22 +174,29 @@ fn view(config: &supervisor::Config, status: &Status, facts: Facts) -> View {
             .map(|dir| dir.display().to_string())
             .unwrap_or_default(),
         incarnation: status.incarnation.0,
-        uptime_seconds: status
-            .ready_since
-            .map(|since| now.saturating_duration_since(since).as_secs()),
+        uptime_seconds: uptime(&status, now),
         next_start_in_ms: status
             .next_start
             .map(|at| millis(at.saturating_duration_since(now))),
         last_exit_signal,
         last_error: status.last_error.clone(),
-        stderr_tail,
+        stderr_tail: worst
+            .map(|process| process.stderr_tail.clone())
+            .unwrap_or_default(),
         protocol: status.protocol.clone(),
         // The child's own words; what is no JSON is shown as unknown.
         server_info: info.and_then(|info| serde_json::from_str(info).ok()),
-        in_flight,
+        in_flight: found.iter().map(|process| process.in_flight).sum(),
         sessions,
-        memory_bytes,
+        memory_bytes: memory.reduce(u64::saturating_add),
+        instance: instance.as_str(),
+        instances,
     }
+}
+
+fn uptime(status: &Status, now: Instant) -> Option<u64> {
+    let since = status.ready_since?;
+    Some(now.saturating_duration_since(since).as_secs())
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -21,21 +21,30 @@ use crate::fault::Fault;
 /// Below the 30 s and 60 s after which common proxies give a silent connection up.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
 
-/// A place among a token's event streams, held before a stream is opened and until it ends.
+/// What a stream may take of its token's share and of its time, held before it is opened and until it ends.
 #[must_use]
 pub(super) struct Place {
-    _permit: super::share::Permit,
+    _permit: Option<super::share::Permit>,
     valid_until: ValidUntil,
 }
 
 impl Place {
-    /// Takes a place, where the token has one left.
+    /// Takes a place among the token's event streams, where it has one left.
     pub(super) fn take(guard: &Guard, extensions: &http::Extensions) -> Result<Self, Fault> {
         let permit = guard.shares.stream(ask::principal(extensions)?.id)?;
         Ok(Self {
-            _permit: permit,
-            valid_until: extensions.get().copied().unwrap_or_default(),
+            _permit: Some(permit),
+            ..Self::of_request(extensions)
         })
+    }
+
+    /// The place of a stream that answers a request: the gate counts that among the token's requests
+    /// until its last byte, so it takes nothing of the event streams.
+    pub(super) fn of_request(extensions: &http::Extensions) -> Self {
+        Self {
+            _permit: None,
+            valid_until: extensions.get().copied().unwrap_or_default(),
+        }
     }
 }
 
@@ -44,24 +53,33 @@ impl Place {
 /// A line break inside would end the line or the event, so each part of such a text becomes a
 /// `data:` line of its own, which readers join with a line feed (WHATWG HTML, 9.2.6).
 pub(super) fn event(data: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(data.len() + 16);
-    for line in lines(data) {
-        frame.put_slice(b"data: ");
-        frame.put_slice(line);
-        frame.put_u8(b'\n');
-    }
-    frame.put_u8(b'\n');
-    frame.freeze()
+    event_with([], data)
 }
 
 /// One event with a name, which must have no line break in it.
 pub(super) fn named_event(name: &'static str, data: &[u8]) -> Bytes {
-    let event = event(data);
-    let mut frame = BytesMut::with_capacity(event.len() + name.len() + 8);
-    frame.put_slice(b"event: ");
-    frame.put_slice(name.as_bytes());
+    event_with([("event", name)], data)
+}
+
+/// One event with fields before its data; a value must have no line break in it.
+pub(super) fn event_with<'a>(
+    fields: impl IntoIterator<Item = (&'static str, &'a str)>,
+    data: &[u8],
+) -> Bytes {
+    let mut frame = BytesMut::with_capacity(data.len() + 128);
+    let mut put = |name: &str, value: &[u8]| {
+        frame.put_slice(name.as_bytes());
+        frame.put_slice(b": ");
+        frame.put_slice(value);
+        frame.put_u8(b'\n');
+    };
+    for (name, value) in fields {
+        put(name, value.as_bytes());
+    }
+    for line in lines(data) {
+        put("data", line);
+    }
     frame.put_u8(b'\n');
-    frame.put_slice(&event);
     frame.freeze()
 }
 
@@ -88,7 +106,16 @@ where
     };
     let frames = frames.take_until(expired);
     let body = Body::from_stream(KeptAlive::new(Box::pin(frames)));
-    let mut response = Response::new(Body::new(Held::new(body, place)));
+    of_body(Body::new(Held::new(body, place)))
+}
+
+/// Framed events that are all there already, as a response.
+pub(super) fn whole(frames: Bytes) -> Response {
+    of_body(Body::from(frames))
+}
+
+fn of_body(body: Body) -> Response {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     // nginx and its kin hold a response back until it is large enough, unless told.
@@ -143,6 +170,8 @@ impl<S: Stream<Item = Bytes> + Unpin> Stream for KeptAlive<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::Router;
+    use axum::extract::Request;
     use futures_util::stream;
     use http_body_util::BodyExt;
     use std::sync::Arc;
@@ -150,7 +179,7 @@ mod tests {
     use crate::instruments::Instruments;
     use tokio_util::sync::CancellationToken;
 
-    use crate::http::fixture;
+    use crate::http::fixture::{self, Running, soon};
     use crate::types::{Principal, PrincipalId};
 
     #[test]
@@ -213,5 +242,30 @@ mod tests {
         assert_eq!(body, ": ok\n\n: keep-alive\n\n");
         assert_eq!(start.elapsed(), Duration::from_secs(30));
         assert!(Place::take(&guard, &extensions).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_silent_stream_is_dropped_when_its_reader_goes_not_at_the_next_keep_alive() {
+        let gone = CancellationToken::new();
+        let told = gone.clone();
+        let handler = move |request: Request| async move {
+            let held = told.drop_guard();
+            let silence = stream::pending().map(move |frame| {
+                let _held = &held;
+                frame
+            });
+            response(silence, Place::of_request(request.extensions()))
+        };
+        let running = Running::start(
+            fixture::config().limits,
+            Router::new().route("/", axum::routing::post(handler)),
+        )
+        .await;
+        let mut wire = running.connect().await;
+        wire.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+            .await;
+        wire.until(": ok\n\n").await;
+        drop(wire);
+        soon(gone.cancelled()).await;
     }
 }

@@ -3,12 +3,14 @@
 //! A second `initialize` never reaches a shared child: every server measured takes it for a new
 //! negotiation and changes version and capabilities for everybody.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use crate::fault::{Delivered, Fault};
 use crate::protocol::era::{
     LEGACY_REVISIONS, MODERN_REVISION, NEWEST_LEGACY, meta_key, negotiate_legacy,
 };
 use crate::supervisor::Handshake;
+use crate::types::ServerId;
 
 /// The response to `initialize`; `params` as it came.
 pub(super) fn initialize(id: &[u8], params: &[u8], handshake: &Handshake) -> Vec<u8> {
@@ -66,12 +68,51 @@ pub(super) fn empty(id: &[u8]) -> Vec<u8> {
     response(id, "{}")
 }
 
-fn response(id: &[u8], result: &str) -> Vec<u8> {
+pub(super) fn response(id: &[u8], result: &str) -> Vec<u8> {
     [
         br#"{"jsonrpc":"2.0","id":"#,
         id,
         br#","result":"#,
         result.as_bytes(),
+        b"}",
+    ]
+    .concat()
+}
+
+/// The response by which a failure of the gateway's is told where it cannot be told by a status.
+pub(super) fn failure(id: &[u8], fault: &Fault, server: Option<&ServerId>) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Error<'a> {
+        code: i32,
+        message: &'a str,
+        data: Data<'a>,
+    }
+    #[derive(Serialize)]
+    struct Data<'a> {
+        origin: &'static str,
+        error_code: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        server_id: Option<&'a ServerId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        delivered: Option<&'static str>,
+    }
+    let error = Error {
+        code: fault.kind.rpc_code(),
+        message: &fault.message,
+        data: Data {
+            origin: "gateway",
+            error_code: fault.kind.code(),
+            server_id: server,
+            delivered: fault.delivered.map(Delivered::as_str),
+        },
+    };
+    // Numbers and text only: it cannot fail.
+    let error = serde_json::to_vec(&error).unwrap_or_default();
+    [
+        br#"{"jsonrpc":"2.0","id":"#,
+        id,
+        br#","error":"#,
+        &error,
         b"}",
     ]
     .concat()

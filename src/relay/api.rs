@@ -44,6 +44,8 @@ pub struct Caller {
     pub headers: RoutingHeaders,
     /// The client takes an event stream for an answer.
     pub streams: bool,
+    /// It likes an event stream more than one JSON object.
+    pub prefers_stream: bool,
     /// The peer, for the span.
     pub peer: std::net::SocketAddr,
     /// The context in the HTTP headers, if it was valid.
@@ -104,10 +106,6 @@ pub struct Event {
 pub struct Events(Pin<Box<dyn Stream<Item = Event> + Send>>);
 
 impl Events {
-    #[expect(
-        dead_code,
-        reason = "streams come with the sessions of the MCP endpoints"
-    )]
     pub(super) fn new(events: impl Stream<Item = Event> + Send + 'static) -> Self {
         Self(Box::pin(events))
     }

@@ -3,12 +3,14 @@
 //! Everything here is a pure function of bytes: it reads a message and says what to change in it, or why
 //! not. Nothing waits, and nothing knows who is connected.
 
-mod errors;
+pub(super) mod errors;
 pub(super) mod features;
+pub(super) mod headers;
 pub(super) mod legacy;
 pub(super) mod modern;
 pub(super) mod rounds;
 pub(super) mod seal;
+pub(super) mod tool_headers;
 
 #[cfg(test)]
 mod tests;

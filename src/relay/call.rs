@@ -1,352 +1,286 @@
 //! The way of one message from a client: read, rewritten, submitted, answered.
 
+mod bridge;
 mod frame;
+mod initialize;
+mod listen;
+mod message;
+mod modern;
 mod own;
+mod plain;
+mod request;
+mod round;
 mod seen;
+mod stream;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::Instant;
-use tracing::Span as TraceSpan;
 
-use super::notices::ProgressToSession;
-use super::queue::Queue;
-use super::sessions::Sessions;
-use super::{Answer, Caller, Failure, Reply, Upstream};
-use crate::audit;
+pub(super) use message::Message;
+pub(super) use plain::InSession;
+pub(super) use request::Request;
+pub(super) use round::Round;
+
+use super::outlet::Outlet;
+use super::servers::{Leased, Server};
+use super::session::{Response, Session};
+use super::{Answer, Caller, Door, Failure, Shared, Target};
 use crate::fault::{Delivered, Fault, FaultKind};
-use crate::instruments::{Operation, Outcome};
-use crate::protocol::message::{Ending, InvalidMessage};
-use crate::protocol::splice::{Edit, into_frame, splice};
-use crate::protocol::{ClientMessage, Envelope, Era, ScanError, Span, scan};
-use crate::spans::{self, Call};
-use crate::supervisor::{self, Handshake, Mux, Observer, Origin, Submission};
+use crate::protocol::splice::into_frame;
+use crate::protocol::{ClientMessage, Era, Span};
+use crate::relay::config::Instance;
+use crate::supervisor::{Mux, Origin};
 
-/// One message that was read.
-struct Message {
-    body: Bytes,
-    envelope: Envelope,
+/// What the way of a message begins with.
+struct Way<'a> {
+    shared: &'a Arc<Shared>,
+    server: &'a Arc<Server>,
+    target: &'a Target,
+    caller: Caller,
+    message: Message,
+    era: Era,
+    started: Instant,
 }
 
-/// The session that a message was sent in.
-struct InSession {
-    id: Arc<str>,
-    queue: Arc<Queue>,
-}
-
+/// Takes one message to one server.
 pub(super) async fn message(
-    upstream: &Upstream,
-    sessions: &Sessions,
+    shared: &Arc<Shared>,
+    server: &Arc<Server>,
+    target: &Target,
     caller: Caller,
     body: Bytes,
 ) -> Result<Answer, Failure> {
     let started = Instant::now();
-    let message = Message::read(body).map_err(|fault| Failure {
+    let unread = |fault| Failure {
         fault,
         id: None,
-        era: Era::Legacy,
-    })?;
-    let Message { body, envelope } = &message;
-    let id = envelope.id.map(|span| body.slice(span.start..span.end));
-    let fail = |fault: Fault| Failure {
-        fault,
-        id: id.clone(),
         era: Era::Legacy,
     };
-    let read = ClientMessage::read(envelope, body).map_err(|error| Failure {
-        fault: invalid(&error),
-        id: None,
-        era: Era::Legacy,
+    let message = Message::read(body).map_err(unread)?;
+    let era = message.era(&caller);
+    let way = Way {
+        shared,
+        server,
+        target,
+        caller,
+        message: message.clone(),
+        era,
+        started,
+    };
+    let read = ClientMessage::read(&message.envelope, &message.body);
+    let read = read.map_err(|error| Failure {
+        era,
+        ..unread(message::invalid(&error))
     })?;
-    let session = find_session(upstream, sessions, &caller).map_err(fail)?;
     match read {
-        ClientMessage::Request { id: span, method } => {
-            let request = Request {
-                upstream,
-                sessions,
-                caller: &caller,
-                session,
-                message: &message,
-                id: span,
-                method: &method,
-            };
-            let message = request.run(started).await.map_err(fail)?;
-            Ok(Answer::Reply(Reply {
-                message,
-                session: None,
-                era: Era::Legacy,
-                error: None,
-            }))
-        }
+        ClientMessage::Request { id, method } => way.request(id, method.into_owned()).await,
         ClientMessage::Notification { method } => {
-            notification(upstream, &caller, session, &message, &method)
-                .map(|()| Answer::Accepted)
-                .map_err(fail)
+            way.notification(&method).map_err(|fault| Failure {
+                era,
+                ..unread(fault)
+            })
         }
-        ClientMessage::Response { .. } => {
-            let text = "no request of the server's waits for this response";
-            Err(fail(
-                Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No),
-            ))
-        }
+        ClientMessage::Response { id } => way.response(id).map_err(|fault| Failure {
+            era,
+            ..unread(fault)
+        }),
     }
 }
 
-impl Message {
-    fn read(body: Bytes) -> Result<Self, Fault> {
-        // RFC 8259 lets a reader ignore a byte order mark; it is never passed on.
-        let body = if body.starts_with(b"\xEF\xBB\xBF") {
-            body.slice(3..)
-        } else {
-            body
+impl Way<'_> {
+    /// The session of the MCP endpoints that the message must be in.
+    fn session(&self) -> Result<Option<Arc<Session>>, Fault> {
+        if self.caller.door != Door::Mcp || self.era == Era::Modern {
+            return Ok(None);
+        }
+        let Some(id) = &self.caller.session else {
+            let text = "missing mcp-session-id, expected the one that initialize was answered with";
+            return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
         };
-        let start = body
-            .iter()
-            .take_while(|byte| byte.is_ascii_whitespace())
-            .count();
-        let end = body
-            .iter()
-            .rev()
-            .take_while(|byte| byte.is_ascii_whitespace())
-            .count();
-        if start == body.len() {
-            return Err(Fault::new(
-                FaultKind::ParseError,
-                "the body is empty, expected one JSON-RPC message",
-            ));
-        }
-        let body = body.slice(start..body.len() - end);
-        let envelope = scan(&body).map_err(|error| invalid(&InvalidMessage::Scan(error)))?;
-        Ok(Self { body, envelope })
+        let directory = &self.shared.directory;
+        directory
+            .find(id, self.caller.principal.id, self.target)
+            .map(Some)
     }
-}
 
-fn invalid(error: &InvalidMessage) -> Fault {
-    let kind = match error {
-        InvalidMessage::Scan(
-            ScanError::NotUtf8 { .. } | ScanError::Syntax { .. } | ScanError::TooDeep,
-        ) => FaultKind::ParseError,
-        InvalidMessage::Scan(ScanError::NotAnObject { .. } | ScanError::Duplicate(_))
-        | InvalidMessage::Member { .. }
-        | InvalidMessage::Shape => FaultKind::InvalidRequest,
-    };
-    Fault::new(kind, format!("not a JSON-RPC 2.0 message: {error}"))
-}
-
-fn find_session(
-    upstream: &Upstream,
-    sessions: &Sessions,
-    caller: &Caller,
-) -> Result<Option<InSession>, Fault> {
-    let Some(id) = &caller.session else {
-        return Ok(None);
-    };
-    match sessions.find(id, caller.principal.id, upstream.handle.id()) {
-        Some((id, queue)) => Ok(Some(InSession { id, queue })),
-        None => {
-            Err(Fault::new(FaultKind::SessionNotFound, "unknown session").delivered(Delivered::No))
-        }
-    }
-}
-
-fn notification(
-    upstream: &Upstream,
-    caller: &Caller,
-    session: Option<InSession>,
-    message: &Message,
-    method: &str,
-) -> Result<(), Fault> {
-    let Message { body, envelope } = message;
-    match method {
-        // The gateway did the handshake; what one client's roots are is of no use to a shared child.
-        "notifications/initialized"
-        | "notifications/roots/list_changed"
-        | "notifications/progress" => Ok(()),
-        "notifications/cancelled" => {
-            #[derive(Deserialize)]
-            struct Params {
-                reason: Option<String>,
-            }
-            let Some(params) = envelope.params else {
-                return Ok(());
-            };
-            let Some(request) = params.request_id else {
-                return Ok(());
-            };
-            let reason = serde_json::from_slice(params.span.of(body))
-                .ok()
-                .and_then(|params: Params| params.reason);
-            let origin = Origin {
-                principal: caller.principal.id,
-                session: session.map(|session| session.id),
-                client_id: body.slice(request.start..request.end),
-            };
-            if !upstream.handle.mux().cancel(&origin, reason.as_deref()) {
-                tracing::debug!(server_id = %upstream.handle.id(), "ignored a cancellation of nothing that is under way, or of several requests");
-            }
-            Ok(())
-        }
-        _ => upstream
-            .handle
-            .mux()
-            .notify(into_frame(body.to_vec()).into()),
-    }
-}
-
-/// One request on its way.
-struct Request<'a> {
-    upstream: &'a Upstream,
-    sessions: &'a Sessions,
-    caller: &'a Caller,
-    session: Option<InSession>,
-    message: &'a Message,
-    id: Span,
-    method: &'a str,
-}
-
-impl Request<'_> {
-    async fn run(self, started: Instant) -> Result<Bytes, Fault> {
-        let span = self.server_span();
-        let answered = self.answer(&span).await;
-        let outcome = match &answered {
-            Ok((_, outcome)) => *outcome,
-            Err(fault) => Outcome::Fault(fault.kind),
+    /// The session of the plain endpoints that the message names.
+    fn plain(&self) -> Result<Option<InSession>, Fault> {
+        let Some(id) = self
+            .caller
+            .session
+            .as_ref()
+            .filter(|_| self.caller.door == Door::Raw)
+        else {
+            return Ok(None);
         };
-        spans::finish(&span, outcome);
-        self.upstream.instruments.server_operation(&Operation {
-            method: self.method,
-            revision: None,
-            outcome,
-            duration: started.elapsed(),
-        });
-        audit::log(&audit::Entry {
-            principal: &self.caller.principal,
-            call: &self.call(),
-            outcome,
-            duration: started.elapsed(),
-            bytes_in: self.message.body.len(),
-            bytes_out: answered.as_ref().map_or(0, |(bytes, _)| bytes.len()),
-        });
-        answered.map(|(bytes, _)| bytes)
+        let server = &self.server.id;
+        match self
+            .shared
+            .sessions
+            .find(id, self.caller.principal.id, server)
+        {
+            Some((id, queue)) => Ok(Some(InSession { id, queue })),
+            None => {
+                Err(Fault::new(FaultKind::SessionNotFound, "unknown session")
+                    .delivered(Delivered::No))
+            }
+        }
     }
 
-    fn client_id(&self) -> &[u8] {
-        self.id.of(&self.message.body)
-    }
-
-    /// Sends the request to the child under an id of ours and gives its answer under the client's.
-    async fn ask_child(
-        &self,
-        handshake: &Handshake,
-        parent: &TraceSpan,
-    ) -> Result<(Bytes, Outcome), Fault> {
-        let written = Instant::now();
-        let (handle, mux) = (&self.upstream.handle, self.upstream.handle.mux());
-        let id = mux.mint();
-        let minted = id.to_string();
-        let span = spans::client(
-            &Call {
-                id: Some(&minted),
-                revision: Some(&handshake.revision),
-                ..self.call()
-            },
-            parent,
-        );
-        let frame = self.frame(&minted, handshake, &span)?;
-        self.upstream.notices.used_by(self.caller.principal.id);
-        let receiver = mux.submit(id, frame.into(), self.submission())?;
-        let mut abandon = Abandon {
-            mux,
+    async fn request(self, id: Span, method: String) -> Result<Answer, Failure> {
+        let client_id = self.message.text(id);
+        let era = self.era;
+        let fail = |fault| Failure {
+            fault,
+            id: Some(client_id.clone()),
+            era,
+        };
+        // What opens a session is in none, whatever the client sends along.
+        let opens = method == "initialize" && self.caller.door == Door::Mcp && era == Era::Legacy;
+        let session = if opens { Ok(None) } else { self.session() };
+        let session = session.map_err(fail)?;
+        let prepared = opens.then(|| self.prepare()).transpose().map_err(fail)?;
+        let upstream = self.lease(session.as_ref().or(prepared.as_ref()));
+        let upstream = upstream.map_err(fail)?;
+        let plain = self.plain().map_err(fail)?;
+        let running = session.as_ref().map(|session| session.begin(&client_id));
+        let running = running.transpose().map_err(fail)?;
+        let streams = self.caller.door == Door::Mcp && self.caller.streams;
+        let outlet = streams.then(|| self.shared.outlet(&upstream.instruments));
+        let prefers_stream = self.caller.prefers_stream;
+        let request = Request {
+            shared: Arc::clone(self.shared),
+            upstream,
+            caller: self.caller,
+            plain,
+            session: session.clone(),
+            message: self.message,
             id,
-            armed: self.is_modern(),
+            method,
+            era,
+            outlet: outlet.clone(),
+            prepared: prepared.clone(),
+            opened: OnceLock::new(),
         };
-        let outcome: supervisor::Outcome = receiver.await.unwrap_or_else(|_closed| {
-            tracing::error!(server_id = %handle.id(), "a request left the table without an outcome");
-            Err(Fault::new(FaultKind::InternalError, "internal error"))
-        });
-        abandon.armed = false;
-        let ended = match &outcome {
-            Ok(answer) => match answer.ending {
-                Ending::Result | Ending::InputRequired => Outcome::Ok,
-                Ending::ToolError => Outcome::ToolError,
-                Ending::Error(error) => Outcome::Error(error_code(error.of(&answer.line))),
-            },
-            Err(fault) => Outcome::Fault(fault.kind),
+        if request.is_modern_mcp() {
+            modern::check(&request).await.map_err(fail)?;
+            if request.method == "subscriptions/listen" {
+                return request.listen().await.map(Answer::Stream).map_err(fail);
+            }
+        }
+        let started = self.started;
+        let server = Arc::clone(self.server);
+        let run = async move {
+            let _running = running;
+            let answered = request.run(started).await;
+            if let Some(session) = prepared.filter(|_| answered.is_err()) {
+                // What was started for it has nobody to serve.
+                server.instances.end_session(session.id());
+            }
+            answered
         };
-        spans::finish(&span, ended);
-        self.upstream.instruments.client_operation(&Operation {
-            method: self.method,
-            revision: Some(&handshake.revision),
-            outcome: ended,
-            duration: written.elapsed(),
-        });
-        let answer = outcome?;
-        let own = splice(
-            &answer.line,
-            &mut [Edit {
-                span: answer.id,
-                with: self.client_id(),
-            }],
-        );
-        Ok((own.into(), ended))
+        match outlet {
+            None => run.await.map(Answer::Reply),
+            Some(outlet) => {
+                let server = self.server.id.clone();
+                let run = Box::pin(run);
+                stream::answer(self.shared, server, run, outlet, session, prefers_stream).await
+            }
+        }
     }
 
-    fn submission(&self) -> Submission {
-        let body = &self.message.body;
-        let token = self.meta().and_then(|meta| meta.progress_token);
-        let observer = self.session.as_ref().zip(token).map(|(session, token)| {
-            let heard: Arc<dyn Observer> = Arc::new(ProgressToSession {
-                token: body.slice(token.start..token.end),
-                queue: Arc::clone(&session.queue),
-                instruments: self.upstream.instruments.clone(),
-            });
-            heard
-        });
+    /// The session that this message is to open, which nobody can find yet.
+    fn prepare(&self) -> Result<Arc<Session>, Fault> {
+        let agreed = initialize::agree(self.message.params());
+        let principal = self.caller.principal.id;
+        let directory = &self.shared.directory;
+        directory.prepare(principal, self.target.clone(), agreed)
+    }
+
+    /// The process that the message is for.
+    fn lease(&self, session: Option<&Arc<Session>>) -> Result<Leased, Fault> {
+        let declared = session.map(|session| Arc::clone(&session.agreed().capabilities));
+        let id = session.map(|session| session.id());
+        let own = self.server.instances.config().instance == Instance::Session;
+        let declared = declared.filter(|_| own);
+        let leased = self.server.lease(&self.caller.principal, id, declared)?;
+        if let Some(session) = session.filter(|_| leased.is_owned) {
+            leased.calls.owned_by(session);
+        }
+        Ok(leased)
+    }
+
+    fn response(&self, id: Span) -> Result<Answer, Fault> {
+        let response = Response {
+            body: self.message.body.clone(),
+            id,
+            result: self.message.envelope.result,
+        };
+        let session = self.session()?;
+        if session.is_some_and(|session| session.asks().answer(response)) {
+            return Ok(Answer::Accepted);
+        }
+        let text = "no request of the server's waits for this response";
+        Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No))
+    }
+
+    fn notification(&self, method: &str) -> Result<Answer, Fault> {
+        let session = self.session()?;
+        let plain = self.plain()?;
+        let upstream = self.lease(session.as_ref())?;
+        let mux = upstream.handle.mux();
+        match method {
+            // The gateway did the handshake.
+            "notifications/initialized" | "notifications/progress" => {}
+            // What one client's roots are is of no use to a child of many.
+            "notifications/roots/list_changed" if !upstream.is_owned => {}
+            "notifications/cancelled" => {
+                let of_session = session.map(|session| Arc::clone(session.id()));
+                self.cancel(mux, of_session.or_else(|| plain.map(|plain| plain.id)));
+            }
+            // No notification of the modern era's own goes from client to server by this transport.
+            _ if self.caller.door == Door::Mcp && self.era == Era::Modern => {}
+            _ => mux.notify(into_frame(self.message.body.to_vec()).into())?,
+        }
+        Ok(Answer::Accepted)
+    }
+
+    fn cancel(&self, mux: &Mux, session: Option<Arc<str>>) {
+        #[derive(Deserialize)]
+        struct Params {
+            reason: Option<String>,
+        }
+        let request = self
+            .message
+            .envelope
+            .params
+            .and_then(|params| params.request_id);
+        let Some(request) = request else {
+            return;
+        };
+        let params: Option<Params> = serde_json::from_slice(self.message.params()).ok();
         let origin = Origin {
             principal: self.caller.principal.id,
-            session: self.session.as_ref().map(|session| Arc::clone(&session.id)),
-            client_id: body.slice(self.id.start..self.id.end),
+            session,
+            client_id: self.message.text(request),
         };
-        Submission {
-            origin: Some(origin),
-            observer,
-            timeout: None,
-            standing: false,
-        }
-    }
-
-    fn meta(&self) -> Option<crate::protocol::Meta> {
-        self.message.envelope.params.and_then(|params| params.meta)
-    }
-
-    /// The request makes the claims of the modern era, in which a client that goes away cancels.
-    fn is_modern(&self) -> bool {
-        self.meta()
-            .is_some_and(|meta| meta.protocol_version.is_some())
-    }
-}
-
-/// Cancels a request whose future was dropped, where the client's revision takes that for a cancellation.
-struct Abandon<'a> {
-    mux: &'a Mux,
-    id: u64,
-    armed: bool,
-}
-
-impl Drop for Abandon<'_> {
-    fn drop(&mut self) {
-        if self.armed {
-            self.mux.abandon(self.id);
+        let reason = params.and_then(|params| params.reason);
+        if !mux.cancel(&origin, reason.as_deref()) {
+            tracing::debug!(server_id = %self.server.id, "ignored a cancellation of nothing that is under way, or of several requests");
         }
     }
 }
 
-fn error_code(error: &[u8]) -> i64 {
-    #[derive(Deserialize)]
-    struct Code {
-        code: i64,
+impl Shared {
+    fn outlet(&self, instruments: &crate::instruments::ServerInstruments) -> Arc<Outlet> {
+        let config = &self.config;
+        Outlet::new(
+            config.stream_queue_events,
+            config.stream_queue_bytes,
+            instruments.clone(),
+        )
     }
-    serde_json::from_slice(error).map_or(0, |error: Code| error.code)
 }

@@ -6,6 +6,8 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
+use super::hub::Sink;
+
 /// A queue of messages that one stream reads.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -67,6 +69,21 @@ impl Queue {
         }
     }
 
+    /// Whether a message waits.
+    pub(super) fn has_events(&self) -> bool {
+        !self.state().events.is_empty()
+    }
+
+    /// Ready when there is a message or the end.
+    pub(super) fn poll_ready(&self, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        if state.ended || !state.events.is_empty() {
+            return Poll::Ready(());
+        }
+        state.reader = Some(context.waker().clone());
+        Poll::Pending
+    }
+
     /// The next message; `None` at the end.
     pub(super) fn poll(&self, context: &Context<'_>) -> Poll<Option<Bytes>> {
         let mut state = self.state();
@@ -79,6 +96,12 @@ impl Queue {
         }
         state.reader = Some(context.waker().clone());
         Poll::Pending
+    }
+}
+
+impl Sink for Queue {
+    fn push(&self, message: Bytes) -> bool {
+        Self::push(self, message)
     }
 }
 

@@ -4,7 +4,7 @@
 //! for another server, it is as unknown as one that never was (MCP security best practices, session
 //! hijacking; CVE-2025-6515).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -13,8 +13,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::config::Config;
-use super::notices::Notices;
+use super::hub::{Ear, Hub};
 use super::queue::Queue;
+use super::servers::Leased;
 use crate::fault::{Fault, FaultKind};
 use crate::instruments::Held;
 use crate::types::{PrincipalId, ServerId};
@@ -33,8 +34,7 @@ struct Session {
     principal: PrincipalId,
     server: ServerId,
     queue: Arc<Queue>,
-    /// URIs of resources whose updates it wants.
-    subscriptions: HashSet<Box<str>>,
+    ear: Ear,
 }
 
 impl Sessions {
@@ -52,7 +52,7 @@ impl Sessions {
     /// Opens a session; `held` counts its stream.
     pub(super) fn open(
         this: &Arc<Self>,
-        notices: Arc<Notices>,
+        hub: &Arc<Hub>,
         principal: PrincipalId,
         held: Held,
     ) -> Result<EventStream, Fault> {
@@ -79,9 +79,9 @@ impl Sessions {
         ));
         let session = Session {
             principal,
-            server: notices.server().clone(),
+            server: hub.server().clone(),
             queue: Arc::clone(&queue),
-            subscriptions: HashSet::new(),
+            ear: hub.join(principal, Arc::clone(&queue) as _),
         };
         open.insert(Arc::clone(&id), session);
         drop(open);
@@ -89,8 +89,8 @@ impl Sessions {
             id,
             queue,
             sessions: Arc::clone(this),
-            notices,
             _held: held,
+            leased: None,
         })
     }
 
@@ -109,46 +109,16 @@ impl Sessions {
 
     /// Notes that a session wants updates of a resource.
     pub(super) fn subscribe(&self, id: &str, uri: &str) {
-        if let Some(session) = self.open_sessions().get_mut(id) {
-            session.subscriptions.insert(uri.into());
+        if let Some(session) = self.open_sessions().get(id) {
+            session.ear.wants(uri);
         }
     }
 
     /// Notes that a session wants none any more.
     pub(super) fn unsubscribe(&self, id: &str, uri: &str) {
-        if let Some(session) = self.open_sessions().get_mut(id) {
-            session.subscriptions.remove(uri);
+        if let Some(session) = self.open_sessions().get(id) {
+            session.ear.forgets(uri);
         }
-    }
-
-    /// Whether any session of a server wants updates of a resource.
-    pub(super) fn is_wanted(&self, server: &ServerId, uri: &str) -> bool {
-        self.open_sessions()
-            .values()
-            .any(|session| session.server == *server && session.subscriptions.contains(uri))
-    }
-
-    /// The resources of a server that any session wants updates of.
-    pub(super) fn wanted(&self, server: &ServerId) -> HashSet<Box<str>> {
-        self.open_sessions()
-            .values()
-            .filter(|session| session.server == *server)
-            .flat_map(|session| session.subscriptions.iter().cloned())
-            .collect()
-    }
-
-    /// The queues of a server's sessions that `wanted` picks by principal and subscriptions.
-    pub(super) fn queues(
-        &self,
-        server: &ServerId,
-        wanted: impl Fn(PrincipalId, &HashSet<Box<str>>) -> bool,
-    ) -> Vec<Arc<Queue>> {
-        let open = self.open_sessions();
-        let of_server = open.values().filter(|session| session.server == *server);
-        of_server
-            .filter(|session| wanted(session.principal, &session.subscriptions))
-            .map(|session| Arc::clone(&session.queue))
-            .collect()
     }
 
     /// Open sessions on a server.
@@ -165,22 +135,6 @@ impl Sessions {
             session.queue.end();
         }
     }
-
-    /// Removes a session; gives the resources that nobody on its server wants updates of any more.
-    fn close(&self, id: &str) -> Vec<Box<str>> {
-        let mut open = self.open_sessions();
-        let Some(gone) = open.remove(id) else {
-            return Vec::new();
-        };
-        let still_wanted = |uri: &str| {
-            open.values()
-                .any(|other| other.server == gone.server && other.subscriptions.contains(uri))
-        };
-        gone.subscriptions
-            .into_iter()
-            .filter(|uri| !still_wanted(uri))
-            .collect()
-    }
 }
 
 /// The notifications for one session, in the server's order. Dropping it ends the session.
@@ -189,11 +143,18 @@ pub struct EventStream {
     id: Arc<str>,
     queue: Arc<Queue>,
     sessions: Arc<Sessions>,
-    notices: Arc<Notices>,
     _held: Held,
+    leased: Option<Leased>,
 }
 
 impl EventStream {
+    /// Keeps the process that it hears of from being retired while it is open.
+    #[must_use]
+    pub(super) fn holding(mut self, leased: Leased) -> Self {
+        self.leased = Some(leased);
+        self
+    }
+
     /// The session's id, for `MCP-Session-Id`.
     pub fn session_id(&self) -> &str {
         &self.id
@@ -216,8 +177,8 @@ impl futures_util::Stream for EventStream {
 
 impl Drop for EventStream {
     fn drop(&mut self) {
-        for uri in self.sessions.close(&self.id) {
-            self.notices.unsubscribe(&uri);
-        }
+        // What it wanted is given up after the lock was.
+        let gone = self.sessions.open_sessions().remove(&self.id);
+        drop(gone);
     }
 }

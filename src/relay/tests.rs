@@ -3,24 +3,32 @@
 mod answers;
 mod frames;
 mod hearing;
+mod levels;
+mod listening;
 mod subscriptions;
+mod upstream;
 
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 
+use super::hub::Hub;
+use super::servers::Leased;
+use super::upstream::Parts;
 use super::*;
 use crate::protocol::Era;
 use crate::supervisor::Handshake;
+use crate::supervisor::Listener;
 use crate::supervisor::fixture::Unattended;
-use crate::types::PrincipalId;
+use crate::types::{Incarnation, PrincipalId};
 
 /// One server, and everybody who hears of it.
 struct House {
     child: Unattended,
-    upstream: Upstream,
-    sessions: Arc<Sessions>,
+    upstream: Leased,
+    server: Arc<Server>,
+    shared: Arc<Shared>,
 }
 
 fn handshake(era: Era) -> Handshake {
@@ -34,6 +42,10 @@ fn handshake(era: Era) -> Handshake {
 }
 
 fn house(era: Era) -> House {
+    house_of(&handshake(era))
+}
+
+fn house_of(handshake: &Handshake) -> House {
     let config = Config {
         stream_queue_events: 4,
         stream_queue_bytes: 1000,
@@ -44,43 +56,46 @@ fn house(era: Era) -> House {
         replay_events: 4,
         replay_bytes: 1000,
     };
-    let child = Unattended::ready(handshake(era));
-    let sessions = Arc::new(Sessions::new(config));
-    let notices = notices_of(child.handle.id(), &sessions);
-    notices.attach(child.handle.clone());
-    let upstream = Upstream {
-        handle: child.handle.clone(),
-        notices,
-        instruments: Instruments::noop().for_server(child.handle.id()),
-    };
+    let child = Unattended::ready(handshake.clone());
+    let id = child.handle.id();
+    let parts = parts_of(id);
+    let server = Arc::new(Server::of(parts.attach(child.handle.clone())));
+    let upstream = server.lease(&principal(0), None, None).unwrap();
+    upstream.hub.ready(Incarnation(1), handshake);
     House {
         child,
         upstream,
-        sessions,
+        server,
+        shared: Shared::new(config),
     }
 }
 
-fn notices_of(server: &ServerId, sessions: &Arc<Sessions>) -> Arc<Notices> {
+fn parts_of(server: &ServerId) -> Parts {
     let instruments = Instruments::noop().for_server(server);
-    Arc::new(Notices::new(
-        server.clone(),
-        Arc::clone(sessions),
-        instruments,
-    ))
+    Parts::new(server, instruments, ClientFeatures::Attribute, false)
+}
+
+fn hub_of(server: &ServerId) -> Arc<Hub> {
+    parts_of(server).hub
+}
+
+fn principal(id: u32) -> Principal {
+    Principal {
+        id: PrincipalId(id),
+        name: "someone".into(),
+        admin: false,
+        servers: None,
+    }
 }
 
 fn caller(principal: u32, session: Option<&EventStream>) -> Caller {
     Caller {
-        principal: Arc::new(Principal {
-            id: PrincipalId(principal),
-            name: "someone".into(),
-            admin: false,
-            servers: None,
-        }),
+        principal: Arc::new(self::principal(principal)),
         door: Door::Raw,
         session: session.map(|stream| stream.session_id().to_owned()),
         headers: RoutingHeaders::default(),
         streams: false,
+        prefers_stream: false,
         peer: ([127, 0, 0, 1], 1).into(),
         trace: None,
     }
@@ -88,22 +103,18 @@ fn caller(principal: u32, session: Option<&EventStream>) -> Caller {
 
 impl House {
     fn open(&self, principal: u32) -> Result<EventStream, Fault> {
-        self.open_on(&self.upstream.notices, principal)
+        self.open_on(&self.upstream.hub, principal)
     }
 
-    fn open_on(&self, notices: &Arc<Notices>, principal: u32) -> Result<EventStream, Fault> {
+    fn open_on(&self, hub: &Arc<Hub>, principal: u32) -> Result<EventStream, Fault> {
         let held = self.upstream.instruments.stream();
-        Sessions::open(
-            &self.sessions,
-            Arc::clone(notices),
-            PrincipalId(principal),
-            held,
-        )
+        Sessions::open(&self.shared.sessions, hub, PrincipalId(principal), held)
     }
 
     async fn send(&self, caller: Caller, body: &str) -> Result<Answer, Failure> {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        call::message(&self.upstream, &self.sessions, caller, body).await
+        let target = Target::Server(self.upstream.handle.id().clone());
+        call::message(&self.shared, &self.server, &target, caller, body).await
     }
 
     /// Sends a request that the child must not hear of.
@@ -139,7 +150,7 @@ impl House {
 
     /// The child writes this line.
     async fn say(&self, line: &str) {
-        let listener: Arc<dyn Listener> = Arc::clone(&self.upstream.notices) as _;
+        let listener: Arc<dyn Listener> = Arc::clone(&self.upstream.hub) as _;
         self.child.write(&listener, &format!("{line}\n")).await;
     }
 }

@@ -154,6 +154,16 @@ impl ServerHandle {
         }
     }
 
+    /// Stops the server for good and waits until no process of it is left; its supervisor knows it no
+    /// more. Requests under way end with `server_lost`, and those that wait or come now with
+    /// `shutting_down`. If the future is dropped before it is done, the server may live on.
+    pub async fn retire(&self) {
+        // An actor that is gone has nothing to shut down.
+        let _ = self.order(OrderKind::Shutdown).await;
+        let mut status = self.0.watched.status.clone();
+        while status.changed().await.is_ok() {}
+    }
+
     /// The newest lines of the server's stderr, oldest first.
     pub fn stderr_tail(&self) -> Vec<String> {
         self.0.stderr.tail(TAIL_LINES)
@@ -172,12 +182,6 @@ impl ServerHandle {
             .await
             .map_err(|_closed| gone())?;
         taken.await.map_err(|_closed| gone())
-    }
-
-    /// Waits until the actor is done, and with it the last process of the server.
-    pub(super) async fn gone(&self) {
-        let mut status = self.0.watched.status.clone();
-        while status.changed().await.is_ok() {}
     }
 
     async fn until_ready(&self) -> Result<(), Fault> {

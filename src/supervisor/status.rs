@@ -122,6 +122,41 @@ impl Status {
         }
     }
 
+    /// How badly off it is: the higher, the more an operator wants to know of it.
+    pub fn severity(&self) -> u8 {
+        match self.state {
+            State::Stopped if self.asleep => 0,
+            State::Ready => 1,
+            State::Stopping => 2,
+            State::Starting => 3,
+            State::Stopped => 4,
+            State::Unhealthy => 5,
+            State::Backoff => 6,
+            State::Failed => 7,
+        }
+    }
+
+    /// One status for all instances of a server: that of the one that is worst off, with the restarts of
+    /// all, and without what belongs to a single process. Where there is none, the server is asleep.
+    pub fn of_all<'a>(all: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        let Some(worst) = all.clone().max_by_key(|status| status.severity()) else {
+            return Self::new();
+        };
+        // Only an instance whose handshake was done knows these, and they know the same.
+        let known = all.clone().find(|status| status.protocol.is_some());
+        let known = known.unwrap_or(worst);
+        Self {
+            pid: None,
+            incarnation: Incarnation::default(),
+            session_id: None,
+            ready_since: None,
+            restart_count: all.map(|status| status.restart_count).sum(),
+            protocol: known.protocol.clone(),
+            server_info: known.server_info.clone(),
+            ..worst.clone()
+        }
+    }
+
     /// What is known before the actor has said anything.
     pub(super) fn new() -> Self {
         Self {
@@ -139,5 +174,47 @@ impl Status {
             protocol: None,
             server_info: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(state: State, asleep: bool, restart_count: u64) -> Status {
+        Status {
+            state,
+            asleep,
+            pid: Some(7),
+            incarnation: Incarnation(restart_count + 1),
+            restart_count,
+            last_error: Some(state.as_str().to_owned()),
+            ..Status::new()
+        }
+    }
+
+    #[test]
+    fn several_instances_are_as_badly_off_as_the_worst_of_them() {
+        let mut ready = status(State::Ready, false, 1);
+        ready.protocol = Some("2025-11-25".to_owned());
+        let all = [
+            status(State::Stopped, true, 0),
+            status(State::Backoff, false, 3),
+            ready,
+        ];
+        let one = Status::of_all(all.iter());
+        assert_eq!((one.state, one.restart_count), (State::Backoff, 4));
+        assert_eq!(one.last_error.as_deref(), Some("backoff"));
+        assert_eq!(one.protocol.as_deref(), Some("2025-11-25"));
+        assert_eq!((one.pid, one.incarnation), (None, Incarnation(0)));
+        let [asleep, _, ready] = &all;
+        let fine = Status::of_all([ready, asleep].into_iter());
+        assert_eq!(fine.state, State::Ready);
+    }
+
+    #[test]
+    fn a_server_without_an_instance_is_asleep() {
+        let none = Status::of_all(std::iter::empty());
+        assert!(none.asleep && !none.has_ended());
     }
 }

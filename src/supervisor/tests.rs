@@ -31,13 +31,13 @@ async fn a_server_that_is_retired_leaves_nothing_behind_and_no_mark_on_others() 
     let supervisor = supervisor();
     let (kept, retired) = (add(&supervisor), add(&supervisor));
     assert_eq!(supervisor.servers(), [kept.clone(), retired.clone()]);
-    soon(supervisor.retire(&retired)).await;
+    soon(retired.retire()).await;
     assert_eq!(supervisor.servers(), std::slice::from_ref(&kept));
     assert_eq!(supervisor.tasks.len(), 1, "its actor is done");
     assert_eq!(refusal(&retired), Some(FaultKind::ShuttingDown));
     assert_eq!(refusal(&kept), None);
     // Whoever still holds a handle may do this twice, and hears that there is nobody to obey.
-    soon(supervisor.retire(&retired)).await;
+    soon(retired.retire()).await;
     let fault = soon(retired.start(true)).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::ShuttingDown);
 }
@@ -46,7 +46,7 @@ async fn a_server_that_is_retired_leaves_nothing_behind_and_no_mark_on_others() 
 async fn a_shutdown_is_for_every_present_server() {
     let supervisor = supervisor();
     let (first, second) = (add(&supervisor), add(&supervisor));
-    soon(supervisor.retire(&first)).await;
+    soon(first.retire()).await;
     soon(supervisor.shutdown()).await;
     assert_eq!(refusal(&second), Some(FaultKind::ShuttingDown));
     assert_eq!(supervisor.servers(), []);
@@ -70,7 +70,7 @@ async fn a_server_that_comes_after_the_shutdown_began_is_shut_down_from_its_firs
     assert!(stray.status().has_ended());
     assert_eq!(supervisor.servers(), []);
     assert!(supervisor.tasks.is_empty());
-    soon(supervisor.retire(&stray)).await;
+    soon(stray.retire()).await;
     soon(supervisor.shutdown()).await;
 }
 
@@ -80,6 +80,6 @@ async fn a_server_is_measured_until_its_actor_is_done() {
     let server = add(&supervisor);
     let seen = server.0.seen().unwrap();
     assert_eq!((seen.state, seen.in_flight, seen.queued), ("stopped", 0, 0));
-    soon(supervisor.retire(&server)).await;
+    soon(server.retire()).await;
     assert_eq!(server.0.seen(), None);
 }

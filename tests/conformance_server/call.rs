@@ -215,9 +215,7 @@ impl Call {
     fn ask_by_request(&self, questions: &[(&str, Question)]) -> Result<Map<String, Value>, Halt> {
         let mut waiting = Vec::new();
         for (key, question) in questions {
-            let answer = self
-                .peer
-                .ask(&self.id, &self.wire, question.method, &question.params);
+            let answer = self.peer.ask(&self.id, &self.wire, key, question);
             waiting.push((*key, question, answer));
         }
         // A question that was asked after the call was cancelled would wait in vain.

@@ -16,6 +16,7 @@
 )]
 
 mod call;
+mod cancelled;
 mod http;
 mod listen;
 mod media;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
+use crate::question::Question;
 use crate::wire::Wire;
 
 /// The levels of log messages, least severe first.
@@ -52,7 +53,7 @@ pub(crate) struct Peer {
     /// Where messages go that belong to no request.
     pub(crate) wire: Wire,
     legacy: Mutex<Option<Legacy>>,
-    asked: Mutex<HashMap<u64, Asked>>,
+    asked: Mutex<HashMap<String, Asked>>,
     next_question: AtomicU64,
     running: Mutex<HashMap<String, Arc<AtomicBool>>>,
 }
@@ -115,21 +116,33 @@ impl Peer {
         &self,
         call: &Value,
         wire: &Wire,
-        method: &str,
-        params: &Value,
+        key: &str,
+        question: &Question,
     ) -> Receiver<Value> {
-        let id = self.next_question.fetch_add(1, Ordering::SeqCst);
         let (answer, receiver) = channel();
         let call = call.to_string();
-        lock(&self.asked).insert(id, Asked { call, answer });
+        let mut asked = lock(&self.asked);
+        // The suite names the keys of questions, and an id is all that a legacy server has to name one by.
+        // It is taken again once it was answered, which the era forbids within a session.
+        let id = if asked.contains_key(key) {
+            format!(
+                "{key}-{}",
+                self.next_question.fetch_add(1, Ordering::SeqCst)
+            )
+        } else {
+            key.to_owned()
+        };
+        asked.insert(id.clone(), Asked { call, answer });
+        drop(asked);
+        let Question { method, params } = question;
         wire.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
         receiver
     }
 
     /// Takes a response; `false` for an answer to nothing that was asked.
     pub(crate) fn answered(&self, response: Value) -> bool {
-        let id = response.get("id").and_then(Value::as_u64);
-        let asked = id.and_then(|id| lock(&self.asked).remove(&id));
+        let id = response.get("id").and_then(Value::as_str);
+        let asked = id.and_then(|id| lock(&self.asked).remove(id));
         asked.is_some_and(|asked| asked.answer.send(response).is_ok())
     }
 }

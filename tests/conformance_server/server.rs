@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 use serde_json::{Value, json};
 
 use crate::call::{Call, Halt};
+use crate::cancelled::Cancelled;
 use crate::listen::{Change, Listens};
 use crate::peer::{Peer, lock, severity};
 use crate::state::Seal;
@@ -44,6 +45,7 @@ pub(crate) struct Server {
     pub(crate) era: Era,
     pub(crate) seal: Seal,
     pub(crate) listens: Listens,
+    pub(crate) cancelled: Cancelled,
     peers: Mutex<Vec<Weak<Peer>>>,
 }
 
@@ -53,6 +55,7 @@ impl Server {
             era,
             seal,
             listens: Listens::default(),
+            cancelled: Cancelled::default(),
             peers: Mutex::default(),
         }
     }

@@ -1,7 +1,8 @@
 //! The tools: their list, and which does what.
 //!
 //! Names, arguments and results are those that the conformance suite calls and expects;
-//! `test_trigger_resource_change` is our own, because the suite has nothing that touches a resource.
+//! `test_trigger_resource_change` and `test_await_cancellation` are our own, because the suite has nothing that
+//! touches a resource or asks what became of a cancelled call.
 
 mod asking;
 mod content;
@@ -39,7 +40,7 @@ const fn tool(name: &'static str, description: &'static str, body: Body) -> Tool
 }
 
 /// In the order of the list. The suite calls the first one with nothing but its name.
-const TOOLS: [Tool; 30] = [
+const TOOLS: [Tool; 31] = [
     tool("test_simple_text", "Says one sentence", Says(content::text)),
     tool(
         "test_image_content",
@@ -169,6 +170,11 @@ const TOOLS: [Tool; 30] = [
         "test_slow_tool",
         "Works for ten seconds unless it is cancelled",
         Does(content::slow),
+    ),
+    tool(
+        "test_await_cancellation",
+        "Waits until the slow tool is cancelled",
+        Does(content::await_cancellation),
     ),
 ];
 

@@ -93,3 +93,21 @@ fn a_cancelled_call_ends_without_an_answer() {
     let after = server.request("tools/call", &tool("test_reconnection"));
     assert_eq!(text_of(&after), "still here");
 }
+
+#[test]
+fn a_client_learns_that_its_cancellation_arrived() {
+    let mut server = start("dual");
+    initialize(&mut server, &json!({}));
+    let mine = json!({"label": "mine"});
+    let slow = json!({"name": "test_slow_tool", "arguments": mine, "_meta": {"progressToken": 7}});
+    let slow = server.ask("tools/call", &slow);
+    let running = server.next();
+    assert_eq!(running["method"], "notifications/progress", "{running}");
+    let params = json!({"requestId": slow});
+    server.send(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}));
+    let question = json!({"name": "test_await_cancellation", "arguments": mine});
+    assert_eq!(
+        text_of(&server.request("tools/call", &question)),
+        "cancelled"
+    );
+}

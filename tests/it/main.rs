@@ -20,9 +20,13 @@ mod bodies;
 #[cfg(test)]
 mod checking;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod collector;
 #[cfg(test)]
 mod command_line;
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod conformance_server;
 #[cfg(test)]
@@ -38,7 +42,15 @@ mod fleet;
 #[cfg(test)]
 mod gateway_starts;
 #[cfg(test)]
+mod mcp_batches;
+#[cfg(test)]
 mod mcp_endpoint;
+#[cfg(test)]
+mod mcp_modern;
+#[cfg(test)]
+mod mcp_questions;
+#[cfg(test)]
+mod mcp_sessions;
 #[cfg(test)]
 mod notices;
 #[cfg(test)]

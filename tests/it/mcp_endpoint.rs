@@ -1,91 +1,81 @@
-//! `POST /{server_id}/mcp`: what an MCP client of the legacy era needs, and how one of both eras falls back.
+//! The MCP endpoints before any session: what is asked in which form, and what the transport refuses.
 
-use serde_json::{Value, json};
+use reqwest::Method;
+use serde_json::json;
 
 use crate::support::client::{Answer, Client};
+use crate::support::mcp::{self, MODERN, initialize, request};
 use crate::support::{Gateway, Server};
 
-async fn post(client: &Client, path: &str, message: &Value, headers: &[(&str, &str)]) -> Answer {
-    let mut request = client
-        .request(reqwest::Method::POST, path)
+async fn shaken(client: &Client, accept: Option<&str>) -> Answer {
+    let request = client
+        .request(Method::POST, "/g1/mcp")
         .header("content-type", "application/json")
-        .header("accept", "application/json, text/event-stream");
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    client.send(request.body(message.to_string())).await
-}
-
-fn request(id: u32, method: &str, params: &Value) -> Value {
-    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+        .body(initialize("2025-06-18").to_string());
+    let request = match accept {
+        Some(accept) => request.header("accept", accept),
+        None => request,
+    };
+    client.send(request).await
 }
 
 #[tokio::test]
-async fn a_client_shakes_hands_lists_and_calls() {
-    for era in ["legacy", "modern"] {
-        let server = Server::gremlin("g1").orders(&json!({"era": era}));
-        let gateway = Gateway::builder().server(server).start();
-        let client = gateway.client();
-        let wish = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
-        let shaken = post(&client, "/g1/mcp", &request(1, "initialize", &wish), &[]).await;
-        assert_eq!(shaken.status, 200, "{}", shaken.text());
-        assert_eq!(shaken.json()["result"]["protocolVersion"], "2025-06-18");
-        assert!(!shaken.headers.contains_key("mcp-session-id"));
-        let version = [("mcp-protocol-version", "2025-06-18")];
-        let done = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-        let accepted = post(&client, "/g1/mcp", &done, &version).await;
-        assert_eq!((accepted.status, accepted.text()), (202, String::new()));
-        let echo = json!({"name": "echo", "arguments": {"text": "hello"}});
-        let called = post(
-            &client,
-            "/g1/mcp",
-            &request(2, "tools/call", &echo),
-            &version,
-        )
-        .await;
-        let answer = called.json();
-        assert_eq!((called.status, &answer["id"]), (200, &json!(2)), "{answer}");
-        assert_eq!(answer["result"]["content"][0]["text"], "hello", "{answer}");
-    }
-}
-
-#[tokio::test]
-async fn a_modern_request_is_refused_so_that_the_client_falls_back() {
+async fn a_client_gets_the_form_that_it_takes() {
     let gateway = Gateway::builder().server(Server::gremlin("g1")).start();
     let client = gateway.client();
-    let claim = json!({"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}});
-    for message in [
-        request(7, "server/discover", &claim),
-        request(7, "tools/list", &claim),
-    ] {
-        let refused = post(&client, "/g1/mcp", &message, &[]).await;
-        let answer = refused.json();
-        assert_eq!(
-            (refused.status, &answer["id"]),
-            (400, &json!(7)),
-            "{answer}"
-        );
-        assert_eq!(answer["error"]["code"], -32022, "{answer}");
-        assert_eq!(
-            answer["error"]["data"]["requested"], "2026-07-28",
-            "{answer}"
-        );
-        assert_eq!(
-            answer["error"]["data"]["supported"][3], "2025-11-25",
-            "{answer}"
-        );
+    let both = "application/json, text/event-stream";
+    for accept in [None, Some("*/*"), Some("application/json"), Some(both)] {
+        let answer = shaken(&client, accept).await;
+        assert_eq!(answer.status, 200, "{accept:?}: {}", answer.text());
+        assert_eq!(answer.header("content-type"), "application/json");
+        assert_eq!(answer.json()["result"]["protocolVersion"], "2025-06-18");
     }
-    let unknown = [("mcp-protocol-version", "1999-01-01")];
-    let refused = post(
-        &client,
-        "/g1/mcp",
-        &request(8, "tools/list", &json!({})),
-        &unknown,
-    )
-    .await;
-    assert_eq!(refused.status, 400, "{}", refused.text());
-    assert_eq!(refused.json()["error"]["data"]["requested"], "1999-01-01");
-    assert!(gateway.journal("g1").of_method("tools/list").is_empty());
+    let events = shaken(&client, Some("text/event-stream")).await;
+    assert_eq!(events.header("content-type"), "text/event-stream");
+    let text = events.text();
+    let data = text.strip_prefix("data: ").unwrap();
+    let message: serde_json::Value =
+        serde_json::from_str(data.strip_suffix("\n\n").unwrap()).unwrap();
+    assert_eq!(message["result"]["protocolVersion"], "2025-06-18");
+
+    let neither = shaken(&client, Some("text/html")).await;
+    assert_eq!(neither.status, 406, "{}", neither.text());
+    let error = neither.json();
+    assert_eq!(error["error"]["data"]["error_code"], "not_acceptable");
+}
+
+#[tokio::test]
+async fn a_revision_that_nobody_knows_is_refused_with_those_that_are_served() {
+    let gateway = Gateway::builder().server(Server::gremlin("g1")).start();
+    let client = gateway.client();
+    let list = request(8, "tools/list", &json!({}));
+    for path in ["/g1/mcp", "/mcp"] {
+        let posted = mcp::post(&client, path, &list);
+        let gotten = client.request(Method::GET, path);
+        let deleted = client.request(Method::DELETE, path);
+        for (request, id) in [
+            (posted, json!(8)),
+            (gotten, json!(null)),
+            (deleted, json!(null)),
+        ] {
+            let request = request.header("mcp-protocol-version", "1999-01-01");
+            let refused = client.send(request).await;
+            let answer = refused.json();
+            assert_eq!((refused.status, &answer["id"]), (400, &id), "{answer}");
+            assert_eq!(answer["error"]["code"], -32022, "{answer}");
+            let data = &answer["error"]["data"];
+            assert_eq!(data["requested"], "1999-01-01", "{answer}");
+            let supported = [
+                "2026-07-28",
+                "2025-11-25",
+                "2025-06-18",
+                "2025-03-26",
+                "2024-11-05",
+            ];
+            assert_eq!(data["supported"], json!(supported), "{answer}");
+        }
+    }
+    assert!(gateway.journal("g1").entries().is_empty());
 }
 
 #[tokio::test]
@@ -94,39 +84,63 @@ async fn failures_are_told_in_band_and_the_transport_keeps_its_statuses() {
         .server(Server::gremlin("g1").set("disabled", json!(true)))
         .start();
     let client = gateway.client();
-    let stopped = post(
-        &client,
-        "/g1/mcp",
-        &request(3, "tools/list", &json!({})),
-        &[],
-    )
-    .await;
+    let hello = initialize("2025-11-25");
+    let stopped = client.send(mcp::post(&client, "/g1/mcp", &hello)).await;
     let answer = stopped.json();
-    assert_eq!(
-        (stopped.status, &answer["id"]),
-        (200, &json!(3)),
-        "{answer}"
-    );
+    let id = json!("initialize");
+    assert_eq!((stopped.status, &answer["id"]), (200, &id), "{answer}");
     assert_eq!(answer["error"]["code"], -31003, "{answer}");
     let data = json!({"origin": "gateway", "error_code": "server_stopped", "server_id": "g1", "delivered": "no"});
     assert_eq!(answer["error"]["data"], data);
-    let nobody = post(
-        &client,
-        "/nobody/mcp",
-        &request(3, "tools/list", &json!({})),
-        &[],
-    )
-    .await;
-    assert_eq!(nobody.status, 404, "{}", nobody.text());
-    let batch = json!([request(1, "ping", &json!({}))]);
-    let batch = post(&client, "/g1/mcp", &batch, &[]).await;
-    assert_eq!(
-        (batch.status, &batch.json()["error"]["code"]),
-        (400, &json!(-32600))
-    );
-    for method in [reqwest::Method::GET, reqwest::Method::DELETE] {
-        let answer = client.send(client.request(method, "/g1/mcp")).await;
-        assert_eq!(answer.status, 405);
-        assert_eq!(answer.headers["allow"], "POST");
+    for path in ["/nobody/mcp", "/..%2f/mcp", "/%ff/mcp"] {
+        let nobody = client.send(mcp::post(&client, path, &hello)).await;
+        let error = nobody.json()["error"].clone();
+        assert_eq!(nobody.status, 404, "{path}: {error}");
+        assert_eq!(error["data"]["error_code"], "server_not_found", "{path}");
     }
+    let batch = json!([request(1, "ping", &json!({}))]);
+    let batch = client.send(mcp::post(&client, "/g1/mcp", &batch)).await;
+    assert_eq!(batch.status, 400, "{}", batch.text());
+    assert_eq!(batch.json()["error"]["code"], -32600);
+    let text = client.request(Method::POST, "/g1/mcp").body("{}");
+    let text = client.send(text).await;
+    assert_eq!(text.status, 415);
+    let error = text.json()["error"].clone();
+    assert_eq!(
+        error["data"]["error_code"], "unsupported_media_type",
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn streams_and_ends_are_of_sessions() {
+    let gateway = Gateway::builder().server(Server::gremlin("g1")).start();
+    let client = gateway.client();
+    let ask = async |method: &Method, headers: &[(&str, &str)]| {
+        let request = client.request(method.clone(), "/g1/mcp");
+        let headers = headers.iter();
+        client
+            .send(headers.fold(request, |request, (name, value)| {
+                request.header(*name, *value)
+            }))
+            .await
+    };
+    for method in [Method::GET, Method::DELETE] {
+        let missing = ask(&method, &[]).await;
+        assert_eq!(missing.status, 400, "{}", missing.text());
+        let unknown = ask(&method, &[("mcp-session-id", "0123456789abcdef")]).await;
+        assert_eq!(unknown.status, 404, "{}", unknown.text());
+        let error = unknown.json()["error"].clone();
+        assert_eq!(error["data"]["error_code"], "session_not_found", "{error}");
+        let modern = ask(&method, &[("mcp-protocol-version", MODERN)]).await;
+        assert_eq!(modern.status, 405, "{}", modern.text());
+        assert_eq!(modern.header("allow"), "POST");
+    }
+    let json_only = ask(&Method::GET, &[("accept", "application/json")]).await;
+    assert_eq!(json_only.status, 406, "{}", json_only.text());
+    let put = ask(&Method::PUT, &[]).await;
+    assert_eq!(
+        (put.status, put.header("allow")),
+        (405, "POST,GET,HEAD,DELETE")
+    );
 }

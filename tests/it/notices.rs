@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::client::Client;
+use crate::support::process::signal;
 use crate::support::sse::Sse;
 use crate::support::wait::wait_for;
 use crate::support::{Gateway, Server};
@@ -275,4 +277,96 @@ async fn streams_and_subscriptions_outlive_the_child() {
         let method = message["method"].as_str().unwrap_or_default();
         assert!(method.ends_with("/list_changed"), "{message}");
     }
+}
+
+/// What a legacy client hears of a modern server: its changes and its updates, under no mark.
+#[tokio::test]
+async fn a_modern_server_is_heard_as_a_legacy_one_is() {
+    let gateway = Gateway::builder()
+        .server(Server::conformance("g1", "modern").autostart())
+        .start();
+    let client = gateway.client();
+    let (mut subscriber, session) = listen(&client).await;
+    let (mut other, _) = listen(&client).await;
+    let about = |method: &str| json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {"uri": "test://watched-resource"}});
+    let answer = in_session(&client, &session, &about("resources/subscribe")).await;
+    assert_eq!(
+        answer,
+        json!({"jsonrpc": "2.0", "id": 1, "result": {}}),
+        "of the gateway's own making"
+    );
+
+    for change in ["resource", "prompt", "tool"] {
+        let tool = format!("test_trigger_{change}_change");
+        client.call("g1", &tool, &json!({})).await;
+    }
+    let updated = hears(&mut subscriber, "notifications/resources/updated").await;
+    assert_eq!(updated["params"]["uri"], "test://watched-resource");
+    assert_eq!(updated["params"]["_meta"], json!({}), "{updated}");
+    for stream in [&mut subscriber, &mut other] {
+        hears(stream, "notifications/prompts/list_changed").await;
+        hears(stream, "notifications/tools/list_changed").await;
+    }
+
+    in_session(&client, &session, &about("resources/unsubscribe")).await;
+    client
+        .call("g1", "test_trigger_resource_change", &json!({}))
+        .await;
+    client
+        .call("g1", "test_trigger_tool_change", &json!({}))
+        .await;
+    assert_eq!(until_tools_changed(&mut subscriber).await, [] as [Value; 0]);
+    assert_eq!(until_tools_changed(&mut other).await, [] as [Value; 0]);
+}
+
+/// A modern server knows nothing of the listens of its last life.
+#[tokio::test]
+async fn a_modern_server_is_listened_to_again_in_each_life() {
+    let gateway = Gateway::builder()
+        .set("restart_backoff_ms", json!(100))
+        .server(Server::conformance("g1", "modern").autostart())
+        .start();
+    let client = gateway.client();
+    let (mut stream, session) = listen(&client).await;
+    let subscribe = json!({"jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": {"uri": "test://watched-resource"}});
+    in_session(&client, &session, &subscribe).await;
+    let pid = client.status("g1").await["pid"].as_u64().unwrap();
+    signal(u32::try_from(pid).unwrap(), Signal::KILL);
+    // Told to look at the lists again once the new life listens.
+    hears(&mut stream, "notifications/tools/list_changed").await;
+    client
+        .call("g1", "test_trigger_resource_change", &json!({}))
+        .await;
+    loop {
+        let message = stream.message(SOON).await;
+        if message["method"] == "notifications/resources/updated" {
+            break;
+        }
+        let method = message["method"].as_str().unwrap_or_default();
+        assert!(method.ends_with("/list_changed"), "{message}");
+    }
+}
+
+/// A listen that stands open is no reason to believe that a server is at work.
+#[tokio::test]
+async fn a_modern_server_that_is_listened_to_is_probed_like_any_other() {
+    let limits = json!({"probe_interval_ms": 200, "probe_timeout_ms": 200, "probe_misses": 3});
+    let gateway = Gateway::builder()
+        .set("restart_backoff_ms", json!(100))
+        .server(
+            Server::conformance("g1", "modern")
+                .set("limits", limits)
+                .autostart(),
+        )
+        .start();
+    let client = gateway.client();
+    let (_stream, session) = listen(&client).await;
+    let subscribe = json!({"jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": {"uri": "test://watched-resource"}});
+    in_session(&client, &session, &subscribe).await;
+    let pid = client.status("g1").await["pid"].as_u64().unwrap();
+    signal(u32::try_from(pid).unwrap(), Signal::STOP);
+    wait_for("another life", SOON, async || {
+        (client.status("g1").await["incarnation"] == 2).then_some(())
+    })
+    .await;
 }

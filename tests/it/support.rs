@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod journal;
 pub(crate) mod logs;
+pub(crate) mod mcp;
 pub(crate) mod oracle;
 pub(crate) mod places;
 pub(crate) mod process;

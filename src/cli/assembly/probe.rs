@@ -63,7 +63,7 @@ impl Prober for SupervisedProber {
             let reason = handle.status().last_error.clone();
             return failed(
                 reason.unwrap_or_else(|| fault.message.into_owned()),
-                Some(handle),
+                Some(&handle),
             );
         }
         let caller = Caller {
@@ -72,6 +72,7 @@ impl Prober for SupervisedProber {
             session: None,
             headers: RoutingHeaders::default(),
             streams: false,
+            prefers_stream: false,
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             trace: None,
         };
@@ -82,11 +83,11 @@ impl Prober for SupervisedProber {
                 protocol: handle.status().protocol.clone(),
             },
             Ok(Answer::Accepted | Answer::Stream(_)) => {
-                failed("tools/list got no answer".to_owned(), Some(handle))
+                failed("tools/list got no answer".to_owned(), Some(&handle))
             }
             Err(failure) => failed(
                 format!("tools/list: {}", failure.fault.message),
-                Some(handle),
+                Some(&handle),
             ),
         }
     }
@@ -97,7 +98,7 @@ impl Prober for SupervisedProber {
         relay
             .as_ref()
             .and_then(|relay| relay.server(&person, server.as_str()).ok())
-            .map(newest)
+            .map(|handle| newest(&handle))
             .unwrap_or_default()
     }
 

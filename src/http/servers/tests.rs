@@ -75,12 +75,22 @@ fn status() -> Status {
     }
 }
 
-fn facts(now: Instant) -> Facts {
-    Facts {
+fn found(name: Option<&str>, status: Status) -> Found {
+    Found {
+        name: name.map(Arc::from),
+        status: Arc::new(status),
         stderr_tail: vec!["a \"line\"".to_owned()],
-        load: (3, 2),
+        in_flight: 3,
         memory_bytes: Some(4096),
-        now,
+    }
+}
+
+fn overview(config: &supervisor::Config, instance: Instance) -> Overview<'_> {
+    Overview {
+        config,
+        instance,
+        processes: Vec::new(),
+        sessions: 2,
     }
 }
 
@@ -109,10 +119,12 @@ fn every_member_is_there_in_its_order_and_no_argument_or_variable_is() {
         r#""incarnation":2,"uptime_seconds":0,"next_start_in_ms":1500,"last_exit_signal":null,"#,
         r#""last_error":"exited with code 3","stderr_tail":["a \"line\""],"#,
         r#""protocol":"2025-11-25","server_info":{"name": "x"},"in_flight":3,"sessions":2,"#,
-        r#""memory_bytes":4096}"#
+        r#""memory_bytes":4096,"instance":"shared"}"#
     );
-    let text = serde_json::to_string(&view(&config(), &status, facts(now))).unwrap();
-    assert_eq!(text, expected);
+    let config = config();
+    let overview = overview(&config, Instance::Shared);
+    let view = view(&overview, &[found(None, status)], now);
+    assert_eq!(serde_json::to_string(&view).unwrap(), expected);
 }
 
 #[test]
@@ -124,11 +136,63 @@ fn what_is_unknown_is_null() {
     };
     let mut config = config();
     config.launch.working_dir = None;
-    let view = view(&config, &broken, facts(Instant::now()));
+    let overview = overview(&config, Instance::Shared);
+    let view = view(&overview, &[found(None, broken)], Instant::now());
     let value = serde_json::to_value(&view).unwrap();
     assert_eq!(value["last_exit_code"], serde_json::Value::Null);
     assert_eq!(value["last_exit_signal"], "SIGKILL");
     assert_eq!(value["server_info"], serde_json::Value::Null);
     assert_eq!(value["pid"], serde_json::Value::Null);
     assert_eq!(value["working_directory"], "");
+}
+
+#[test]
+fn a_server_that_is_not_shared_shows_each_of_its_processes_and_the_sum() {
+    let now = Instant::now();
+    let ready = Status {
+        state: Word::Ready,
+        pid: Some(7),
+        incarnation: Incarnation(1),
+        ready_since: Some(now),
+        ..status()
+    };
+    let failed = Status {
+        state: Word::Failed,
+        asleep: false,
+        incarnation: Incarnation(3),
+        restart_count: 2,
+        last_error: Some("given up".to_owned()),
+        ..status()
+    };
+    let config = config();
+    let found = [found(Some("alice"), failed), found(Some("0a1b2c3d"), ready)];
+    let view = view(&overview(&config, Instance::Session), &found, now);
+    let value = serde_json::to_value(&view).unwrap();
+    let whole = [
+        "instance",
+        "status",
+        "last_error",
+        "pid",
+        "restart_count",
+        "in_flight",
+        "memory_bytes",
+    ]
+    .map(|key| value[key].clone());
+    let expected = serde_json::json!(["session", "failed", "given up", null, 2, 6, 8192]);
+    assert_eq!(serde_json::Value::from(whole.to_vec()), expected);
+    let instances = concat!(
+        r#"[{"instance_key":"alice","status":"failed","pid":null,"incarnation":3,"#,
+        r#""restart_count":2,"in_flight":3,"memory_bytes":4096,"uptime_seconds":null},"#,
+        r#"{"instance_key":"0a1b2c3d","status":"ready","pid":7,"incarnation":1,"#,
+        r#""restart_count":0,"in_flight":3,"memory_bytes":4096,"uptime_seconds":0}]"#,
+    );
+    assert_eq!(serde_json::to_string(&view.instances).unwrap(), instances);
+}
+
+#[test]
+fn a_server_that_is_not_shared_and_not_used_sleeps() {
+    let config = config();
+    let view = view(&overview(&config, Instance::Client), &[], Instant::now());
+    assert_eq!((view.status, view.in_flight), ("stopped", 0));
+    assert_eq!(serde_json::to_string(&view.instances).unwrap(), "[]");
 }

@@ -107,26 +107,6 @@ impl Features {
         })
     }
 
-    /// The JSON text of client capabilities that declares these features.
-    pub(in crate::relay) fn to_json(self) -> String {
-        let mut members = Vec::new();
-        let mut declare = |name: &str, parts: &[(&str, bool)]| {
-            let parts = parts.iter().filter(|(_, there)| *there);
-            let parts: Vec<_> = parts.map(|(part, _)| format!("\"{part}\":{{}}")).collect();
-            members.push(format!("\"{name}\":{{{}}}", parts.join(",")));
-        };
-        if let Some(Sampling { tools, context }) = self.sampling {
-            declare("sampling", &[("tools", tools), ("context", context)]);
-        }
-        if let Some(Elicitation { form, url }) = self.elicitation {
-            declare("elicitation", &[("form", form), ("url", url)]);
-        }
-        if self.roots {
-            declare("roots", &[]);
-        }
-        format!("{{{}}}", members.join(","))
-    }
-
     /// Whether a server may ask this client; `params` as the server wrote them, empty where it wrote none.
     ///
     /// -32601 where the feature was not declared at all, -32602 where a part of it was not: a mode of
@@ -203,7 +183,6 @@ fn refuse(code: i32, message: impl Into<Cow<'static, str>>) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
 
     use super::*;
 
@@ -327,19 +306,6 @@ mod tests {
                     .map_or_else(|refusal| refusal.code, |()| 0)
             });
             assert_eq!(found, codes, "{method} {params}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_declared_is_read_back(bits in prop::array::uniform6(any::<bool>()), roots in any::<bool>()) {
-            let [sampling, tools, context, elicitation, form, url] = bits;
-            let features = Features {
-                sampling: sampling.then_some(Sampling { tools, context }),
-                elicitation: elicitation.then_some(Elicitation { form: form || !url, url }),
-                roots,
-            };
-            prop_assert_eq!(Features::read(features.to_json().as_bytes()), Some(features));
         }
     }
 }

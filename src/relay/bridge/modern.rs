@@ -164,37 +164,21 @@ fn elicitations(line: &Bytes, data: Span) -> Option<Vec<InputRequest>> {
     Some(requests)
 }
 
-/// A modern request without what only the modern era knows.
-#[derive(Clone, Debug)]
-pub(in crate::relay) struct Stripped {
-    /// What is taken out.
-    pub(in crate::relay) patches: Vec<Patch>,
-    /// The envelope as it is then, by the places in the old text: to find slots for new members with.
-    pub(in crate::relay) left: Envelope,
-}
-
 /// Takes the claims (`_meta`: revision, client, capabilities, log level) and what belongs to a round
 /// (`inputResponses`, `requestState`) out of a request for a legacy child. The rest, other members of
 /// `_meta` too, stays as it was written; a `_meta` that held nothing else stays as `{}`.
-pub(in crate::relay) fn strip_claims(body: &[u8], envelope: &Envelope) -> Stripped {
-    let mut left = *envelope;
-    let mut patches = Vec::new();
-    if let Some(params) = &mut left.params {
-        let round = [params.input_responses.take(), params.request_state.take()];
-        let round = members::cut(body, round.into_iter().flatten());
-        params.empty |= round.all;
-        patches.extend(round.spans.into_iter().map(Patch::cut));
-        if let Some(meta) = &mut params.meta {
-            let claims = [
-                meta.protocol_version.take(),
-                meta.client_capabilities.take(),
-                meta.client_info.take(),
-                meta.log_level.take(),
-            ];
-            let claims = members::cut(body, claims.into_iter().flatten());
-            meta.empty |= claims.all;
-            patches.extend(claims.spans.into_iter().map(Patch::cut));
-        }
-    }
-    Stripped { patches, left }
+pub(in crate::relay) fn strip_claims(body: &[u8], envelope: &Envelope) -> Vec<Patch> {
+    let params = envelope.params.unwrap_or_default();
+    let meta = params.meta.unwrap_or_default();
+    let round = [params.input_responses, params.request_state];
+    let claims = [
+        meta.protocol_version,
+        meta.client_capabilities,
+        meta.client_info,
+        meta.log_level,
+    ];
+    let round = members::cut(body, round.into_iter().flatten());
+    let claims = members::cut(body, claims.into_iter().flatten());
+    let spans = round.spans.into_iter().chain(claims.spans);
+    spans.map(Patch::cut).collect()
 }

@@ -155,11 +155,6 @@ impl Retry {
         })
     }
 
-    /// The request was not made before: it brings nothing.
-    pub(in crate::relay) fn is_none(&self) -> bool {
-        self.responses.is_empty() && self.state.is_none()
-    }
-
     /// The JSON text of `inputResponses`.
     pub(in crate::relay) fn responses_to_json(&self) -> String {
         let responses = self.responses.iter().filter_map(|(key, response)| {

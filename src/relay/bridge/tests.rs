@@ -1,6 +1,7 @@
 //! Promises of the bridge: what it changes is what it says, and the rest crosses byte for byte.
 
 mod eras;
+mod headers;
 mod rounds;
 
 use crate::protocol::splice::{Edit, Patch, splice};

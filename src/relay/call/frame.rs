@@ -2,17 +2,19 @@
 
 use tracing::Span as TraceSpan;
 
-use super::{Message, Request};
+use super::message::Message;
+use super::request::Request;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::protocol::era::meta_key;
+use crate::protocol::level::Level;
 use crate::protocol::message::string;
 use crate::protocol::splice::{Edit, MetaSlot, into_frame, splice};
 use crate::protocol::trace_context::TraceContext;
-use crate::protocol::{Era, Meta, Span};
+use crate::protocol::{Era, Span};
 use crate::spans;
 use crate::supervisor::{Handshake, claims};
 
-impl Request<'_> {
+impl Request {
     /// The request as the child gets it: our id, our progress token, our span's context, and the claims
     /// of the modern era where the child wants them and the client did not make them.
     pub(super) fn frame(
@@ -20,9 +22,11 @@ impl Request<'_> {
         minted: &str,
         handshake: &Handshake,
         span: &TraceSpan,
+        round: &Message,
     ) -> Result<Vec<u8>, Fault> {
-        let Message { body, envelope } = self.message;
-        let meta = self.meta();
+        let Message { body, envelope } = round;
+        let meta = round.meta();
+        let id = envelope.id.unwrap_or_default();
         let context = spans::context_of(span);
         let told = context.as_ref().or_else(|| {
             if self.own_context().is_none() {
@@ -35,7 +39,7 @@ impl Request<'_> {
         let tracestate = told
             .map(|context| serde_json::json!(context.tracestate().unwrap_or_default()).to_string());
         let mut edits = vec![Edit {
-            span: self.id,
+            span: id,
             with: minted.as_bytes(),
         }];
         edits.extend(meta.and_then(|meta| meta.progress_token).map(|span| Edit {
@@ -62,14 +66,15 @@ impl Request<'_> {
                 None => {}
             }
         }
-        if handshake.era == Era::Modern && !self.is_modern() {
-            members.extend(claims(|key| self.claims_already(key)));
+        let claims_modern = round.claims_modern();
+        if handshake.era == Era::Modern && !claims_modern {
+            members.extend(self.claims(round));
         } else if envelope.params.is_none() {
             // Only for its context nothing is added to a request without params.
             members.clear();
         }
         let slot = MetaSlot::of(envelope, body);
-        if slot.is_none() && handshake.era == Era::Modern && !self.is_modern() {
+        if slot.is_none() && handshake.era == Era::Modern && !claims_modern {
             let text = "params or params._meta is not an object, which this server's protocol revision needs";
             return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
         }
@@ -83,20 +88,46 @@ impl Request<'_> {
         Ok(into_frame(splice(body, &mut edits)))
     }
 
-    /// Whether the client made this claim itself.
-    fn claims_already(&self, key: &str) -> bool {
-        let claimed = |meta: Meta| match key {
-            meta_key::PROTOCOL_VERSION => meta.protocol_version,
-            meta_key::CLIENT_CAPABILITIES => meta.client_capabilities,
-            meta_key::CLIENT_INFO => meta.client_info,
-            _ => None,
+    /// The claims that a modern child wants and that the client did not make: those of its session, or
+    /// else those of one that cannot be asked anything.
+    fn claims(&self, round: &Message) -> Vec<String> {
+        let meta = round.meta().unwrap_or_default();
+        let there = |key: &str| match key {
+            meta_key::PROTOCOL_VERSION => meta.protocol_version.is_some(),
+            meta_key::CLIENT_CAPABILITIES => {
+                meta.client_capabilities.is_some() || self.session.is_some()
+            }
+            meta_key::CLIENT_INFO => meta.client_info.is_some(),
+            _ => false,
         };
-        self.meta().and_then(claimed).is_some()
+        let mut members = claims(there);
+        if let Some(session) = self
+            .session
+            .as_ref()
+            .filter(|_| meta.client_capabilities.is_none())
+        {
+            let (key, declared) = (
+                meta_key::CLIENT_CAPABILITIES,
+                &session.agreed().capabilities,
+            );
+            members.push(format!("\"{key}\":{declared}"));
+            // A client of the legacy era hears logs unless it says otherwise.
+            let level = self
+                .ear()
+                .and_then(|ear| ear.level())
+                .unwrap_or(Level::Info);
+            members.push(format!(
+                "\"{}\":\"{}\"",
+                meta_key::LOG_LEVEL,
+                level.as_str()
+            ));
+        }
+        members
     }
 
     /// The context that the client put into the message itself, if it is valid.
     pub(super) fn own_context(&self) -> Option<TraceContext> {
-        let meta = self.meta()?;
+        let meta = self.message.meta()?;
         let text = |span: Option<Span>| span.and_then(|span| string(span.of(&self.message.body)));
         TraceContext::parse(&text(meta.traceparent)?, text(meta.tracestate).as_deref())
     }

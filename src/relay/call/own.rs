@@ -1,20 +1,20 @@
 //! What the gateway answers itself, and what it must know of a request before the child gets it.
 
-use bytes::Bytes;
 use tracing::Span as TraceSpan;
 
-use super::Request;
+use super::request::{Answered, Request};
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::Outcome;
-use crate::protocol::message::string;
-use crate::relay::{Door, answers};
+use crate::protocol::Era;
+use crate::protocol::level::Level;
+use crate::relay::answers;
+use crate::relay::hub::Hub;
 use crate::supervisor::Handshake;
 
-impl Request<'_> {
-    pub(super) async fn answer(&self, span: &TraceSpan) -> Result<(Bytes, Outcome), Fault> {
+impl Request {
+    pub(super) async fn answer(&self, span: &TraceSpan) -> Answered {
         let own = |bytes: Vec<u8>| Ok((bytes.into(), Outcome::Ok));
         let handle = &self.upstream.handle;
-        self.check_era()?;
         if self.method == "ping" {
             return own(answers::empty(self.client_id()));
         }
@@ -22,66 +22,101 @@ impl Request<'_> {
             let text = "subscriptions/listen has no stream here, expected GET on this path for notifications";
             return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
         }
+        if let Some(session) = &self.prepared {
+            return own(self.open_session(session).await?);
+        }
         let handshake = handle.wait_for_handshake().await?;
-        match self.method {
+        match self.method.as_str() {
             "initialize" => {
-                let params = self
-                    .message
-                    .envelope
-                    .params
-                    .map_or(&b"{}"[..], |params| params.span.of(&self.message.body));
+                let params = self.message.params();
                 return own(answers::initialize(self.client_id(), params, &handshake));
             }
             "server/discover" => return own(answers::discover(self.client_id(), &handshake)),
             "resources/subscribe" => return self.subscribe(&handshake, span).await,
-            "resources/unsubscribe" => {
-                if let (Some(session), Some(uri)) = (&self.session, self.uri()) {
-                    self.sessions.unsubscribe(&session.id, &uri);
-                }
-                // The child has one subscription for all: it stays while anybody wants it.
-                let wanted = |uri: String| self.sessions.is_wanted(handle.id(), &uri);
-                if self.uri().is_some_and(wanted) {
-                    return own(answers::empty(self.client_id()));
-                }
+            "resources/unsubscribe" => return self.unsubscribe(&handshake, span).await,
+            "logging/setLevel" if self.session.is_some() => {
+                return self.set_level(&handshake).await;
             }
             _ => {}
         }
         self.ask_child(&handshake, span).await
     }
 
-    /// Noted before the child hears of it, so that its first update finds the session; unless the child
+    /// Noted before the child hears of it, so that its first update finds the client; unless the child
     /// refuses, of course.
-    async fn subscribe(
-        &self,
-        handshake: &Handshake,
-        span: &TraceSpan,
-    ) -> Result<(Bytes, Outcome), Fault> {
-        let (Some(session), Some(uri)) = (&self.session, self.uri()) else {
+    async fn subscribe(&self, handshake: &Handshake, span: &TraceSpan) -> Answered {
+        let Some(uri) = self.message.uri() else {
             return self.ask_child(handshake, span).await;
         };
-        self.sessions.subscribe(&session.id, &uri);
-        let answered = self.ask_child(handshake, span).await;
+        if !self.wants(&uri) {
+            return self.ask_child(handshake, span).await;
+        }
+        let answered = if Hub::subscribes_by_listen(handshake) {
+            self.renewed().await
+        } else {
+            self.ask_child(handshake, span).await
+        };
         if !matches!(answered, Ok((_, Outcome::Ok))) {
-            self.sessions.unsubscribe(&session.id, &uri);
+            self.forgets(&uri);
         }
         answered
     }
 
-    /// At a legacy endpoint a request of the modern era is refused with the code by which a client of
-    /// both eras knows to fall back (MCP 2026-07-28, basic/versioning).
-    fn check_era(&self) -> Result<(), Fault> {
-        match self.caller.door {
-            Door::Raw => Ok(()),
-            Door::Mcp if !self.is_modern() && self.method != "server/discover" => Ok(()),
-            Door::Mcp => {
-                let text = "this endpoint serves the revisions 2024-11-05 to 2025-11-25, expected initialize";
-                Err(Fault::new(FaultKind::UnsupportedVersion, text).delivered(Delivered::No))
-            }
+    /// The child has one subscription for all: it stays while anybody wants it.
+    async fn unsubscribe(&self, handshake: &Handshake, span: &TraceSpan) -> Answered {
+        let Some(uri) = self.message.uri() else {
+            return self.ask_child(handshake, span).await;
+        };
+        let is_wanted = !self.forgets(&uri);
+        // What a modern child is listened to for has changed already.
+        if is_wanted || Hub::subscribes_by_listen(handshake) {
+            return Ok((answers::empty(self.client_id()).into(), Outcome::Ok));
         }
+        self.ask_child(handshake, span).await
     }
 
-    fn uri(&self) -> Option<String> {
-        let uri = self.message.envelope.params?.uri?;
-        string(uri.of(&self.message.body)).map(std::borrow::Cow::into_owned)
+    /// Notes that the client wants updates of a resource; `false` where it has no way to hear of them.
+    fn wants(&self, uri: &str) -> bool {
+        if let Some(ear) = self.ear() {
+            ear.wants(uri);
+            return true;
+        }
+        if let Some(plain) = &self.plain {
+            self.shared.sessions.subscribe(&plain.id, uri);
+            return true;
+        }
+        false
+    }
+
+    /// Notes that it wants none any more; `true` where nobody does.
+    fn forgets(&self, uri: &str) -> bool {
+        if let Some(ear) = self.ear() {
+            return ear.forgets(uri);
+        }
+        if let Some(plain) = &self.plain {
+            self.shared.sessions.unsubscribe(&plain.id, uri);
+        }
+        !self.upstream.hub.is_wanted(uri)
+    }
+
+    /// Has a modern child tell of what its clients want as of now.
+    async fn renewed(&self) -> Answered {
+        self.upstream.hub.renew().await?;
+        Ok((answers::empty(self.client_id()).into(), Outcome::Ok))
+    }
+
+    /// A level is the session's own; the child logs what the most curious of them wants.
+    async fn set_level(&self, handshake: &Handshake) -> Answered {
+        let Some(level) = Level::of_params(self.message.params()) else {
+            let text = "params.level is not a log level, expected debug, info, notice, warning, error, critical, alert or emergency";
+            return Err(Fault::new(FaultKind::InvalidParams, text).delivered(Delivered::No));
+        };
+        if let Some(ear) = self.ear() {
+            ear.set_level(level);
+        }
+        if handshake.era == Era::Legacy {
+            self.upstream.hub.level_changed().await?;
+        }
+        Ok((answers::empty(self.client_id()).into(), Outcome::Ok))
     }
 }

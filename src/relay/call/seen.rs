@@ -2,20 +2,27 @@
 
 use tracing::Span as TraceSpan;
 
-use super::Request;
+use super::request::Request;
 use crate::protocol::{Params, Span};
 use crate::spans::{self, Call, Target};
 
-impl Request<'_> {
+impl Request {
     pub(super) fn call(&self) -> Call<'_> {
         Call {
             server: self.upstream.handle.id(),
-            method: self.method,
+            method: &self.method,
             target: self.target(),
             id: std::str::from_utf8(self.client_id()).ok(),
-            session: self.session.as_ref().map(|session| &*session.id),
-            revision: None,
+            session: self.session_id(),
+            revision: self.revision(),
         }
+    }
+
+    fn session_id(&self) -> Option<&str> {
+        let plain = self.plain.as_ref().map(|plain| &*plain.id);
+        self.session
+            .as_ref()
+            .map_or(plain, |session| Some(session.id()))
     }
 
     fn target(&self) -> Option<Target<'_>> {
@@ -27,7 +34,7 @@ impl Request<'_> {
                 .strip_suffix('"')
                 .filter(|text| !text.contains('\\'))
         };
-        match self.method {
+        match self.method.as_str() {
             "tools/call" => plain(name).map(Target::Tool),
             "prompts/get" => plain(name).map(Target::Prompt),
             method if method.starts_with("resources/") => plain(uri).map(Target::Resource),

@@ -10,7 +10,7 @@ const CALL: &str = r#"{"jsonrpc":"2.0","id":"c","method":"tools/call","params":{
 #[tokio::test]
 async fn a_changed_list_is_everybodys() {
     let house = house(Era::Legacy);
-    let elsewhere = notices_of(&"other".parse().unwrap(), &house.sessions);
+    let elsewhere = hub_of(&"other".parse().unwrap());
     let mut there = house.open_on(&elsewhere, 1).unwrap();
     let mut here = [house.open(1).unwrap(), house.open(2).unwrap()];
     house.say(CHANGED).await;
@@ -39,8 +39,8 @@ async fn a_log_is_for_the_only_one_who_uses_the_child() {
     // A new life has no users yet.
     house
         .upstream
-        .notices
-        .ready(crate::types::Incarnation(2), &handshake(Era::Legacy));
+        .hub
+        .ready(Incarnation(2), &handshake(Era::Legacy));
     let changed = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
     assert_eq!(heard(&mut one), [changed], "its lists may be others");
     assert_eq!(heard(&mut two), [changed]);

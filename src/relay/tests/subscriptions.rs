@@ -1,6 +1,7 @@
 //! Sessions: who may use them, how many there may be, and what they subscribe to.
 
 use super::*;
+use crate::supervisor::State;
 
 const UPDATED: &str =
     r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"file:///ä"}}"#;
@@ -14,7 +15,7 @@ fn about(method: &str) -> String {
 #[tokio::test]
 async fn a_session_is_its_principals_and_its_servers() {
     let house = house(Era::Legacy);
-    let elsewhere = notices_of(&"other".parse().unwrap(), &house.sessions);
+    let elsewhere = hub_of(&"other".parse().unwrap());
     let (own, foreign) = (
         house.open(1).unwrap(),
         house.open_on(&elsewhere, 2).unwrap(),
@@ -44,7 +45,7 @@ async fn the_streams_of_one_token_are_bounded_and_come_free() {
     assert_eq!(one.session_id().len(), 32, "128 bits");
     drop(one);
     assert!(house.open(1).is_ok());
-    assert_eq!(house.sessions.count(house.upstream.handle.id()), 2);
+    assert_eq!(house.shared.sessions.count(house.upstream.handle.id()), 2);
 }
 
 #[tokio::test]
@@ -138,7 +139,7 @@ async fn a_drain_ends_every_stream_after_what_it_has_to_say() {
     let mut streams = [house.open(1).unwrap(), house.open(2).unwrap()];
     let changed = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
     house.say(changed).await;
-    house.sessions.end_all();
+    house.shared.sessions.end_all();
     house.say(changed).await;
     for stream in &mut streams {
         assert_eq!(drained(stream), (vec![changed.to_owned()], true));

@@ -71,9 +71,9 @@ pub(super) async fn post(front: &Front, headers: &HeaderMap, message: Value) -> 
     let opening = format!("id: {number}-0\nretry: {RETRY_MS}\ndata:\n\n");
     if parks {
         lock(&session.parked).insert(number, receiver);
-        return stream::events(opening, Some(number), None);
+        return stream::events(opening, Some(number), None, ());
     }
-    stream::events(opening, Some(number), Some(receiver))
+    stream::events(opening, Some(number), Some(receiver), ())
 }
 
 /// Opens a session, if the server agrees.
@@ -130,14 +130,14 @@ pub(super) fn get(front: &Front, headers: &HeaderMap) -> Response {
     let Some(last) = headers::text(headers, "last-event-id") else {
         let (wire, receiver) = stream::pipe();
         *lock(&session.general) = Some(wire);
-        return stream::events(": open\n\n".to_owned(), None, Some(receiver));
+        return stream::events(": open\n\n".to_owned(), None, Some(receiver), ());
     };
     let number = last
         .split_once('-')
         .and_then(|(number, _)| number.parse().ok());
     let parked = number.and_then(|number| lock(&session.parked).remove(&number));
     match parked {
-        Some(receiver) => stream::events(": resumed\n\n".to_owned(), number, Some(receiver)),
+        Some(receiver) => stream::events(": resumed\n\n".to_owned(), number, Some(receiver), ()),
         None => StatusCode::BAD_REQUEST.into_response(),
     }
 }

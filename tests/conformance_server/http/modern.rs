@@ -1,10 +1,13 @@
 //! The modern era: every POST stands alone.
 
+use std::sync::{Arc, Weak};
+
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 
 use super::{Front, headers, refused, stream};
+use crate::peer::Peer;
 use crate::server::{self, CLAIM};
 use crate::wire::{INVALID_PARAMS, METHOD_NOT_FOUND, MISSING_CAPABILITY, Refusal};
 
@@ -18,6 +21,10 @@ pub(super) async fn post(front: &Front, headers: &HeaderMap, message: Value) -> 
     }
     let (wire, mut receiver) = stream::pipe();
     let peer = front.server.connect(wire.clone());
+    let open = Open {
+        peer: Arc::downgrade(&peer),
+        id: id.clone(),
+    };
     server::handle(&front.server, &peer, &wire, message);
     drop((peer, wire));
     let Some(first) = receiver.recv().await else {
@@ -27,7 +34,22 @@ pub(super) async fn post(front: &Front, headers: &HeaderMap, message: Value) -> 
         return stream::json(status(&first), &first);
     }
     let opening = format!("event: message\ndata: {first}\n\n");
-    stream::events(opening, None, Some(receiver))
+    stream::events(opening, None, Some(receiver), open)
+}
+
+/// A response on its way. A client that closes it has cancelled the request (MCP 2026-07-28, cancellation).
+struct Open {
+    peer: Weak<Peer>,
+    id: Value,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // Only a call that still runs holds its peer.
+        if let Some(peer) = self.peer.upgrade() {
+            peer.cancel(&self.id);
+        }
+    }
 }
 
 /// The claim first, because the headers are compared with it.

@@ -35,14 +35,16 @@ pub(super) fn json(status: StatusCode, message: &Value) -> Response {
 }
 
 /// Events: the opening text, then one event a message, up to and including a response. With a stream's
-/// number each event has an id, which names the stream and its place in it.
+/// number each event has an id, which names the stream and its place in it. `held` is dropped with the stream.
 pub(super) fn events(
     opening: String,
     number: Option<u64>,
     receiver: Option<Receiver<Value>>,
+    held: impl Send + 'static,
 ) -> Response {
     let first = stream::iter([Ok::<_, std::convert::Infallible>(opening)]);
-    let rest = stream::unfold((receiver, 1_u64), move |(receiver, place)| async move {
+    let start = (receiver, 1_u64, held);
+    let rest = stream::unfold(start, move |(receiver, place, held)| async move {
         let mut receiver = receiver?;
         let message = receiver.recv().await?;
         let id = number
@@ -50,7 +52,7 @@ pub(super) fn events(
             .unwrap_or_default();
         let event = Ok(format!("{id}event: message\ndata: {message}\n\n"));
         let receiver = Some(receiver).filter(|_| !is_response(&message));
-        Some((event, (receiver, place + 1)))
+        Some((event, (receiver, place + 1, held)))
     });
     let body = Body::from_stream(futures_util::StreamExt::chain(first, rest));
     let headers = [

@@ -70,16 +70,28 @@ pub(super) fn progress(call: &mut Call) -> Result<Value, Halt> {
 
 /// Long enough for a transport to close its stream and for a client to come back.
 pub(super) fn reconnection(call: &mut Call) -> Result<Value, Halt> {
-    call.work(300)?;
+    call.work(12_000)?;
     Ok(said("still here"))
 }
 
-/// Long enough to be cancelled.
+/// Long enough to be cancelled, by a client that knows from the progress that it runs.
 pub(super) fn slow(call: &mut Call) -> Result<Value, Halt> {
+    call.progress(0, 200);
     for _ in 0..200 {
-        call.work(50)?;
+        if let Err(halt) = call.work(50) {
+            call.server.cancelled.note(call.text("label"));
+            return Err(halt);
+        }
     }
     Ok(said("ten seconds later"))
+}
+
+/// Tells that the slow call with the same label was cancelled, as soon as it is.
+pub(super) fn await_cancellation(call: &mut Call) -> Result<Value, Halt> {
+    if call.server.cancelled.await_label(call.text("label")) {
+        return Ok(said("cancelled"));
+    }
+    Err(Halt::Failed("not cancelled".to_owned()))
 }
 
 pub(super) fn header(call: &Call) -> Value {

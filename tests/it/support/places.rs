@@ -34,6 +34,11 @@ pub(crate) fn conformance_server() -> PathBuf {
     example("conformance_server")
 }
 
+/// The client made of the Rust SDK, likewise.
+pub(crate) fn rmcp_client() -> PathBuf {
+    example("rmcp_client")
+}
+
 fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test binary");
     // target/<profile>/deps/it-<hash>
@@ -50,7 +55,7 @@ fn example(name: &str) -> PathBuf {
     program
 }
 
-/// A file of the real servers, which `tests/run` installs below the target folder.
+/// A file of the real servers or clients, which `tests/run` installs below the target folder.
 pub(crate) fn installed(path: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()

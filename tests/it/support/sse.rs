@@ -42,7 +42,8 @@ pub(crate) struct Sse {
 }
 
 impl Sse {
-    pub(super) fn new(response: Response) -> Self {
+    /// Reads an answer; panics unless it is an event stream.
+    pub(crate) fn new(response: Response) -> Self {
         let headers = response.headers().clone();
         let kind = headers
             .get("content-type")
@@ -85,6 +86,19 @@ impl Sse {
                 None => panic!("the stream ended"),
             }
         }
+    }
+
+    /// All messages up to the end of the stream.
+    pub(crate) async fn messages(&mut self, deadline: Duration) -> Vec<Value> {
+        let mut messages = Vec::new();
+        while let Some(item) = self.next(deadline).await {
+            if let Item::Event(event) = item
+                && event.data.as_deref().is_some_and(|data| !data.is_empty())
+            {
+                messages.push(event.json());
+            }
+        }
+        messages
     }
 
     /// The next message: events without data (priming) and comments are skipped.

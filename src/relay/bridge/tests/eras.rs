@@ -169,15 +169,17 @@ fn modern_codes_become_what_a_legacy_client_knows() {
 
 fn stripped(body: &str, inserting: Option<&str>) -> String {
     let envelope = scan(body.as_bytes()).expect("valid");
-    let modern::Stripped { mut patches, left } = modern::strip_claims(body.as_bytes(), &envelope);
-    if let Some(members) = inserting {
-        let slot = MetaSlot::of(&left, body.as_bytes()).expect("a slot");
-        patches.push(Patch {
-            span: slot.at(),
-            with: slot.text(members),
-        });
-    }
-    patched(body, &patches)
+    let left = patched(body, &modern::strip_claims(body.as_bytes(), &envelope));
+    let Some(members) = inserting else {
+        return left;
+    };
+    let envelope = scan(left.as_bytes()).expect("valid still");
+    let slot = MetaSlot::of(&envelope, left.as_bytes()).expect("a slot");
+    let insertion = Patch {
+        span: slot.at(),
+        with: slot.text(members),
+    };
+    patched(&left, &[insertion])
 }
 
 const CLAIMS: &str = concat!(

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::patched;
 use crate::protocol::scan;
+use crate::protocol::splice::{MetaSlot, Patch};
 use crate::relay::bridge::rounds::*;
 
 fn required(line: &str) -> Result<InputRequired, BadRound> {
@@ -145,7 +146,7 @@ fn what_a_client_brings_is_read() {
         r#"{"params":{"name":"t"}}"#,
         r#"{"params":[]}"#,
     ] {
-        assert!(retry(none).expect(none).is_none(), "{none}");
+        assert!(retry(none).expect(none) == Retry::default(), "{none}");
     }
     for (params, reason) in [
         (
@@ -225,6 +226,29 @@ fn a_request_is_made_again_with_exactly_what_belongs_to_the_round() {
             None,
             "{none}"
         );
+    }
+}
+
+#[test]
+fn claims_and_a_round_find_their_places_together() {
+    for (before, after) in [
+        (
+            r#"{"params":{"requestState":"old","name":"t"}}"#,
+            r#"{"params":{"_meta":{"k":1},"inputResponses":{},"name":"t"}}"#,
+        ),
+        (
+            r#"{"params":{"_meta":{},"name":"t"}}"#,
+            r#"{"params":{"inputResponses":{},"_meta":{"k":1},"name":"t"}}"#,
+        ),
+    ] {
+        let envelope = scan(before.as_bytes()).expect("valid");
+        let slot = MetaSlot::of(&envelope, before.as_bytes()).expect("a slot");
+        let mut patches = vec![Patch {
+            span: slot.at(),
+            with: slot.text(r#""k":1"#),
+        }];
+        patches.extend(with_retry(before.as_bytes(), &envelope, Some("{}"), None).expect("params"));
+        assert_eq!(patched(before, &patches), after);
     }
 }
 

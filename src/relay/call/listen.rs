@@ -1,0 +1,75 @@
+//! `subscriptions/listen`: a stream of what a modern client wants to hear of.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::request::Request;
+use crate::fault::Fault;
+use crate::instruments::Held;
+use crate::relay::api::{Event, Events};
+use crate::relay::hub::{Filter, Listening, Sink};
+use crate::relay::queue::Queue;
+
+impl Request {
+    /// Opens the stream. It begins with what is granted, and ends with a response only where the
+    /// gateway ends it (MCP 2026-07-28, basic/utilities/subscriptions).
+    pub(super) async fn listen(&self) -> Result<Events, Fault> {
+        let filter = Filter::of_params(self.message.params())?;
+        let config = &self.shared.config;
+        let queue = Arc::new(Queue::new(
+            config.stream_queue_events,
+            config.stream_queue_bytes,
+        ));
+        let sink: Arc<dyn Sink> = Arc::clone(&queue) as _;
+        let id = self.message.text(self.id);
+        let principal = self.caller.principal.id;
+        let listening = self
+            .upstream
+            .hub
+            .listen(principal, id, filter, sink)
+            .await?;
+        Ok(Events::new(Heard {
+            queue,
+            listening: Some(listening),
+            drained: Box::pin(self.shared.draining.clone().cancelled_owned()),
+            _held: self.upstream.instruments.stream(),
+        }))
+    }
+}
+
+/// What one subscription brings. Dropping it ends the subscription.
+struct Heard {
+    queue: Arc<Queue>,
+    listening: Option<Listening>,
+    drained: Pin<Box<WaitForCancellationFutureOwned>>,
+    _held: Held,
+}
+
+impl Stream for Heard {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        let event = |message: Bytes| Event {
+            id: None,
+            retry: None,
+            message,
+        };
+        match self.queue.poll(context) {
+            Poll::Ready(message) => return Poll::Ready(message.map(event)),
+            Poll::Pending => {}
+        }
+        if self.drained.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        let last = self
+            .listening
+            .take()
+            .map(|listening| event(listening.finish()));
+        Poll::Ready(last)
+    }
+}

@@ -1,0 +1,70 @@
+//! What a request of the modern era must be before it is looked at any further.
+
+use super::request::Request;
+use crate::fault::{Delivered, Fault, FaultKind};
+use crate::protocol::era::{MODERN_REVISION, meta_key};
+use crate::protocol::message::string;
+
+/// Methods that the era has no more, or that only a server may send (MCP 2026-07-28, changelog).
+const REMOVED: [&str; 5] = [
+    "initialize",
+    "ping",
+    "logging/setLevel",
+    "resources/subscribe",
+    "resources/unsubscribe",
+];
+
+/// Refuses what the transport says must be refused (MCP 2026-07-28, basic/transports/streamable-http).
+pub(super) async fn check(request: &Request) -> Result<(), Fault> {
+    check_claims(request)?;
+    let headers = &request.caller.headers;
+    let message = &request.message;
+    headers
+        .check(&message.envelope, &message.body, &request.method, None)
+        .map_err(|fault| refused(FaultKind::HeaderMismatch, fault.to_string()))?;
+    // Header and body say the same by now.
+    if !headers
+        .version
+        .iter()
+        .all(|version| version == MODERN_REVISION)
+    {
+        let text = "unknown protocol version, expected one of those in data.supported";
+        return Err(refused(FaultKind::UnsupportedVersion, text.to_owned()));
+    }
+    if REMOVED.contains(&request.method.as_str()) {
+        let text = format!(
+            "{} is not a method of revision {MODERN_REVISION}",
+            request.method
+        );
+        return Err(refused(FaultKind::MethodNotFound, text));
+    }
+    if request.method == "tools/call" {
+        let tools = request.upstream.tool_headers().await?;
+        let tool = tools.get(&message.target());
+        headers
+            .check(&message.envelope, &message.body, &request.method, tool)
+            .map_err(|fault| refused(FaultKind::HeaderMismatch, fault.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Every request says in which revision it is made and what its client can be asked for.
+fn check_claims(request: &Request) -> Result<(), Fault> {
+    let body = &request.message.body;
+    let meta = request.message.meta().unwrap_or_default();
+    let missing = |key: &str| {
+        let text = format!("params._meta[{key:?}] is missing or of the wrong type");
+        refused(FaultKind::InvalidParams, text)
+    };
+    let version = meta.protocol_version.and_then(|span| string(span.of(body)));
+    version.ok_or_else(|| missing(meta_key::PROTOCOL_VERSION))?;
+    let capabilities = meta.client_capabilities.map(|span| span.of(body));
+    if !capabilities.is_some_and(|text| text.starts_with(b"{")) {
+        return Err(missing(meta_key::CLIENT_CAPABILITIES));
+    }
+    Ok(())
+}
+
+fn refused(kind: FaultKind, text: String) -> Fault {
+    Fault::new(kind, text).delivered(Delivered::No)
+}

@@ -1,0 +1,340 @@
+//! One request on its way: what is known of it, and one round of it at the child.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, timeout};
+use tracing::Span as TraceSpan;
+
+use super::message::Message;
+use super::plain::InSession;
+use super::round::{Abandon, Round};
+use crate::audit;
+use crate::fault::{Delivered, Fault, FaultKind};
+use crate::instruments::{Operation, Outcome};
+use crate::protocol::level::Level;
+use crate::protocol::message::Ending;
+use crate::protocol::splice::{Edit, splice};
+use crate::protocol::{Era, Span};
+use crate::relay::Shared;
+use crate::relay::api::{Caller, Door, Failure, Reply};
+use crate::relay::calls::{Asked, Call, Entered, MAX_ASKS, Party, Reach, Voice};
+use crate::relay::hub::{Ear, Raised};
+use crate::relay::outlet::Outlet;
+use crate::relay::servers::Leased;
+use crate::relay::session::Session;
+use crate::spans;
+use crate::supervisor::{self, Answer, Handshake, Observer, Origin, Submission};
+
+/// A request, and all that its way depends on.
+pub(in crate::relay) struct Request {
+    pub(in crate::relay) shared: Arc<Shared>,
+    /// The process that it is for.
+    pub(in crate::relay) upstream: Leased,
+    pub(in crate::relay) caller: Caller,
+    /// The session of the plain endpoints that it names.
+    pub(in crate::relay) plain: Option<InSession>,
+    /// The session of the MCP endpoints that it was made in.
+    pub(in crate::relay) session: Option<Arc<Session>>,
+    pub(in crate::relay) message: Message,
+    pub(in crate::relay) id: Span,
+    pub(in crate::relay) method: String,
+    pub(in crate::relay) era: Era,
+    /// Where what comes before the response goes, if the client takes a stream.
+    pub(in crate::relay) outlet: Option<Arc<Outlet>>,
+    /// The session that it is about to open.
+    pub(in crate::relay) prepared: Option<Arc<Session>>,
+    /// The id of the session that it has opened.
+    pub(in crate::relay) opened: OnceLock<Arc<str>>,
+}
+
+/// A response for the client, and what kind it is.
+pub(super) type Answered = Result<(Bytes, Outcome), Fault>;
+
+impl Request {
+    /// Runs it to its end.
+    pub(super) async fn run(self, started: Instant) -> Result<Reply, Failure> {
+        let span = self.server_span();
+        let answered = self.answer(&span).await;
+        let outcome = match &answered {
+            Ok((_, outcome)) => *outcome,
+            Err(fault) => Outcome::Fault(fault.kind),
+        };
+        spans::finish(&span, outcome);
+        self.upstream.instruments.server_operation(&Operation {
+            method: &self.method,
+            revision: self.revision(),
+            outcome,
+            duration: started.elapsed(),
+        });
+        audit::log(&audit::Entry {
+            principal: &self.caller.principal,
+            call: &self.call(),
+            outcome,
+            duration: started.elapsed(),
+            bytes_in: self.message.body.len(),
+            bytes_out: answered.as_ref().map_or(0, |(bytes, _)| bytes.len()),
+        });
+        match answered {
+            Ok((message, outcome)) => Ok(Reply {
+                message,
+                session: self.opened.get().cloned(),
+                era: self.era,
+                error: match outcome {
+                    Outcome::Error(code) => Some(code),
+                    _ => None,
+                },
+            }),
+            Err(fault) => Err(Failure {
+                fault,
+                id: Some(self.message.text(self.id)),
+                era: self.era,
+            }),
+        }
+    }
+
+    pub(super) fn client_id(&self) -> &[u8] {
+        self.id.of(&self.message.body)
+    }
+
+    /// It is of the modern era, at a door where that means what the transport says.
+    pub(super) fn is_modern_mcp(&self) -> bool {
+        self.caller.door == Door::Mcp && self.era == Era::Modern
+    }
+
+    /// The revision on the client's side, where it is known.
+    pub(super) fn revision(&self) -> Option<&'static str> {
+        self.session
+            .as_ref()
+            .map(|session| session.agreed().revision)
+    }
+
+    /// The client's ear at this server.
+    pub(super) fn ear(&self) -> Option<Arc<Ear>> {
+        let hub = &self.upstream.hub;
+        self.session.as_ref()?.ear(hub)
+    }
+
+    /// In the course of such a request servers ask clients (MCP 2026-07-28, basic/patterns/mrtr).
+    fn may_ask(&self) -> bool {
+        matches!(
+            self.method.as_str(),
+            "tools/call" | "prompts/get" | "resources/read"
+        )
+    }
+
+    /// Waits for its turn, where the calls of this server are made one by one so that what the server
+    /// asks in the course of one belongs to it beyond doubt.
+    pub(super) async fn turn(&self) -> Result<Option<OwnedSemaphorePermit>, Fault> {
+        let Some(turnstile) = self.upstream.turnstile.as_ref().filter(|_| self.may_ask()) else {
+            return Ok(None);
+        };
+        let patience = self.upstream.handle.config().requests.timeout;
+        match timeout(patience, Arc::clone(turnstile).acquire_owned()).await {
+            Ok(turn) => Ok(turn.ok()),
+            Err(_elapsed) => {
+                let text =
+                    "the calls of this server are made one by one, and those before took too long";
+                Err(Fault::new(FaultKind::ServerBusy, text).delivered(Delivered::No))
+            }
+        }
+    }
+
+    /// Sends a round of this request to the child.
+    pub(super) fn begin(
+        &self,
+        handshake: &Handshake,
+        parent: &TraceSpan,
+        round: &Message,
+    ) -> Result<Round, Fault> {
+        let written = Instant::now();
+        let (handle, mux) = (&self.upstream.handle, self.upstream.handle.mux());
+        let id = mux.mint();
+        let minted = id.to_string();
+        let span = spans::client(
+            &spans::Call {
+                id: Some(&minted),
+                revision: Some(&handshake.revision),
+                ..self.call()
+            },
+            parent,
+        );
+        let frame = self.frame(&minted, handshake, &span, round)?;
+        self.upstream.hub.used_by(self.caller.principal.id);
+        let (asks, asked) = mpsc::channel(MAX_ASKS);
+        let entered = (self.caller.door == Door::Mcp || self.may_ask()).then(|| {
+            self.upstream
+                .calls
+                .enter(self.as_call(id, handshake, round, asks))
+        });
+        let submission = self.submission(entered.as_ref(), round);
+        let raised = self.raise(handshake);
+        let receiver = mux.submit(id, frame.into(), submission)?;
+        Ok(Round {
+            receiver,
+            entered,
+            asked,
+            span,
+            written,
+            _raised: raised,
+            abandon: Abandon {
+                handle: handle.clone(),
+                id,
+                // Only a client of the modern era cancels by going away.
+                armed: self.era == Era::Modern,
+            },
+        })
+    }
+
+    fn as_call(
+        &self,
+        id: u64,
+        handshake: &Handshake,
+        round: &Message,
+        asks: mpsc::Sender<Asked>,
+    ) -> Call {
+        let (party, reach) = match (&self.session, self.era) {
+            (Some(session), _) => (
+                Party::Session(Arc::clone(session.id())),
+                Reach::Session(Arc::clone(session)),
+            ),
+            (None, Era::Modern)
+                if self.caller.door == Door::Mcp && handshake.era == Era::Legacy =>
+            {
+                (
+                    Party::Call(id),
+                    Reach::Rounds {
+                        features: self.features(),
+                        asks,
+                    },
+                )
+            }
+            (None, _) => (Party::Call(id), Reach::None),
+        };
+        let level = match &self.session {
+            // A session that never set a level gets what the server sends.
+            Some(_) => Some(
+                self.ear()
+                    .and_then(|ear| ear.level())
+                    .unwrap_or(Level::Debug),
+            ),
+            None => self.log_level(),
+        };
+        let token = round.meta().and_then(|meta| meta.progress_token);
+        Call {
+            id,
+            party,
+            principal: self.caller.principal.id,
+            asks: self.may_ask(),
+            level,
+            reach,
+            voice: Mutex::new(Voice {
+                token: token.map(|token| round.text(token)),
+                outlet: self.outlet.clone(),
+            }),
+            waits: AtomicBool::new(false),
+        }
+    }
+
+    /// What the client of a modern request can be asked for.
+    pub(super) fn features(&self) -> crate::relay::bridge::features::Features {
+        let declared = self
+            .message
+            .meta()
+            .and_then(|meta| meta.client_capabilities);
+        let declared = declared.map_or(&b"{}"[..], |span| span.of(&self.message.body));
+        crate::relay::bridge::features::Features::read(declared).unwrap_or_default()
+    }
+
+    /// The least severe log message that a modern request wants.
+    fn log_level(&self) -> Option<Level> {
+        let level = self.message.meta()?.log_level?;
+        Level::of_json(level.of(&self.message.body))
+    }
+
+    /// A legacy child logs for all alike: it must log what this request wants as long as that runs.
+    fn raise(&self, handshake: &Handshake) -> Option<Raised> {
+        let level = self.log_level().filter(|_| {
+            self.caller.door == Door::Mcp && self.session.is_none() && handshake.era == Era::Legacy
+        })?;
+        Some(self.upstream.hub.raise(level))
+    }
+
+    fn submission(&self, entered: Option<&Entered>, round: &Message) -> Submission {
+        let observer: Option<Arc<dyn Observer>> = match (&self.plain, entered) {
+            (Some(plain), _) => {
+                let token = round.meta().and_then(|meta| meta.progress_token);
+                token.map(|token| plain.observer(round.text(token), &self.upstream.instruments))
+            }
+            (None, Some(entered)) => Some(Arc::clone(entered.call()) as _),
+            (None, None) => None,
+        };
+        let session = self
+            .session
+            .as_ref()
+            .map(|session| Arc::clone(session.id()));
+        let origin = Origin {
+            principal: self.caller.principal.id,
+            session: session.or_else(|| self.plain.as_ref().map(|plain| Arc::clone(&plain.id))),
+            client_id: self.message.text(self.id),
+        };
+        Submission {
+            origin: Some(origin),
+            observer,
+            ..Submission::own()
+        }
+    }
+
+    /// The child's answer to a round, noted.
+    pub(super) fn ended(
+        &self,
+        handshake: &Handshake,
+        round: &mut Round,
+        outcome: supervisor::Outcome,
+    ) -> Result<(Answer, Outcome), Fault> {
+        round.abandon.armed = false;
+        let over = match &outcome {
+            Ok(_) => true,
+            Err(fault) => fault.delivered == Some(Delivered::No),
+        };
+        if let Some(entered) = round.entered.as_mut().filter(|_| over) {
+            entered.settle();
+        }
+        let ended = match &outcome {
+            Ok(answer) => match answer.ending {
+                Ending::Result | Ending::InputRequired => Outcome::Ok,
+                Ending::ToolError => Outcome::ToolError,
+                Ending::Error(error) => Outcome::Error(error_code(error.of(&answer.line))),
+            },
+            Err(fault) => Outcome::Fault(fault.kind),
+        };
+        spans::finish(&round.span, ended);
+        self.upstream.instruments.client_operation(&Operation {
+            method: &self.method,
+            revision: Some(&handshake.revision),
+            outcome: ended,
+            duration: round.written.elapsed(),
+        });
+        outcome.map(|answer| (answer, ended))
+    }
+
+    /// A child's line with the client's own id in it.
+    pub(super) fn with_own_id(&self, answer: &Answer) -> Bytes {
+        let edit = Edit {
+            span: answer.id,
+            with: self.client_id(),
+        };
+        splice(&answer.line, &mut [edit]).into()
+    }
+}
+
+fn error_code(error: &[u8]) -> i64 {
+    #[derive(Deserialize)]
+    struct Code {
+        code: i64,
+    }
+    serde_json::from_slice(error).map_or(0, |error: Code| error.code)
+}

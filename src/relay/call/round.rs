@@ -1,0 +1,78 @@
+//! One round of a request at the child.
+
+use std::sync::atomic::Ordering;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tracing::Span as TraceSpan;
+
+use crate::fault::{Fault, FaultKind};
+use crate::relay::calls::{Asked, Entered};
+use crate::relay::hub::Raised;
+use crate::supervisor::{self, ServerHandle};
+
+/// One round of a request at the child. Dropped before its answer, it is cancelled where the client's
+/// era takes a client that goes away for that.
+pub(in crate::relay) struct Round {
+    pub(super) receiver: oneshot::Receiver<supervisor::Outcome>,
+    pub(super) entered: Option<Entered>,
+    pub(super) asked: mpsc::Receiver<Asked>,
+    pub(super) span: TraceSpan,
+    pub(super) written: Instant,
+    /// A legacy child logs for it as long as it runs.
+    pub(super) _raised: Option<Raised>,
+    pub(super) abandon: Abandon,
+}
+
+impl Round {
+    /// Notes whether the child waits for the client to come back.
+    pub(in crate::relay) fn waits(&self, waits: bool) {
+        if let Some(entered) = &self.entered {
+            entered.call().waits.store(waits, Ordering::Relaxed);
+        }
+    }
+
+    /// The child's answer. Cancel safe.
+    pub(super) async fn outcome(&mut self) -> supervisor::Outcome {
+        let outcome = (&mut self.receiver).await;
+        outcome.unwrap_or_else(|_closed| self.lost())
+    }
+
+    fn lost(&self) -> supervisor::Outcome {
+        tracing::error!(server_id = %self.abandon.handle.id(), "a request left the table without an outcome");
+        Err(Fault::new(FaultKind::InternalError, "internal error"))
+    }
+
+    /// The child's answer, or what it asks first. Cancel safe.
+    pub(super) async fn outcome_or_ask(&mut self) -> Result<Asked, supervisor::Outcome> {
+        let outcome = tokio::select! {
+            biased;
+            outcome = &mut self.receiver => outcome,
+            Some(asked) = self.asked.recv() => return Ok(asked),
+        };
+        Err(outcome.unwrap_or_else(|_closed| self.lost()))
+    }
+
+    /// The next thing that the child asks the client of this round. Cancel safe.
+    pub(super) async fn next_ask(&mut self) -> Asked {
+        match self.asked.recv().await {
+            Some(asked) => asked,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Cancels a request whose future was dropped, where the client's revision takes that for a cancellation.
+pub(super) struct Abandon {
+    pub(super) handle: ServerHandle,
+    pub(super) id: u64,
+    pub(super) armed: bool,
+}
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        if self.armed {
+            self.handle.mux().abandon(self.id);
+        }
+    }
+}

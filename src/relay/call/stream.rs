@@ -1,0 +1,130 @@
+//! An answer that may become a stream.
+//!
+//! Most requests are answered with one JSON object. Where the child has something to say before its
+//! response, or where the response is long in coming to a client that could resume a stream, the answer
+//! becomes one: what came before, in the child's order, then the response, then the end.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+
+use crate::fault::Fault;
+use crate::relay::api::{Answer, Event, Events, Failure, Reply};
+use crate::relay::outlet::Outlet;
+use crate::relay::session::Session;
+use crate::relay::{Shared, answers};
+use crate::types::ServerId;
+
+/// How long a legacy client waits for a plain response before it is given a stream that it can resume.
+const STREAM_AFTER: Duration = Duration::from_millis(50);
+
+/// A request under way.
+pub(super) type Running = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;
+
+/// Waits for a response, or for what makes the answer a stream.
+pub(super) async fn answer(
+    shared: &Arc<Shared>,
+    server: ServerId,
+    mut running: Running,
+    outlet: Arc<Outlet>,
+    session: Option<Arc<Session>>,
+    prefers_stream: bool,
+) -> Result<Answer, Failure> {
+    let long = async {
+        match &session {
+            Some(_) => tokio::time::sleep(STREAM_AFTER).await,
+            None => std::future::pending().await,
+        }
+    };
+    let answered = tokio::select! {
+        biased;
+        () = async {}, if prefers_stream && session.is_some() => None,
+        answered = &mut running => Some(answered),
+        () = outlet.ready() => None,
+        () = long => None,
+    };
+    let call = match answered {
+        Some(answered) if !outlet.has_messages() => return answered.map(Answer::Reply),
+        answered => CallStream {
+            server,
+            running: answered.is_none().then_some(running),
+            response: answered.map(|answered| text(answered, None)),
+            outlet,
+        },
+    };
+    let events = match session {
+        Some(session) => in_session(shared, &session, call),
+        None => Events::new(call.map(|message| Event {
+            id: None,
+            retry: None,
+            message,
+        })),
+    };
+    Ok(Answer::Stream(events))
+}
+
+/// Lets the call go on whatever becomes of its client: a disconnect is not a cancellation, and what is
+/// said meanwhile is kept (MCP 2025-11-25, transports).
+fn in_session(shared: &Arc<Shared>, session: &Arc<Session>, mut call: CallStream) -> Events {
+    let stream = session.streams().begin();
+    let reader = session.streams().read(stream);
+    let session = Arc::clone(session);
+    shared.tasks.spawn(async move {
+        while let Some(message) = call.next().await {
+            session.streams().push(stream, message);
+        }
+        session.streams().end(stream);
+    });
+    Events::new(reader)
+}
+
+/// The messages of one call, the response last. Dropping it drops the call.
+struct CallStream {
+    server: ServerId,
+    running: Option<Running>,
+    response: Option<Bytes>,
+    outlet: Arc<Outlet>,
+}
+
+impl Stream for CallStream {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(running) = &mut self.running
+            && let Poll::Ready(answered) = running.as_mut().poll(context)
+        {
+            let response = text(answered, Some(&self.server));
+            self.running = None;
+            self.response = Some(response);
+        }
+        // What the child said before its response was put here before the response was.
+        match self.outlet.poll(context) {
+            Poll::Ready(Some(message)) => return Poll::Ready(Some(message)),
+            // The reader was too slow: it loses the stream, and a modern request with it.
+            Poll::Ready(None) => self.running = None,
+            Poll::Pending => {}
+        }
+        match self.response.take() {
+            Some(response) => Poll::Ready(Some(response)),
+            None if self.running.is_none() => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// The response, or the error that takes its place.
+fn text(answered: Result<Reply, Failure>, server: Option<&ServerId>) -> Bytes {
+    match answered {
+        Ok(reply) => reply.message,
+        Err(Failure { fault, id, .. }) => failure(id.as_deref(), &fault, server),
+    }
+}
+
+fn failure(id: Option<&[u8]>, fault: &Fault, server: Option<&ServerId>) -> Bytes {
+    answers::failure(id.unwrap_or(b"null"), fault, server).into()
+}

@@ -1,0 +1,155 @@
+//! Calls of modern clients that wait for the client to come back with what the child asked for.
+//!
+//! The child knows nothing of it: for a legacy child the call is under way all the time. A call that
+//! nobody comes back for is cancelled when its time is over.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::bridge::rounds::key_of;
+use super::call::Round;
+use super::calls::Asked;
+use super::servers::Leased;
+use super::session::ChildAsk;
+use crate::fault::{Delivered, Fault, FaultKind};
+use crate::types::PrincipalId;
+
+/// Calls that may be held for one principal.
+const MAX_HELD: usize = 256;
+
+/// One call, and what its client was asked.
+pub(super) struct Held {
+    pub(super) round: Round,
+    pub(super) questions: Vec<Question>,
+    until: Instant,
+    _turn: Option<OwnedSemaphorePermit>,
+    _leased: Leased,
+}
+
+impl Held {
+    pub(super) fn new(round: Round, turn: Option<OwnedSemaphorePermit>, leased: Leased) -> Self {
+        Self {
+            until: Instant::now() + leased.handle.config().requests.max,
+            round,
+            questions: Vec::new(),
+            _turn: turn,
+            _leased: leased,
+        }
+    }
+}
+
+/// One thing that the client was asked.
+pub(super) struct Question {
+    pub(super) key: String,
+    pub(super) method: String,
+    pub(super) params: Bytes,
+    pub(super) ask: ChildAsk,
+}
+
+impl Question {
+    pub(super) fn new(asked: Asked, others: &[Self]) -> Self {
+        let Asked {
+            ask,
+            method,
+            params,
+        } = asked;
+        let taken = |key: &str| others.iter().any(|other| other.key == key);
+        Self {
+            key: key_of(ask.child_id(), taken),
+            method,
+            params,
+            ask,
+        }
+    }
+}
+
+/// All calls that are held.
+#[derive(Default)]
+pub(super) struct HeldCalls(Mutex<HashMap<String, Entry>>);
+
+struct Entry {
+    principal: PrincipalId,
+    held: Held,
+}
+
+impl std::fmt::Debug for HeldCalls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("HeldCalls")
+            .field(&self.calls().len())
+            .finish()
+    }
+}
+
+impl HeldCalls {
+    fn calls(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds a call, which causes nothing new meanwhile; gives the handle by which it is taken.
+    pub(super) fn put(&self, principal: PrincipalId, held: Held) -> Result<String, Fault> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|_no_randomness| {
+            Fault::new(FaultKind::InternalError, "no handle could be made")
+        })?;
+        let handle = hex::encode(bytes);
+        held.round.waits(true);
+        let mut calls = self.calls();
+        if calls
+            .values()
+            .filter(|entry| entry.principal == principal)
+            .count()
+            >= MAX_HELD
+        {
+            drop(calls);
+            let text = "too many calls of this token wait for input of their client";
+            return Err(Fault::new(FaultKind::RateLimited, text).delivered(Delivered::Unknown));
+        }
+        let entry = Entry { principal, held };
+        calls.insert(handle.clone(), entry);
+        Ok(handle)
+    }
+
+    /// Takes a call that is held for this principal: it can be gone on with once.
+    pub(super) fn take(&self, principal: PrincipalId, handle: &str) -> Option<Held> {
+        let mut calls = self.calls();
+        let own = calls
+            .get(handle)
+            .is_some_and(|entry| entry.principal == principal);
+        let held = own.then(|| calls.remove(handle)).flatten()?.held;
+        held.round.waits(false);
+        Some(held)
+    }
+
+    /// Puts a call back that was taken and not gone on with.
+    pub(super) fn put_back(&self, principal: PrincipalId, handle: String, held: Held) {
+        held.round.waits(true);
+        let entry = Entry { principal, held };
+        self.calls().insert(handle, entry);
+    }
+
+    /// Gives up the calls whose time is over.
+    pub(super) fn expire(&self, now: Instant) {
+        let mut calls = self.calls();
+        let old: Vec<_> = calls
+            .iter()
+            .filter(|(_, entry)| entry.held.until <= now)
+            .map(|(handle, _)| handle.clone())
+            .collect();
+        let gone: Vec<_> = old
+            .iter()
+            .filter_map(|handle| calls.remove(handle))
+            .collect();
+        drop(calls);
+        drop(gone);
+    }
+
+    /// Gives all of them up.
+    pub(super) fn clear(&self) {
+        let gone = std::mem::take(&mut *self.calls());
+        drop(gone);
+    }
+}

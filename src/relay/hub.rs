@@ -1,0 +1,260 @@
+//! Who hears what one server's child says of its own accord.
+//!
+//! Clients of both eras join here, whatever the era of the child: a legacy client with an [`Ear`], which
+//! hears every changed list; a modern one with a [`Listening`], which hears what it asked for. The child
+//! is told once for all of them: a resource is subscribed to while anybody wants its updates, the level of
+//! logs is the most talkative that anybody wants, and a modern child has one `subscriptions/listen` open
+//! that covers the wishes of all ([`keeper`]).
+//!
+//! One lock that is held for a few lines and never across an await. What the child says is pushed by the
+//! task that reads it, so everybody hears it in the child's order; a new life of the child is told anew
+//! what the last one was told.
+
+mod child;
+mod ear;
+mod filter;
+mod keeper;
+mod levels;
+mod listener;
+mod listening;
+mod told;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+pub(super) use ear::Ear;
+pub(super) use filter::Filter;
+pub(super) use {levels::Raised, listening::Listening};
+
+use filter::{Capabilities, Lists};
+use keeper::Settled;
+use told::Told;
+
+use super::calls::Calls;
+use crate::instruments::{DropReason, ServerInstruments};
+use crate::protocol::{Era, Level};
+use crate::supervisor::{Handshake, ServerHandle};
+use crate::types::{Incarnation, PrincipalId, ServerId};
+
+/// Where the messages for one hearer go.
+pub(super) trait Sink: Send + Sync + Debug {
+    /// Takes one message, a line without its end. `false` where it was dropped, because the reader is too
+    /// slow or gone. Called by the task that reads the child: must not block.
+    fn push(&self, message: Bytes) -> bool;
+}
+
+/// The hearers of one server.
+#[derive(Debug)]
+pub(super) struct Hub {
+    server: ServerId,
+    calls: Arc<Calls>,
+    instruments: ServerInstruments,
+    /// Set once, right after the supervisor was started with this listener.
+    handle: OnceLock<ServerHandle>,
+    state: Mutex<State>,
+    /// Counts the changes of what is wanted of a modern child.
+    wishes: watch::Sender<u64>,
+    /// Up to which of them the child was told.
+    settled: watch::Sender<Settled>,
+    /// A modern child has acknowledged the listen that was opened last.
+    acknowledged: Arc<Notify>,
+    /// The task that keeps a modern child's listen.
+    keeper: Mutex<JoinSet<()>>,
+}
+
+/// What the lock of a hub guards.
+#[derive(Debug, Default)]
+struct State {
+    /// In the order in which they came.
+    hearers: BTreeMap<u64, Hearer>,
+    next_key: u64,
+    users: Users,
+    life: Option<Life>,
+    /// The last life that has ended.
+    over: Incarnation,
+    /// The levels that modern calls want for as long as they run.
+    raised: BTreeMap<u64, Level>,
+    /// The level that this life of a legacy child was told.
+    told_level: Option<Level>,
+    /// The listen whose notifications are passed on, and the one that will take its place.
+    current: Option<u64>,
+    opening: Option<u64>,
+}
+
+/// The life of the child that became ready last.
+#[derive(Clone, Copy, Debug)]
+struct Life {
+    incarnation: Incarnation,
+    era: Era,
+    capabilities: Capabilities,
+    /// Its hearers still have to be told to look at its lists again.
+    unannounced: bool,
+}
+
+/// Who has used the present life of the child.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Users {
+    #[default]
+    Nobody,
+    One(PrincipalId),
+    Several,
+}
+
+#[derive(Debug)]
+struct Hearer {
+    principal: PrincipalId,
+    sink: Arc<dyn Sink>,
+    /// The lists of whose changes it wants to hear.
+    lists: Lists,
+    /// The resources of whose updates it wants to hear.
+    resources: BTreeSet<Box<str>>,
+    mark: Mark,
+}
+
+/// How the messages for a hearer are made out.
+#[derive(Clone, Debug)]
+enum Mark {
+    /// A legacy client's: without a mark, and with the logs from a level on.
+    Legacy { level: Option<Level> },
+    /// A modern client's: with the id of its `subscriptions/listen`; nothing before it is acknowledged.
+    Modern { id: Bytes, acknowledged: bool },
+}
+
+impl Hub {
+    pub(super) fn new(
+        server: ServerId,
+        calls: Arc<Calls>,
+        instruments: ServerInstruments,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            server,
+            calls,
+            instruments,
+            handle: OnceLock::new(),
+            state: Mutex::default(),
+            wishes: watch::Sender::new(0),
+            settled: watch::Sender::new(Settled::default()),
+            acknowledged: Arc::default(),
+            keeper: Mutex::default(),
+        })
+    }
+
+    /// Says whom this hub belongs to; called once, within a tokio runtime.
+    pub(super) fn attach(self: &Arc<Self>, handle: ServerHandle) {
+        if self.handle.set(handle).is_ok() {
+            let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+            keeper.spawn(keeper::keep(Arc::downgrade(self), self.wishes.subscribe()));
+        }
+    }
+
+    pub(super) fn server(&self) -> &ServerId {
+        &self.server
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a principal talks to the child.
+    pub(super) fn used_by(&self, principal: PrincipalId) {
+        let mut state = self.state();
+        state.users = match state.users {
+            Users::Nobody => Users::One(principal),
+            Users::One(known) if known == principal => Users::One(known),
+            Users::One(_) | Users::Several => Users::Several,
+        };
+    }
+
+    /// Whether anybody wants updates of a resource.
+    pub(super) fn is_wanted(&self, uri: &str) -> bool {
+        self.state().is_wanted(uri)
+    }
+
+    /// A child of this handshake tells updates of resources on a listen: a modern one that has such.
+    pub(super) fn subscribes_by_listen(handshake: &Handshake) -> bool {
+        handshake.era == Era::Modern && Capabilities::read(&handshake.capabilities).subscribe
+    }
+
+    fn enter(&self, hearer: Hearer) -> u64 {
+        let mut state = self.state();
+        let key = state.key();
+        state.hearers.insert(key, hearer);
+        drop(state);
+        self.wishes_changed();
+        key
+    }
+
+    /// Takes a hearer out, and tells the child of what nobody wants any more.
+    fn leave(&self, key: u64) {
+        let mut state = self.state();
+        let Some(gone) = state.hearers.remove(&key) else {
+            return;
+        };
+        // Told under the lock: whoever wants the same resource next is told of after it.
+        for uri in gone.resources.iter().filter(|uri| !state.is_wanted(uri)) {
+            self.tell_of_resource(&state, "resources/unsubscribe", uri);
+        }
+        drop(state);
+        drop(self.tell_level());
+        self.wishes_changed();
+    }
+
+    /// Gives a message to every hearer that is picked, in the form that is meant for it.
+    fn deliver(&self, told: &Told, wants: impl Fn(&Hearer) -> bool) {
+        let state = self.state();
+        let picked = state.hearers.values().filter(|hearer| wants(hearer));
+        let picked: Vec<_> = picked
+            .filter_map(|hearer| match &hearer.mark {
+                Mark::Legacy { .. } => Some((Arc::clone(&hearer.sink), None)),
+                Mark::Modern { id, acknowledged } => {
+                    acknowledged.then(|| (Arc::clone(&hearer.sink), Some(id.clone())))
+                }
+            })
+            .collect();
+        drop(state);
+        if picked.is_empty() {
+            self.instruments.dropped(DropReason::NoListener);
+        }
+        let unmarked = told.unmarked();
+        for (sink, id) in picked {
+            let message = match id {
+                None => Some(unmarked.clone()),
+                Some(id) => told.marked(&id),
+            };
+            let taken = message.map(|message| sink.push(message));
+            match taken {
+                Some(true) => {}
+                Some(false) => self.instruments.dropped(DropReason::SlowStream),
+                None => self.instruments.dropped(DropReason::GarbageLine),
+            }
+        }
+    }
+}
+
+impl State {
+    /// A key that no hearer and no call had before.
+    fn key(&mut self) -> u64 {
+        self.next_key += 1;
+        self.next_key
+    }
+
+    fn is_wanted(&self, uri: &str) -> bool {
+        let mut hearers = self.hearers.values();
+        hearers.any(|hearer| hearer.resources.contains(uri))
+    }
+
+    /// Everything that anybody wants to hear of.
+    fn wanted(&self) -> Filter {
+        let mut wanted = Filter::default();
+        for hearer in self.hearers.values() {
+            wanted.lists = wanted.lists.or(hearer.lists);
+            wanted.resources.extend(hearer.resources.iter().cloned());
+        }
+        wanted
+    }
+}

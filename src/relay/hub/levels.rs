@@ -1,0 +1,101 @@
+//! The level of a child's logs: a legacy child has one for all its clients, and gets the most talkative
+//! that anybody wants. Who wants less is spared the rest here.
+//!
+//! While nobody ever asked for a level, the child keeps its own. What that was is not known, so it cannot
+//! be given back: when the last who asked is gone, the child stays at what it was told last.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::child::{answered, ask};
+use super::{Hub, State};
+use crate::fault::Fault;
+use crate::protocol::{Era, Level};
+use crate::supervisor::{Outcome, Submission};
+
+const METHOD: &str = "logging/setLevel";
+
+/// The child logs from this level on, for as long as one call runs that wants to hear of it.
+#[derive(Debug)]
+#[must_use = "dropping it takes the level back"]
+pub(in crate::relay) struct Raised {
+    hub: Arc<Hub>,
+    key: u64,
+}
+
+/// A level that the child was told.
+pub(super) struct Change {
+    before: Option<Level>,
+    now: Level,
+    answer: oneshot::Receiver<Outcome>,
+}
+
+impl Hub {
+    /// Tells a legacy child the level that its clients want by now, where that is another than before;
+    /// its error is the fault. Cancel safe: the child is told all the same.
+    pub(in crate::relay) async fn level_changed(&self) -> Result<(), Fault> {
+        let Some(change) = self.tell_level() else {
+            return Ok(());
+        };
+        let answered = answered(METHOD, change.answer).await;
+        let mut state = self.state();
+        if answered.is_err() && state.told_level == Some(change.now) {
+            state.told_level = change.before;
+        }
+        answered
+    }
+
+    /// Has a legacy child log from this level on, for one call of a modern client.
+    ///
+    /// What is written to the child after this is read by it after the new level.
+    pub(in crate::relay) fn raise(self: &Arc<Self>, level: Level) -> Raised {
+        let mut state = self.state();
+        let key = state.key();
+        state.raised.insert(key, level);
+        drop(state);
+        drop(self.tell_level());
+        Raised {
+            hub: Arc::clone(self),
+            key,
+        }
+    }
+
+    /// Tells the child at once, without waiting for what it says to it.
+    pub(super) fn tell_level(&self) -> Option<Change> {
+        let mut state = self.state();
+        let now = state.wanted_level()?;
+        let (handle, life) = self.alive(&state)?;
+        if life.era != Era::Legacy || !life.capabilities.logging || state.told_level == Some(now) {
+            return None;
+        }
+        let params = format!(r#"{{"level":"{}"}}"#, now.as_str());
+        let answer = ask(
+            handle,
+            handle.mux().mint(),
+            METHOD,
+            &params,
+            Submission::own(),
+        )?;
+        Some(Change {
+            before: state.told_level.replace(now),
+            now,
+            answer,
+        })
+    }
+}
+
+impl State {
+    /// The most talkative level that anybody wants.
+    fn wanted_level(&self) -> Option<Level> {
+        let of_ears = self.hearers.values().filter_map(super::Hearer::level);
+        of_ears.chain(self.raised.values().copied()).min()
+    }
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        self.hub.state().raised.remove(&self.key);
+        self.hub.tell_level();
+    }
+}

@@ -1,0 +1,206 @@
+//! What the supervisor tells the hub of a child's own messages.
+
+use bytes::Bytes;
+
+use super::filter::List;
+use super::{Capabilities, Hearer, Hub, Life, Mark, Told, Users};
+use crate::instruments::DropReason;
+use crate::protocol::message::string;
+use crate::protocol::splice::into_frame;
+use crate::protocol::{Envelope, Era, Level, Span};
+use crate::supervisor::{Handshake, Listener};
+use crate::types::{Incarnation, PrincipalId};
+
+impl Listener for Hub {
+    fn notification(
+        &self,
+        _incarnation: Incarnation,
+        method: &str,
+        line: &Bytes,
+        envelope: &Envelope,
+    ) {
+        let told = Told::new(line, envelope);
+        if let Some(list) = List::of_method(method) {
+            if list == List::Tools {
+                self.calls.tools_changed();
+            }
+            if self.takes(&told, line) {
+                self.deliver(&told, |hearer| hearer.lists.has(list));
+            }
+            return;
+        }
+        match method {
+            "notifications/resources/updated" => self.updated(&told, line, envelope),
+            "notifications/message" => self.log(&told, line, envelope),
+            "notifications/subscriptions/acknowledged" => {
+                if let Some(id) = told.subscription().and_then(|id| number(id.of(line))) {
+                    self.acknowledged(id);
+                }
+            }
+            "notifications/cancelled" => self.cancelled(line, envelope),
+            _ => self.dropped(DropReason::Unattributed, line.len()),
+        }
+    }
+
+    fn request(
+        &self,
+        incarnation: Incarnation,
+        method: &str,
+        line: &Bytes,
+        envelope: &Envelope,
+    ) -> Option<Bytes> {
+        if method != "ping" {
+            return self.calls.ask(incarnation, method, line, envelope);
+        }
+        let id = envelope.id.map_or(&[][..], |id| id.of(line));
+        let answer = [br#"{"jsonrpc":"2.0","id":"#, id, br#","result":{}}"#].concat();
+        Some(into_frame(answer).into())
+    }
+
+    fn lost(&self, incarnation: Incarnation) {
+        let mut state = self.state();
+        // Its `ready` may come after this.
+        state.over = state.over.max(incarnation);
+        state.life = state.life.filter(|life| life.incarnation > incarnation);
+        drop(state);
+        self.calls.lost(incarnation);
+    }
+
+    fn dropped(&self, why: DropReason, bytes: usize) {
+        self.instruments.dropped(why);
+        tracing::debug!(server_id = %self.server, reason = why.as_str(), bytes, "dropped a message of the server");
+    }
+
+    /// A new child knows nothing of what the old one was told, and its lists may be others.
+    fn ready(&self, incarnation: Incarnation, handshake: &Handshake) {
+        let mut state = self.state();
+        if incarnation <= state.over {
+            return;
+        }
+        state.users = Users::Nobody;
+        state.told_level = None;
+        (state.current, state.opening) = (None, None);
+        state.life = Some(Life {
+            incarnation,
+            era: handshake.era,
+            capabilities: Capabilities::read(&handshake.capabilities),
+            unannounced: incarnation > Incarnation(1),
+        });
+        for uri in &state.wanted().resources {
+            self.tell_of_resource(&state, "resources/subscribe", uri);
+        }
+        drop(state);
+        drop(self.tell_level());
+        match handshake.era {
+            Era::Legacy => self.announce_new_life(),
+            // Told first what everybody wants, so that no change is missed after this.
+            Era::Modern => self.wishes_changed(),
+        }
+    }
+}
+
+impl Hub {
+    /// Tells everybody to look at the lists again, once in each life of the child but the first.
+    pub(super) fn announce_new_life(&self) {
+        let mut state = self.state();
+        let Some(life) = state.life.as_mut() else {
+            return;
+        };
+        if !std::mem::take(&mut life.unannounced) {
+            return;
+        }
+        let lists = life.capabilities.lists;
+        drop(state);
+        for list in List::ALL.into_iter().filter(|list| lists.has(*list)) {
+            let told = Told::own(format!(
+                r#"{{"jsonrpc":"2.0","method":"{}"}}"#,
+                list.method()
+            ));
+            self.deliver(&told, |hearer| hearer.lists.has(list));
+        }
+    }
+
+    /// Whether a notification about lists or resources is passed on: everything of a legacy child, and
+    /// what a modern one sends on the present listen.
+    fn takes(&self, told: &Told, line: &Bytes) -> bool {
+        let state = self.state();
+        if state.life.is_none_or(|life| life.era == Era::Legacy) {
+            return true;
+        }
+        let id = told.subscription().and_then(|id| number(id.of(line)));
+        if id.is_some() && id == state.current {
+            return true;
+        }
+        drop(state);
+        // On another listen it is one that was replaced or comes to replace: the present one has it too.
+        if id.is_none() {
+            self.dropped(DropReason::Unattributed, line.len());
+        }
+        false
+    }
+
+    fn updated(&self, told: &Told, line: &Bytes, envelope: &Envelope) {
+        let uri = envelope.params.and_then(|params| params.uri);
+        let Some(uri) = uri.and_then(|span| string(span.of(line))) else {
+            return self.dropped(DropReason::GarbageLine, line.len());
+        };
+        if self.takes(told, line) {
+            self.deliver(told, |hearer| hearer.resources.contains(&*uri));
+        }
+    }
+
+    /// A log message goes to the call that wants it, or to the sessions of the one it can be meant for.
+    fn log(&self, told: &Told, line: &Bytes, envelope: &Envelope) {
+        if self.calls.log(line, envelope) {
+            return;
+        }
+        let Some(addressee) = self.addressee() else {
+            return self.dropped(DropReason::Unattributed, line.len());
+        };
+        let level = envelope
+            .params
+            .and_then(|params| Level::of_params(params.span.of(line)));
+        // What bears no level cannot be below one.
+        let loud = |hearer: &Hearer| {
+            let wanted = hearer.level().zip(level);
+            wanted.is_none_or(|(wanted, level)| level >= wanted)
+        };
+        self.deliver(told, |hearer| {
+            let legacy = matches!(hearer.mark, Mark::Legacy { .. });
+            legacy && hearer.principal == addressee && loud(hearer)
+        });
+    }
+
+    /// The one principal that a message of the child can be meant for: the only one who has used this
+    /// life of it, or the only one who waits for an answer right now.
+    fn addressee(&self) -> Option<PrincipalId> {
+        let users = self.state().users;
+        match users {
+            Users::Nobody => None,
+            Users::One(principal) => Some(principal),
+            Users::Several => self
+                .handle
+                .get()
+                .and_then(|handle| handle.mux().sole_principal()),
+        }
+    }
+
+    /// A modern child may end a listen so (MCP 2026-07-28, basic/patterns/cancellation).
+    fn cancelled(&self, line: &Bytes, envelope: &Envelope) {
+        let id = envelope.params.and_then(|params| params.request_id);
+        let id = id.and_then(|id: Span| number(id.of(line)));
+        let state = self.state();
+        let ours = id.is_some() && (id == state.current || id == state.opening);
+        drop(state);
+        match (ours, id, self.handle.get()) {
+            // The keeper sees that it is gone.
+            (true, Some(id), Some(handle)) => handle.mux().abandon(id),
+            _ => self.dropped(DropReason::Unattributed, line.len()),
+        }
+    }
+}
+
+/// An id that we minted, as the child gives it back.
+fn number(json: &[u8]) -> Option<u64> {
+    std::str::from_utf8(json).ok()?.parse().ok()
+}

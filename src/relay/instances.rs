@@ -1,0 +1,173 @@
+//! The processes of one server: one that all clients share, or one for each of those who share none.
+//!
+//! An instance is started for whom it is needed, kept while anybody holds it or a request is under way
+//! in it, and retired after it was idle for long enough, when its session ends, or when it is the
+//! longest idle one and there is no room for another.
+//!
+//! A pool knows when an instance comes and goes and nothing of what happens in it: what is kept
+//! beside its handle is made by whoever made the pool.
+
+mod pool;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::config::{Instance, ServerConfig};
+use super::overview::Process;
+use crate::fault::Fault;
+use crate::supervisor::{self, ServerHandle};
+use crate::types::{Principal, PrincipalId};
+use pool::Pool;
+
+/// Whose an instance is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum InstanceKey {
+    /// All clients'.
+    Shared,
+    /// Those of one principal.
+    Client(PrincipalId),
+    /// Of one session, by its id.
+    Session(Arc<str>),
+}
+
+impl InstanceKey {
+    /// Whose instance serves a caller: `session` is the caller's own, if it speaks in one.
+    pub(super) fn of(mode: Instance, principal: PrincipalId, session: Option<&Arc<str>>) -> Self {
+        match (mode, session) {
+            (Instance::Shared, _) => Self::Shared,
+            (Instance::Session, Some(session)) => Self::Session(Arc::clone(session)),
+            (Instance::Client, _) | (Instance::Session, None) => Self::Client(principal),
+        }
+    }
+}
+
+/// What is kept of one instance.
+pub(super) trait Kept: std::fmt::Debug + Send + Sync + 'static {
+    /// The actor that runs it.
+    fn handle(&self) -> &ServerHandle;
+}
+
+/// Starts an instance: has a supervisor add the server of this config, and keeps what it wants beside
+/// its handle. Called under the pool's lock: must neither block nor come back to the pool.
+pub(super) type Make<T> = Box<dyn Fn(&InstanceKey, supervisor::Config) -> T + Send + Sync>;
+
+/// The instances of one server. Dropping it leaves them to their supervisor.
+#[derive(Debug)]
+pub(super) struct Instances<T: Kept> {
+    /// The instance of the mode `shared`, which is there from the beginning and is never retired.
+    shared: Option<Arc<T>>,
+    /// The others; empty in the mode `shared`.
+    own: Arc<Pool<T>>,
+}
+
+impl<T: Kept> Instances<T> {
+    /// The pool of one server; in the mode `shared` its one instance is made now.
+    ///
+    /// Must be called within a tokio runtime.
+    pub(super) fn new(config: ServerConfig, make: Make<T>) -> Self {
+        let is_shared = config.instance == Instance::Shared;
+        let shared = is_shared.then(|| make(&InstanceKey::Shared, config.supervisor.clone()));
+        let own = Arc::new(Pool::new(config, make));
+        if !is_shared {
+            own.watch_for_idle();
+        }
+        Self {
+            shared: shared.map(Arc::new),
+            own,
+        }
+    }
+
+    /// What the server was configured to be.
+    pub(super) fn config(&self) -> &ServerConfig {
+        self.own.config()
+    }
+
+    /// The instance that serves this caller, made if there is none, and kept while the lease is.
+    ///
+    /// `session` is the caller's own, if it speaks in one. `capabilities`, a JSON object, is what a legacy
+    /// instance that is made now is told that its client can do; `None` tells what is configured.
+    ///
+    /// Refused with `server_busy` where `max_instances` are there and none of them is idle, or as many
+    /// are being stopped.
+    pub(super) fn lease(
+        &self,
+        principal: &Principal,
+        session: Option<&Arc<str>>,
+        capabilities: Option<Arc<str>>,
+    ) -> Result<Lease<T>, Fault> {
+        if let Some(shared) = &self.shared {
+            return Ok(Lease {
+                kept: Arc::clone(shared),
+                held: None,
+            });
+        }
+        let key = InstanceKey::of(self.config().instance, principal.id, session);
+        let kept = self.own.hold(&key, principal, capabilities)?;
+        let held = Some((Arc::clone(&self.own), key));
+        Ok(Lease { kept, held })
+    }
+
+    /// Retires the instance of a session that has ended, whoever holds it still.
+    pub(super) fn end_session(&self, session: &Arc<str>) {
+        self.own.end(&InstanceKey::Session(Arc::clone(session)));
+    }
+
+    /// Every instance there is, whoever uses it, without holding it.
+    pub(super) fn all(&self) -> Vec<Arc<T>> {
+        let own = self.own.present(|_| true).into_iter().map(|(_, kept)| kept);
+        self.shared.iter().cloned().chain(own).collect()
+    }
+
+    /// The processes that a principal may know of, by name: the one that all share, or its own, or with
+    /// `admin` everybody's.
+    pub(super) fn processes(&self, principal: &Principal) -> Vec<Process> {
+        let shared = self.shared.iter().map(|kept| (None, Arc::clone(kept)));
+        let own = self
+            .own
+            .present(|owner| principal.admin || owner == principal.id);
+        let own = own.into_iter().map(|(name, kept)| (Some(name), kept));
+        let processes = shared.chain(own).map(|(name, kept)| Process {
+            name,
+            handle: kept.handle().clone(),
+        });
+        processes.collect()
+    }
+
+    /// Ends the search for idle instances and waits for those that are being stopped. Those that are
+    /// there are left to the shutdown of their supervisor, which goes first.
+    pub(super) async fn close(&self) {
+        self.own.close().await;
+    }
+}
+
+impl<T: Kept> Drop for Instances<T> {
+    fn drop(&mut self) {
+        self.own.stop();
+    }
+}
+
+/// An instance in use: it is not retired for being idle while this value lives.
+#[derive(Debug)]
+#[must_use = "the instance may be retired when this is dropped"]
+pub(super) struct Lease<T: Kept> {
+    kept: Arc<T>,
+    held: Option<(Arc<Pool<T>>, InstanceKey)>,
+}
+
+impl<T: Kept> Deref for Lease<T> {
+    type Target = Arc<T>;
+
+    fn deref(&self) -> &Arc<T> {
+        &self.kept
+    }
+}
+
+impl<T: Kept> Drop for Lease<T> {
+    fn drop(&mut self) {
+        if let Some((pool, key)) = &self.held {
+            pool.give_back(key, &self.kept);
+        }
+    }
+}

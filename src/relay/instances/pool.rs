@@ -1,0 +1,241 @@
+//! The instances that are not shared by all: who is there, who is leaving, and the task that looks for
+//! those that nobody uses.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{InstanceKey, Kept, Make};
+use crate::fault::{Delivered, Fault, FaultKind};
+use crate::relay::config::ServerConfig;
+use crate::types::{Principal, PrincipalId};
+
+/// When a client that found no room may try again.
+const ROOM_RETRY: Duration = Duration::from_secs(1);
+/// As much of a session's id as tells it from others, and lets nobody in.
+const SHOWN_SESSION: usize = 8;
+
+/// The instances of one server, by whose they are.
+pub(super) struct Pool<T> {
+    config: ServerConfig,
+    make: Make<T>,
+    places: Mutex<Places<T>>,
+    /// Owns the search for idle instances, and what stops those that were found.
+    tasks: TaskTracker,
+    /// Ends the search.
+    stop: CancellationToken,
+}
+
+/// What the lock of a pool guards.
+struct Places<T> {
+    taken: HashMap<InstanceKey, Entry<T>>,
+    /// How many instances have lost their place and are being stopped.
+    leaving: usize,
+}
+
+struct Entry<T> {
+    kept: Arc<T>,
+    owner: PrincipalId,
+    /// For people.
+    name: Arc<str>,
+    leases: usize,
+    /// When it was last seen in use.
+    used: Instant,
+}
+
+impl<T: Kept> Entry<T> {
+    /// Nobody holds it, and nothing is under way in it: a request may outlive whoever made it.
+    fn is_idle(&self) -> bool {
+        let load = self.kept.handle().mux().load();
+        self.leases == 0 && load.in_flight == 0 && load.queued == 0
+    }
+}
+
+impl<T: Kept> Pool<T> {
+    pub(super) fn new(config: ServerConfig, make: Make<T>) -> Self {
+        Self {
+            config,
+            make,
+            places: Mutex::new(Places {
+                taken: HashMap::new(),
+                leaving: 0,
+            }),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    pub(super) fn config(&self) -> &ServerConfig {
+        &self.config
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places<T>> {
+        // Whoever panicked under the lock left whole entries.
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The instance of this key, made if there is none; one [`Pool::give_back`] is owed for it.
+    pub(super) fn hold(
+        self: &Arc<Self>,
+        key: &InstanceKey,
+        principal: &Principal,
+        capabilities: Option<Arc<str>>,
+    ) -> Result<Arc<T>, Fault> {
+        let mut places = self.places();
+        if let Some(entry) = places.taken.get_mut(key) {
+            entry.leases += 1;
+            return Ok(Arc::clone(&entry.kept));
+        }
+        self.make_room(&mut places)?;
+        let mut config = self.config.supervisor.clone();
+        if let Some(capabilities) = capabilities {
+            config.client_capabilities = capabilities;
+        }
+        let name = name_of(key, principal);
+        tracing::info!(server_id = %config.id, instance = &*name, "starting an instance of the server");
+        let kept = Arc::new((self.make)(key, config));
+        let entry = Entry {
+            kept: Arc::clone(&kept),
+            owner: principal.id,
+            name,
+            leases: 1,
+            used: Instant::now(),
+        };
+        places.taken.insert(key.clone(), entry);
+        Ok(kept)
+    }
+
+    /// Somebody needs an instance no more; it may be gone, and another have its place.
+    pub(super) fn give_back(&self, key: &InstanceKey, kept: &Arc<T>) {
+        let mut places = self.places();
+        let entry = places.taken.get_mut(key);
+        if let Some(entry) = entry.filter(|entry| Arc::ptr_eq(&entry.kept, kept)) {
+            entry.leases -= 1;
+            entry.used = Instant::now();
+        }
+    }
+
+    /// Retires the instance of this key, if there is one.
+    pub(super) fn end(self: &Arc<Self>, key: &InstanceKey) {
+        self.retire(&mut self.places(), key, "its session has ended");
+    }
+
+    /// The instances of those owners that are picked, by name.
+    pub(super) fn present(&self, which: impl Fn(PrincipalId) -> bool) -> Vec<(Arc<str>, Arc<T>)> {
+        let places = self.places();
+        let entries = places.taken.values().filter(|entry| which(entry.owner));
+        let mut present: Vec<_> = entries
+            .map(|entry| (Arc::clone(&entry.name), Arc::clone(&entry.kept)))
+            .collect();
+        drop(places);
+        present.sort_by(|(one, _), (other, _)| one.cmp(other));
+        present
+    }
+
+    /// Makes room for one more, at the cost of the longest idle one.
+    fn make_room(self: &Arc<Self>, places: &mut Places<T>) -> Result<(), Fault> {
+        let max = self.config.max_instances;
+        // Those that leave take seconds to be gone: many sessions that come and go must not add up.
+        if places.leaving >= max {
+            return Err(no_room());
+        }
+        if places.taken.len() < max {
+            return Ok(());
+        }
+        let idle = places.taken.iter().filter(|(_, entry)| entry.is_idle());
+        let longest = idle.min_by_key(|(_, entry)| entry.used);
+        let key = longest.map(|(key, _)| key.clone()).ok_or_else(no_room)?;
+        self.retire(places, &key, "its place is needed");
+        Ok(())
+    }
+
+    /// Takes an instance out, so that nobody finds it any more, and has it stopped.
+    fn retire(self: &Arc<Self>, places: &mut Places<T>, key: &InstanceKey, why: &'static str) {
+        let Some(entry) = places.taken.remove(key) else {
+            return;
+        };
+        let id = &self.config.supervisor.id;
+        tracing::info!(server_id = %id, instance = &*entry.name, reason = why, "stopping an instance of the server");
+        places.leaving += 1;
+        let pool = Arc::clone(self);
+        self.tasks.spawn(async move {
+            entry.kept.handle().retire().await;
+            pool.places().leaving -= 1;
+        });
+    }
+
+    /// Retires what was idle for long enough, again and again, until [`Pool::stop`].
+    pub(super) fn watch_for_idle(self: &Arc<Self>) {
+        let pool = Arc::clone(self);
+        self.tasks.spawn(async move {
+            loop {
+                let next = pool.retire_idle();
+                tokio::select! {
+                    () = pool.stop.cancelled() => return,
+                    () = sleep_until(next) => {}
+                }
+            }
+        });
+    }
+
+    /// Retires what was idle for long enough; gives when the next one can be.
+    fn retire_idle(self: &Arc<Self>) -> Instant {
+        let (now, patience) = (Instant::now(), self.config.instance_idle);
+        let mut places = self.places();
+        // Whatever is in use now is not idle for long enough before this.
+        let mut next = now + patience;
+        let mut over = Vec::new();
+        for (key, entry) in &mut places.taken {
+            if !entry.is_idle() {
+                entry.used = now;
+            } else if entry.used + patience <= now {
+                over.push(key.clone());
+            } else {
+                next = next.min(entry.used + patience);
+            }
+        }
+        for key in over {
+            self.retire(&mut places, &key, "nobody uses it");
+        }
+        next
+    }
+
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    pub(super) async fn close(&self) {
+        self.stop();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl<T> std::fmt::Debug for Pool<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool")
+            .field("server", &self.config.supervisor.id)
+            .field("instance", &self.config.instance)
+            .finish_non_exhaustive()
+    }
+}
+
+fn name_of(key: &InstanceKey, principal: &Principal) -> Arc<str> {
+    match key {
+        InstanceKey::Session(session) => {
+            let shown: String = session.chars().take(SHOWN_SESSION).collect();
+            shown.into()
+        }
+        InstanceKey::Client(_) | InstanceKey::Shared => Arc::clone(&principal.name),
+    }
+}
+
+fn no_room() -> Fault {
+    let text = "max_instances processes of the server are in use";
+    let fault = Fault::new(FaultKind::ServerBusy, text);
+    fault.delivered(Delivered::No).retry_after(ROOM_RETRY)
+}

@@ -1,0 +1,64 @@
+//! The servers as operators see them.
+
+use std::sync::Arc;
+
+use super::Relay;
+use super::api::Target;
+use super::config::Instance;
+use crate::supervisor::{self, ServerHandle, Status};
+use crate::types::Principal;
+
+/// One server and the processes that serve it.
+#[derive(Clone, Debug)]
+pub struct Overview<'a> {
+    /// What the server was configured to be.
+    pub config: &'a supervisor::Config,
+    /// Who shares a process.
+    pub instance: Instance,
+    /// The one process of a shared server; of another, those that the principal may know of.
+    pub processes: Vec<Process>,
+    /// Open sessions.
+    pub sessions: usize,
+}
+
+/// One process of a server, running or not.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Whose it is where it is not shared by all: the name of its principal, or the beginning of its
+    /// session's id.
+    pub name: Option<Arc<str>>,
+    /// The actor that runs it.
+    pub handle: ServerHandle,
+}
+
+impl Overview<'_> {
+    /// The status of a shared server; of another, that of the process that is worst off.
+    pub fn status(&self) -> Status {
+        let all = self.processes.iter().map(|process| process.handle.status());
+        let all: Vec<_> = all.collect();
+        match (self.instance, all.as_slice()) {
+            (Instance::Shared, [only]) => (**only).clone(),
+            _ => Status::of_all(all.iter().map(AsRef::as_ref)),
+        }
+    }
+}
+
+impl Relay {
+    /// Every server that the principal may reach, in the order of the config file.
+    pub fn overview<'a>(
+        &'a self,
+        principal: &'a Principal,
+    ) -> impl Iterator<Item = Overview<'a>> + 'a {
+        self.servers.reachable(principal).map(|server| {
+            let config = server.instances.config();
+            let of_server = Target::Server(server.id.clone());
+            let streams = self.shared.sessions.count(&server.id);
+            Overview {
+                config: &config.supervisor,
+                instance: config.instance,
+                processes: server.processes(principal),
+                sessions: streams + self.shared.directory.count(&of_server),
+            }
+        })
+    }
+}

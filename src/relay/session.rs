@@ -1,0 +1,211 @@
+//! Sessions of the legacy era on the MCP endpoints: what a client has agreed on, and what is kept for it.
+//!
+//! A session belongs to the principal that opened it and to the path that it was opened on; presented by
+//! anybody else, or anywhere else, it is as unknown as one that never was (MCP security best practices,
+//! session hijacking). It outlives the child, and ends when its client says so or has not been seen for
+//! `session_idle_ms` with nothing under way.
+
+mod asks;
+mod directory;
+mod streams;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+pub(super) use asks::{ChildAsk, Response, Waiting, refusal};
+pub(super) use directory::Directory;
+pub(super) use streams::{NotKept, OWN};
+
+use asks::Asks;
+use streams::{Bounds, Streams};
+
+use super::api::Target;
+use super::bridge::features::Features;
+use super::config::Config;
+use super::hub::{Ear, Hub, Sink};
+use super::outlet::Outlet;
+use super::servers::Leased;
+use crate::fault::{Delivered, Fault, FaultKind};
+use crate::protocol::era::NEWEST_LEGACY;
+use crate::types::PrincipalId;
+
+/// What a client has agreed on when it opened its session.
+#[derive(Clone, Debug)]
+pub(super) struct Agreed {
+    /// The revision.
+    pub(super) revision: &'static str,
+    /// What it can be asked for.
+    pub(super) features: Features,
+    /// The same as it declared it: a JSON object.
+    pub(super) capabilities: Arc<str>,
+}
+
+/// One session.
+#[derive(Debug)]
+pub(super) struct Session {
+    id: Arc<str>,
+    principal: PrincipalId,
+    target: Target,
+    agreed: Agreed,
+    streams: Arc<Streams>,
+    asks: Asks,
+    usage: Mutex<Usage>,
+    /// How it hears its servers. Dropped first when it ends.
+    ears: Mutex<Vec<(Leased, Arc<Ear>)>>,
+}
+
+#[derive(Debug)]
+struct Usage {
+    /// Ids of requests under way.
+    running: HashSet<Bytes>,
+    last: Instant,
+    ended: bool,
+}
+
+impl Session {
+    fn new(
+        id: Arc<str>,
+        principal: PrincipalId,
+        target: Target,
+        agreed: Agreed,
+        config: &Config,
+    ) -> Self {
+        let bounds = Bounds {
+            queue_events: config.stream_queue_events,
+            queue_bytes: config.stream_queue_bytes,
+            kept_events: config.replay_events,
+            kept_bytes: config.replay_bytes,
+        };
+        // Clients of earlier revisions fail on an event without data.
+        let primes = agreed.revision == NEWEST_LEGACY;
+        Self {
+            id,
+            principal,
+            target,
+            streams: Arc::new(Streams::new(bounds, primes)),
+            asks: Asks::default(),
+            usage: Mutex::new(Usage {
+                running: HashSet::new(),
+                last: Instant::now(),
+                ended: false,
+            }),
+            ears: Mutex::default(),
+            agreed,
+        }
+    }
+
+    fn usage(&self) -> MutexGuard<'_, Usage> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ears(&self) -> MutexGuard<'_, Vec<(Leased, Arc<Ear>)>> {
+        self.ears.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    pub(super) fn agreed(&self) -> &Agreed {
+        &self.agreed
+    }
+
+    pub(super) fn streams(&self) -> &Arc<Streams> {
+        &self.streams
+    }
+
+    pub(super) fn asks(&self) -> &Asks {
+        &self.asks
+    }
+
+    /// Says something to the client: on the stream of a request, or else on the session's own.
+    pub(super) fn tell(&self, outlet: Option<&Arc<Outlet>>, message: Bytes) -> bool {
+        match outlet {
+            Some(outlet) => outlet.push(message),
+            None => self.streams.is_read() && self.streams.push(OWN, message),
+        }
+    }
+
+    /// Says something that belongs to no request: a client that opens its stream later hears it then.
+    pub(super) fn tell_later(&self, message: Bytes) -> bool {
+        self.streams.push(OWN, message)
+    }
+
+    /// Has the session hear one of its servers from now on, and keeps the process for it.
+    pub(super) fn hear(&self, leased: &Leased, sink: Arc<dyn Sink>) {
+        let ear = Arc::new(leased.hub.join(self.principal, sink));
+        let ended = self.usage().ended;
+        if !ended {
+            self.ears().push((Arc::clone(leased), ear));
+        }
+    }
+
+    /// Its ear at the server with this hub.
+    pub(super) fn ear(&self, hub: &Arc<Hub>) -> Option<Arc<Ear>> {
+        let ears = self.ears();
+        let own = ears.iter().find(|(at, _)| Arc::ptr_eq(&at.hub, hub));
+        own.map(|(_, ear)| Arc::clone(ear))
+    }
+
+    /// Notes that a request with this id is under way; refused where one is already.
+    pub(super) fn begin(self: &Arc<Self>, id: &Bytes) -> Result<Running, Fault> {
+        if !self.usage().running.insert(id.clone()) {
+            let text = "a request with this id is under way in this session";
+            return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
+        }
+        Ok(Running {
+            session: Arc::clone(self),
+            id: id.clone(),
+        })
+    }
+
+    /// Notes that its client was heard of.
+    fn touch(&self) {
+        self.usage().last = Instant::now();
+    }
+
+    fn is_idle(&self, now: Instant, after: Duration) -> bool {
+        let usage = self.usage();
+        let silent = usage.running.is_empty() && now.saturating_duration_since(usage.last) >= after;
+        drop(usage);
+        silent && !self.streams.any_read()
+    }
+
+    /// Ends it: its streams, what its client was asked, and what it heard.
+    fn end(&self) {
+        self.usage().ended = true;
+        self.streams.close();
+        self.asks.refuse_all("the session has ended");
+        let ears = std::mem::take(&mut *self.ears());
+        drop(ears);
+    }
+}
+
+/// A session hears what belongs to none of its requests on its own stream.
+#[derive(Debug)]
+pub(super) struct OwnStream(pub(super) Arc<Streams>);
+
+impl Sink for OwnStream {
+    fn push(&self, message: Bytes) -> bool {
+        self.0.push(OWN, message)
+    }
+}
+
+/// A request that is under way in a session, which does not grow old meanwhile.
+#[derive(Debug)]
+pub(super) struct Running {
+    session: Arc<Session>,
+    id: Bytes,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut usage = self.session.usage();
+        usage.running.remove(&self.id);
+        usage.last = Instant::now();
+    }
+}

@@ -1,0 +1,136 @@
+//! All sessions by id.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Agreed, OWN, Session};
+use crate::fault::{Delivered, Fault, FaultKind};
+use crate::relay::api::Target;
+use crate::relay::config::Config;
+use crate::types::PrincipalId;
+
+/// When a token that holds its share of sessions may try again.
+const SESSIONS_RETRY: Duration = Duration::from_secs(5);
+
+/// The sessions that are open.
+#[derive(Debug)]
+pub(in crate::relay) struct Directory {
+    config: Config,
+    open: Mutex<HashMap<Arc<str>, Arc<Session>>>,
+}
+
+impl Directory {
+    pub(in crate::relay) fn new(config: Config) -> Self {
+        Self {
+            config,
+            open: Mutex::default(),
+        }
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Session>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new session, which nobody can find before it is let in.
+    pub(in crate::relay) fn prepare(
+        &self,
+        principal: PrincipalId,
+        target: Target,
+        agreed: Agreed,
+    ) -> Result<Arc<Session>, Fault> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|_no_randomness| {
+            Fault::new(FaultKind::InternalError, "no session id could be made")
+        })?;
+        let id = hex::encode(bytes).into();
+        Ok(Arc::new(Session::new(
+            id,
+            principal,
+            target,
+            agreed,
+            &self.config,
+        )))
+    }
+
+    /// Lets a session in, where its principal has a place left.
+    pub(in crate::relay) fn admit(&self, session: &Arc<Session>) -> Result<(), Fault> {
+        let mut open = self.sessions();
+        let own = open
+            .values()
+            .filter(|other| other.principal == session.principal);
+        if own.count() >= self.config.max_sessions_per_token {
+            let text = "this token has max_sessions_per_token sessions open";
+            let fault = Fault::new(FaultKind::RateLimited, text).delivered(Delivered::No);
+            return Err(fault.retry_after(SESSIONS_RETRY));
+        }
+        open.insert(Arc::clone(&session.id), Arc::clone(session));
+        Ok(())
+    }
+
+    /// The session of this principal on this path.
+    pub(in crate::relay) fn find(
+        &self,
+        id: &str,
+        principal: PrincipalId,
+        target: &Target,
+    ) -> Result<Arc<Session>, Fault> {
+        let found = self.sessions().get(id).cloned();
+        let own =
+            found.filter(|session| session.principal == principal && session.target == *target);
+        let session = own.ok_or_else(|| {
+            Fault::new(FaultKind::SessionNotFound, "unknown session").delivered(Delivered::No)
+        })?;
+        session.touch();
+        Ok(session)
+    }
+
+    /// Ends a session.
+    pub(in crate::relay) fn end(&self, session: &Session) {
+        let gone = self.sessions().remove(&session.id);
+        if let Some(gone) = gone {
+            gone.end();
+        }
+    }
+
+    /// Ends the sessions that nobody has used for too long; gives them.
+    pub(in crate::relay) fn expire(&self, now: Instant) -> Vec<Arc<Session>> {
+        let idle = self.config.session_idle;
+        let mut open = self.sessions();
+        let old: Vec<_> = open
+            .values()
+            .filter(|session| session.is_idle(now, idle))
+            .cloned()
+            .collect();
+        for session in &old {
+            open.remove(&session.id);
+        }
+        drop(open);
+        for session in &old {
+            session.end();
+        }
+        for session in self.sessions().values() {
+            session.asks.expire(now);
+        }
+        old
+    }
+
+    /// Open sessions that can reach a server by its own path.
+    pub(in crate::relay) fn count(&self, target: &Target) -> usize {
+        let open = self.sessions();
+        open.values()
+            .filter(|session| session.target == *target)
+            .count()
+    }
+
+    /// Ends the streams of the sessions themselves, and what nobody can answer any more. The streams of
+    /// calls go on to their responses.
+    pub(in crate::relay) fn end_all(&self) {
+        for session in self.sessions().values() {
+            session.streams.end(OWN);
+            session.asks.refuse_all("the gateway is shutting down");
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! The event streams of one session, and what is kept of them for a client that lost one.
+//!
+//! Stream 0 is the session's own, which a client reads with GET; every other one belongs to a request
+//! that was answered with a stream. An event's id is `{stream}-{number}`, so that the stream that it was
+//! on can be resumed, and nothing else is replayed (MCP 2025-11-25, transports, resumability).
+//!
+//! What waits for a reader is bounded by the stream, what is kept for replay by the session. A reader
+//! that is too slow loses its connection and nothing more: it may resume from what is kept.
+
+mod reader;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub(in crate::relay) use reader::Reader;
+
+use crate::relay::api::Event;
+
+/// The stream of a session that belongs to none of its requests.
+pub(in crate::relay) const OWN: u64 = 0;
+
+/// How long a client should wait before it resumes a stream.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How much may wait, and how much is kept.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::relay) struct Bounds {
+    /// Events that wait for the reader of one stream.
+    pub(in crate::relay) queue_events: usize,
+    /// Bytes that wait for the reader of one stream.
+    pub(in crate::relay) queue_bytes: usize,
+    /// Events kept in all streams for those that resume one.
+    pub(in crate::relay) kept_events: usize,
+    /// Bytes kept likewise.
+    pub(in crate::relay) kept_bytes: usize,
+}
+
+/// All streams of one session.
+#[derive(Debug)]
+pub(in crate::relay) struct Streams {
+    bounds: Bounds,
+    /// Whether a stream opens with an event that tells its id: clients of earlier revisions choke on
+    /// its empty data.
+    primes: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    next_stream: u64,
+    next_reader: u64,
+    logs: HashMap<u64, Log>,
+    /// What was handed to a reader, or had none, oldest first.
+    kept: VecDeque<Kept>,
+    kept_bytes: usize,
+    closed: bool,
+}
+
+/// One stream.
+#[derive(Debug, Default)]
+struct Log {
+    /// What waits for the reader; empty without one.
+    waiting: VecDeque<Bytes>,
+    waiting_bytes: usize,
+    /// Number of the first event that waits.
+    next_read: u64,
+    /// Number of the first event that no reader was handed.
+    unseen: u64,
+    /// Nothing more will come.
+    ended: bool,
+    /// Who reads, the newest last: that one alone gets events.
+    readers: Vec<Attached>,
+}
+
+#[derive(Debug)]
+struct Attached {
+    reader: u64,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    stream: u64,
+    number: u64,
+    message: Bytes,
+}
+
+/// Why a stream cannot be resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::relay) enum NotKept {
+    /// The text is no id of an event of this session.
+    Unknown,
+    /// Events after it were given up.
+    GivenUp,
+}
+
+impl Streams {
+    pub(in crate::relay) fn new(bounds: Bounds, primes: bool) -> Self {
+        Self {
+            bounds,
+            primes,
+            state: Mutex::new(State {
+                next_stream: OWN + 1,
+                next_reader: 0,
+                logs: HashMap::from([(OWN, Log::new())]),
+                kept: VecDeque::new(),
+                kept_bytes: 0,
+                closed: false,
+            }),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins the stream of one request.
+    pub(in crate::relay) fn begin(&self) -> u64 {
+        let mut state = self.state();
+        let stream = state.next_stream;
+        state.next_stream += 1;
+        state.logs.insert(stream, Log::new());
+        stream
+    }
+
+    /// Adds a message to a stream. `false` where its reader was too slow and was cut off; the message
+    /// is kept for the reader that resumes.
+    pub(in crate::relay) fn push(&self, stream: u64, message: Bytes) -> bool {
+        let mut state = self.state();
+        if state.closed {
+            return false;
+        }
+        let Some(log) = state.logs.get_mut(&stream) else {
+            return false;
+        };
+        let full = log.waiting.len() >= self.bounds.queue_events
+            || log.waiting_bytes + message.len() > self.bounds.queue_bytes;
+        log.waiting_bytes += message.len();
+        log.waiting.push_back(message);
+        let cut_off = full && !log.readers.is_empty();
+        let wakers = if cut_off {
+            log.readers.drain(..).filter_map(|one| one.waker).collect()
+        } else {
+            log.newest_waker()
+        };
+        if log.readers.is_empty() {
+            state.keep_waiting(stream, self.bounds);
+        }
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        !cut_off
+    }
+
+    /// Ends the stream of a request after what was pushed.
+    pub(in crate::relay) fn end(&self, stream: u64) {
+        let mut state = self.state();
+        let wakers = match state.logs.get_mut(&stream) {
+            Some(log) => {
+                log.ended = true;
+                log.readers
+                    .iter_mut()
+                    .filter_map(|one| one.waker.take())
+                    .collect()
+            }
+            None => Vec::new(),
+        };
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ends all streams for good.
+    pub(in crate::relay) fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        let all = state.logs.values_mut().flat_map(|log| {
+            log.ended = true;
+            log.readers.iter_mut().filter_map(|one| one.waker.take())
+        });
+        let wakers: Vec<_> = all.collect();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Somebody reads the session's own stream.
+    pub(in crate::relay) fn is_read(&self) -> bool {
+        self.state()
+            .logs
+            .get(&OWN)
+            .is_some_and(|log| !log.readers.is_empty())
+    }
+
+    /// Somebody reads any stream.
+    pub(in crate::relay) fn any_read(&self) -> bool {
+        self.state()
+            .logs
+            .values()
+            .any(|log| !log.readers.is_empty())
+    }
+
+    /// Reads a stream from what no reader was handed yet.
+    pub(in crate::relay) fn read(self: &Arc<Self>, stream: u64) -> Reader {
+        let mut state = self.state();
+        let from = state.logs.get(&stream).map_or(0, |log| log.unseen);
+        let missed = state.missed(stream, from);
+        let reader = state.attach(stream);
+        drop(state);
+        self.reader(stream, reader, from, missed)
+    }
+
+    /// Reads the stream of an event from the one after it.
+    pub(in crate::relay) fn resume(self: &Arc<Self>, last_event: &str) -> Result<Reader, NotKept> {
+        let (stream, number) = parse(last_event).ok_or(NotKept::Unknown)?;
+        let mut state = self.state();
+        let log = state.logs.get(&stream).ok_or(NotKept::Unknown)?;
+        if number > log.end() {
+            return Err(NotKept::Unknown);
+        }
+        let missed = state.missed(stream, number);
+        let first = missed.front().map(|(number, _)| *number);
+        if first.unwrap_or_else(|| state.first_waiting(stream)) != number {
+            return Err(NotKept::GivenUp);
+        }
+        let reader = state.attach(stream);
+        drop(state);
+        Ok(self.reader(stream, reader, number, missed))
+    }
+
+    fn reader(
+        self: &Arc<Self>,
+        stream: u64,
+        reader: u64,
+        from: u64,
+        missed: VecDeque<(u64, Bytes)>,
+    ) -> Reader {
+        Reader {
+            streams: Arc::clone(self),
+            stream,
+            key: reader,
+            primer: self.primes.then(|| Event {
+                id: Some(id(stream, from)),
+                retry: Some(RETRY),
+                message: Bytes::new(),
+            }),
+            missed,
+        }
+    }
+}
+
+impl Log {
+    fn new() -> Self {
+        Self::default()
+    }
+
+    /// The number that the next event will bear.
+    fn end(&self) -> u64 {
+        self.next_read + self.waiting.len() as u64
+    }
+
+    fn newest_waker(&mut self) -> Vec<Waker> {
+        let newest = self.readers.last_mut();
+        newest
+            .and_then(|one| one.waker.take())
+            .into_iter()
+            .collect()
+    }
+}
+
+impl State {
+    /// What is kept of a stream from a number on, with numbers.
+    fn missed(&self, stream: u64, from: u64) -> VecDeque<(u64, Bytes)> {
+        let of_stream = self
+            .kept
+            .iter()
+            .filter(|kept| kept.stream == stream && kept.number >= from);
+        of_stream
+            .map(|kept| (kept.number, kept.message.clone()))
+            .collect()
+    }
+
+    fn first_waiting(&self, stream: u64) -> u64 {
+        self.logs.get(&stream).map_or(0, |log| log.next_read)
+    }
+
+    fn attach(&mut self, stream: u64) -> u64 {
+        let reader = self.next_reader;
+        self.next_reader += 1;
+        if let Some(log) = self.logs.get_mut(&stream) {
+            log.readers.push(Attached {
+                reader,
+                waker: None,
+            });
+        }
+        reader
+    }
+
+    /// Moves what waits in a stream to what is kept: there is nobody to wait for.
+    fn keep_waiting(&mut self, stream: u64, bounds: Bounds) {
+        while let Some((number, message)) = self.take_waiting(stream) {
+            self.keep(stream, number, message, bounds);
+        }
+    }
+
+    fn take_waiting(&mut self, stream: u64) -> Option<(u64, Bytes)> {
+        let log = self.logs.get_mut(&stream)?;
+        let message = log.waiting.pop_front()?;
+        log.waiting_bytes -= message.len();
+        let number = log.next_read;
+        log.next_read += 1;
+        Some((number, message))
+    }
+
+    fn keep(&mut self, stream: u64, number: u64, message: Bytes, bounds: Bounds) {
+        self.kept_bytes += message.len();
+        self.kept.push_back(Kept {
+            stream,
+            number,
+            message,
+        });
+        while self.kept.len() > bounds.kept_events || self.kept_bytes > bounds.kept_bytes {
+            let Some(oldest) = self.kept.pop_front() else {
+                break;
+            };
+            self.kept_bytes -= oldest.message.len();
+            self.forget_if_over(oldest.stream);
+        }
+    }
+
+    /// Notes that a reader was handed this event.
+    fn seen(&mut self, stream: u64, number: u64) {
+        if let Some(log) = self.logs.get_mut(&stream) {
+            log.unseen = log.unseen.max(number + 1);
+        }
+    }
+
+    /// Forgets a stream that has ended and of which nothing is left.
+    fn forget_if_over(&mut self, stream: u64) {
+        let over = self
+            .logs
+            .get(&stream)
+            .is_some_and(|log| log.ended && log.readers.is_empty() && log.waiting.is_empty());
+        if over && stream != OWN && !self.kept.iter().any(|kept| kept.stream == stream) {
+            self.logs.remove(&stream);
+        }
+    }
+}
+
+fn id(stream: u64, next: u64) -> String {
+    // The number that the next event will bear: what resumes there has seen all before it.
+    format!("{stream}-{next}")
+}
+
+fn parse(text: &str) -> Option<(u64, u64)> {
+    let (stream, next) = text.split_once('-')?;
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| text.parse().ok()).flatten()
+    };
+    Some((number(stream)?, number(next)?))
+}
+
+#[cfg(test)]
+mod tests;

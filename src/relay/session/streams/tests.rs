@@ -1,0 +1,154 @@
+//! What a reader sees, whatever becomes of its connection.
+
+use futures_util::{FutureExt, StreamExt};
+
+use super::*;
+
+const BOUNDS: Bounds = Bounds {
+    queue_events: 3,
+    queue_bytes: 100,
+    kept_events: 4,
+    kept_bytes: 100,
+};
+
+fn streams(primes: bool) -> Arc<Streams> {
+    Arc::new(Streams::new(BOUNDS, primes))
+}
+
+fn text(message: &'static str) -> Bytes {
+    Bytes::from_static(message.as_bytes())
+}
+
+/// What a reader gets without waiting, as `id message`, and `end` where the stream is over.
+fn seen(reader: &mut Reader) -> Vec<String> {
+    let mut seen = Vec::new();
+    loop {
+        match reader.next().now_or_never() {
+            None => return seen,
+            Some(None) => {
+                seen.push("end".to_owned());
+                return seen;
+            }
+            Some(Some(Event { id, retry, message })) => {
+                let message = String::from_utf8(message.to_vec()).unwrap();
+                let retry = retry.map_or("", |_| " retry");
+                seen.push(format!("{} {message}{retry}", id.unwrap()));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_opens_with_its_id_and_ends_after_its_last_message() {
+    let streams = streams(true);
+    let stream = streams.begin();
+    let mut reader = streams.read(stream);
+    assert_eq!(seen(&mut reader), ["1-0  retry"]);
+    assert!(streams.push(stream, text("a")) && streams.push(stream, text("b")));
+    streams.end(stream);
+    assert_eq!(seen(&mut reader), ["1-1 a", "1-2 b", "end"]);
+}
+
+#[test]
+fn a_reader_that_comes_back_gets_the_rest_of_its_stream_and_nothing_of_others() {
+    let streams = streams(false);
+    let (one, other) = (streams.begin(), streams.begin());
+    let mut reader = streams.read(one);
+    assert!(streams.push(one, text("a")) && streams.push(one, text("b")));
+    assert_eq!(seen(&mut reader), ["1-1 a", "1-2 b"]);
+    drop(reader);
+    assert!(streams.push(other, text("x")) && streams.push(one, text("c")));
+    let mut resumed = streams.resume("1-1").unwrap();
+    assert!(streams.push(one, text("d")));
+    streams.end(one);
+    assert_eq!(seen(&mut resumed), ["1-2 b", "1-3 c", "1-4 d", "end"]);
+    drop(resumed);
+    assert_eq!(seen(&mut streams.resume("1-3").unwrap()), ["1-4 d", "end"]);
+    assert_eq!(seen(&mut streams.resume("1-4").unwrap()), ["end"]);
+}
+
+#[test]
+fn what_was_given_up_or_never_was_is_not_resumed() {
+    let streams = streams(false);
+    let stream = streams.begin();
+    for message in ["a", "b", "c", "d", "e", "f"] {
+        streams.push(stream, text(message));
+    }
+    assert_eq!(streams.resume("1-1").unwrap_err(), NotKept::GivenUp);
+    assert_eq!(seen(&mut streams.resume("1-2").unwrap()).len(), 4);
+    for unknown in [
+        "1-7",
+        "7-0",
+        "",
+        "1",
+        "1-",
+        "-1",
+        "1-+1",
+        "1-x",
+        "1-99999999999999999999",
+    ] {
+        assert_eq!(
+            streams.resume(unknown).unwrap_err(),
+            NotKept::Unknown,
+            "{unknown}"
+        );
+    }
+}
+
+#[test]
+fn a_slow_reader_is_cut_off_and_loses_nothing_that_is_kept() {
+    let streams = streams(false);
+    let (slow, other) = (streams.begin(), streams.begin());
+    let (mut reader, mut apart) = (streams.read(slow), streams.read(other));
+    let taken: Vec<_> = ["a", "b", "c", "d"]
+        .map(|message| streams.push(slow, text(message)))
+        .into();
+    assert_eq!(taken, [true, true, true, false]);
+    assert_eq!(seen(&mut reader), ["end"]);
+    assert!(streams.push(other, text("x")));
+    assert_eq!(seen(&mut apart), ["2-1 x"], "the others read on");
+    assert_eq!(
+        seen(&mut streams.resume("1-1").unwrap()),
+        ["1-2 b", "1-3 c", "1-4 d"]
+    );
+}
+
+#[test]
+fn the_newest_reader_gets_what_comes_and_hands_on_when_it_goes() {
+    let streams = streams(false);
+    let (mut old, mut new) = (streams.read(OWN), streams.read(OWN));
+    streams.push(OWN, text("a"));
+    assert_eq!(seen(&mut old), Vec::<String>::new());
+    assert_eq!(seen(&mut new), ["0-1 a"]);
+    drop(new);
+    streams.push(OWN, text("b"));
+    assert_eq!(seen(&mut old), ["0-2 b"]);
+}
+
+#[test]
+fn what_came_before_the_first_reader_is_not_lost() {
+    let streams = streams(false);
+    streams.push(OWN, text("a"));
+    assert!(!streams.is_read() && !streams.any_read());
+    let mut reader = streams.read(OWN);
+    assert_eq!(seen(&mut reader), ["0-1 a"]);
+    drop(reader);
+    let mut next = streams.read(OWN);
+    assert_eq!(
+        seen(&mut next),
+        Vec::<String>::new(),
+        "it was handed on once"
+    );
+}
+
+#[test]
+fn a_closed_session_ends_every_stream() {
+    let streams = streams(false);
+    let stream = streams.begin();
+    let (mut own, mut one) = (streams.read(OWN), streams.read(stream));
+    assert_eq!(seen(&mut own).len() + seen(&mut one).len(), 0);
+    streams.close();
+    assert_eq!(seen(&mut own), ["end"]);
+    assert_eq!(seen(&mut one), ["end"]);
+    assert!(!streams.push(OWN, text("a")));
+}

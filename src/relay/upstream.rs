@@ -1,0 +1,180 @@
+//! One running server, and what the relay keeps beside its handle.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use super::bridge::tool_headers::ToolHeaders;
+use super::calls::Calls;
+use super::config::ClientFeatures;
+use super::hub::Hub;
+use crate::fault::Fault;
+use crate::instruments::ServerInstruments;
+use crate::protocol::splice::into_frame;
+use crate::supervisor::{Handshake, ServerHandle, Submission, claims};
+use crate::types::{Incarnation, ServerId};
+
+/// Pages of a list of tools that are read.
+const MAX_PAGES: usize = 64;
+
+/// One server.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub(super) handle: ServerHandle,
+    pub(super) hub: Arc<Hub>,
+    pub(super) calls: Arc<Calls>,
+    pub(super) instruments: ServerInstruments,
+    /// One place for calls in the course of which the server may ask: they are made one by one.
+    pub(super) turnstile: Option<Arc<Semaphore>>,
+    /// The child is one session's own.
+    pub(super) is_owned: bool,
+    tools: Mutex<Option<KnownTools>>,
+}
+
+/// The headers that each tool wants, by its name.
+pub(super) type Tools = Arc<HashMap<String, ToolHeaders>>;
+
+#[derive(Clone, Debug)]
+struct KnownTools {
+    incarnation: Incarnation,
+    /// How often the child had said by then that its tools have changed.
+    changes: u64,
+    tools: Tools,
+}
+
+/// What must be there before the server is: it hears it from its first word.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) hub: Arc<Hub>,
+    calls: Arc<Calls>,
+    instruments: ServerInstruments,
+    features: ClientFeatures,
+    is_owned: bool,
+}
+
+impl Parts {
+    pub(super) fn new(
+        server: &ServerId,
+        instruments: ServerInstruments,
+        features: ClientFeatures,
+        is_owned: bool,
+    ) -> Self {
+        let calls = Arc::new(Calls::new(server.clone()));
+        Self {
+            hub: Hub::new(server.clone(), Arc::clone(&calls), instruments.clone()),
+            calls,
+            instruments,
+            features,
+            is_owned,
+        }
+    }
+
+    pub(super) fn attach(self, handle: ServerHandle) -> Upstream {
+        let Self {
+            hub,
+            calls,
+            instruments,
+            features,
+            is_owned,
+        } = self;
+        hub.attach(handle.clone());
+        calls.attach(handle.clone());
+        Upstream {
+            handle,
+            hub,
+            calls,
+            instruments,
+            turnstile: (features == ClientFeatures::Serialize).then(|| Arc::new(Semaphore::new(1))),
+            is_owned,
+            tools: Mutex::default(),
+        }
+    }
+}
+
+impl Upstream {
+    /// The headers that the server's tools want of a modern request; read from its list of tools, and
+    /// again when it says that the list has changed.
+    pub(super) async fn tool_headers(&self) -> Result<Tools, Fault> {
+        let handshake = self.handle.wait_for_handshake().await?;
+        let incarnation = self.handle.status().incarnation;
+        let changes = self.calls.tool_changes();
+        let known = self
+            .tools
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(known) = known
+            && (known.incarnation, known.changes) == (incarnation, changes)
+        {
+            return Ok(known.tools);
+        }
+        let tools = Arc::new(self.read_tools(&handshake).await?);
+        *self.tools.lock().unwrap_or_else(PoisonError::into_inner) = Some(KnownTools {
+            incarnation,
+            changes,
+            tools: Arc::clone(&tools),
+        });
+        Ok(tools)
+    }
+
+    async fn read_tools(
+        &self,
+        handshake: &Handshake,
+    ) -> Result<HashMap<String, ToolHeaders>, Fault> {
+        let mut tools = HashMap::new();
+        let mut cursor = None;
+        for _ in 0..MAX_PAGES {
+            let page = self.list_tools(handshake, cursor.as_deref()).await?;
+            tools.extend(ToolHeaders::from_list(&page));
+            cursor = next_cursor(&page);
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(tools)
+    }
+
+    /// One page of the list of tools, as the JSON text of the result; empty where the server has none.
+    async fn list_tools(
+        &self,
+        handshake: &Handshake,
+        cursor: Option<&str>,
+    ) -> Result<Vec<u8>, Fault> {
+        let mux = self.handle.mux();
+        let id = mux.mint();
+        let mut params = Vec::new();
+        if handshake.era == crate::protocol::Era::Modern {
+            params.push(format!(r#""_meta":{{{}}}"#, claims(|_| false).join(",")));
+        }
+        if let Some(cursor) = cursor {
+            params.push(format!(r#""cursor":{}"#, serde_json::json!(cursor)));
+        }
+        let params = params.join(",");
+        let message =
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{{{params}}}}}"#);
+        let receiver = mux.submit(
+            id,
+            into_frame(message.into_bytes()).into(),
+            Submission::own(),
+        )?;
+        let Ok(outcome) = receiver.await else {
+            return Ok(Vec::new());
+        };
+        let line = outcome?.line;
+        let envelope = crate::protocol::scan(&line).unwrap_or_default();
+        Ok(envelope
+            .result
+            .map(|span| span.of(&line).to_vec())
+            .unwrap_or_default())
+    }
+}
+
+fn next_cursor(page: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Page {
+        next_cursor: Option<String>,
+    }
+    serde_json::from_slice::<Page>(page).ok()?.next_cursor
+}

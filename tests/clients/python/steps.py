@@ -1,0 +1,127 @@
+"""What every Python client does with the fixture behind a URL, whichever SDK it is made of.
+
+    python v1.py|v2.py URL TOKEN [WAY]
+
+Prints one JSON object, {"revision": "…", "steps": {"connect": "ok", "tools": "a reason", …}}; exit code 0 only if
+every step is ok.
+"""
+
+import json
+import sys
+import uuid
+
+import anyio
+
+STEP_SECONDS = 15
+# What the person behind the client fills in, and what its model says.
+FORM = {"username": "ada", "email": "ada@example.com"}
+COMPLETION = "Paris"
+
+
+def text_of(result):
+    text = result.content[0].text
+    # The v1 and the v2 spelling.
+    assert not getattr(result, "isError", getattr(result, "is_error", False)), text
+    return text
+
+
+def same(found, expected):
+    assert found == expected, f"{found!r}, expected {expected!r}"
+
+
+async def listed(names, expected):
+    found = [entry.name for entry in await names]
+    assert expected in found, f"{expected} is not among {found}"
+
+
+async def tools(session):
+    await listed(session.tools(), "test_simple_text")
+
+
+async def prompts(session):
+    await listed(session.prompts(), "test_simple_prompt")
+
+
+async def resources(session):
+    await listed(session.resources(), "static text")
+
+
+async def progress(session):
+    seen = []
+
+    async def note(done, total, message):
+        seen.append(done)
+
+    result = await session.call("test_tool_with_progress", {}, note)
+    same(seen, [0, 50, 100])
+    same(text_of(result), "all done")
+
+
+async def elicitation(session):
+    text = text_of(await session.call("test_elicitation", {"message": "Who are you?"}))
+    assert text.startswith("User response: ") and FORM["email"] in text, text
+
+
+async def sampling(session):
+    text = text_of(await session.call("test_sampling", {"prompt": "What is the capital of France?"}))
+    same(text, f"LLM response: {COMPLETION}")
+
+
+async def cancel(session):
+    """Cancels a call as soon as it is known to run: the caller is told at once, and so is the server."""
+    label = str(uuid.uuid4())
+    with anyio.fail_after(5):
+        assert await session.call_and_cancel("test_slow_tool", {"label": label}), "the call ended by itself"
+    same(text_of(await session.call("test_await_cancellation", {"label": label})), "cancelled")
+
+
+STEPS = (tools, prompts, resources, progress, elicitation, sampling, cancel)
+
+
+def reason(fault):
+    """The text of an exception; the first one of a group, which says nothing itself."""
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    if isinstance(fault, TimeoutError):
+        return "not done in time"
+    return f"{type(fault).__name__}: {fault}"
+
+
+async def attempt(step, *arguments):
+    try:
+        with anyio.fail_after(STEP_SECONDS):
+            await step(*arguments)
+    except Exception as fault:
+        return reason(fault)
+    return "ok"
+
+
+async def run_steps(open_session):
+    """Connects, takes every step, drops the connection without a word, and comes again."""
+    steps = {}
+    revision = None
+    try:
+        async with open_session(ends_session=False) as session:
+            steps["connect"] = "ok"
+            revision = session.revision
+            for step in STEPS:
+                steps[step.__name__] = await attempt(step, session)
+    except Exception as fault:
+        steps["disconnect" if steps else "connect"] = reason(fault)
+        return revision, steps
+
+    async def reconnect():
+        async with open_session(ends_session=True) as session:
+            text = text_of(await session.call("test_simple_text", {}))
+            same(text, "This is a simple text response for testing.")
+
+    steps["reconnect"] = await attempt(reconnect)
+    return revision, steps
+
+
+def main(open_session):
+    """Runs every step and ends the process. `open_session(ends_session)` is an asynchronous context with the
+    `revision`, the lists `tools`, `prompts` and `resources`, `call` and `call_and_cancel`."""
+    revision, steps = anyio.run(run_steps, open_session)
+    print(json.dumps({"revision": revision, "steps": steps}))
+    sys.exit(0 if all(step == "ok" for step in steps.values()) else 1)

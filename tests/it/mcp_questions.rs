@@ -1,0 +1,78 @@
+//! What a server asks of a client of the legacy era: it is put to the one that has caused it, and nobody else can answer.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::mcp::{Session, tool_call};
+use crate::support::{Gateway, Server};
+
+const SOON: Duration = Duration::from_secs(10);
+const REVISION: &str = "2025-11-25";
+const ALICE: &str = "alice-7c1f9be03d5a48e2b6";
+const BOB: &str = "bob-e92d04c7a1836f5bb8";
+const SAMPLING: &str = "sampling/createMessage";
+
+/// A call during which the server asks for a sample.
+fn asking() -> Value {
+    let params = json!({"messages": [], "maxTokens": 7});
+    tool_call(
+        "call",
+        "gremlin",
+        &json!({"do": "ask", "method": SAMPLING, "params": params}),
+    )
+}
+
+#[tokio::test]
+async fn a_question_comes_on_the_stream_of_its_call_and_only_its_client_can_answer() {
+    let tokens = json!([{"name": "alice", "env": "ALICE"}, {"name": "bob", "env": "BOB"}]);
+    let gateway = Gateway::builder()
+        .set("tokens", tokens)
+        .env("ALICE", ALICE)
+        .env("BOB", BOB)
+        .server(Server::gremlin("g1"))
+        .start();
+    let sampling = json!({"sampling": {}});
+    let (alice, bob) = (
+        gateway.client_with(Some(ALICE)),
+        gateway.client_with(Some(BOB)),
+    );
+    let own = Session::open_with(&alice, "/g1/mcp", REVISION, &sampling).await;
+    let second = Session::open_with(&alice, "/g1/mcp", REVISION, &sampling).await;
+    let foreign = Session::open_with(&bob, "/g1/mcp", REVISION, &sampling).await;
+
+    let mut stream = own.stream(&asking()).await;
+    let question = stream.message(SOON).await;
+    assert_eq!(question["method"], SAMPLING, "{question}");
+    assert_eq!(question["params"]["maxTokens"], 7, "{question}");
+    let said = |text: &str| {
+        let content = json!({"type": "text", "text": text});
+        let result = json!({"role": "assistant", "model": "m", "content": content});
+        json!({"jsonrpc": "2.0", "id": question["id"], "result": result})
+    };
+    for (session, status) in [(&foreign, 400), (&second, 400), (&own.stolen_by(&bob), 404)] {
+        let refused = session.tell(&said("forged")).await;
+        assert_eq!(refused.status, status, "{}", refused.text());
+    }
+    let taken = own.tell(&said("true")).await;
+    assert_eq!((taken.status, taken.text()), (202, String::new()));
+    let rest = stream.messages(SOON).await;
+    let [response] = &rest[..] else {
+        panic!("expected the response, got {rest:?}");
+    };
+    let heard = response["result"]["content"][0]["text"].as_str().unwrap();
+    let heard: Value = serde_json::from_str(heard).unwrap();
+    assert_eq!(heard["result"]["content"]["text"], "true", "{heard}");
+    assert_eq!(own.tell(&said("again")).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_question_that_the_client_cannot_be_asked_is_answered_by_the_gateway() {
+    let gateway = Gateway::builder().server(Server::gremlin("g1")).start();
+    let roots_only = json!({"roots": {}});
+    let session = Session::open_with(&gateway.client(), "/g1/mcp", REVISION, &roots_only).await;
+    let answer = session.ask(&asking()).await;
+    let heard = answer["result"]["content"][0]["text"].as_str().unwrap();
+    let heard: Value = serde_json::from_str(heard).unwrap();
+    assert_eq!(heard["error"]["code"], -32601, "{heard}");
+}
