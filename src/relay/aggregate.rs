@@ -5,7 +5,9 @@
 //! back under the client's. Lists are those of all servers, one after the other. Payloads are never
 //! written anew: names are put in and taken out where they stand.
 
+mod ask;
 mod cursor;
+mod endpoint;
 mod gather;
 mod join;
 mod kept;
@@ -17,6 +19,10 @@ mod route;
 mod tests;
 
 pub use kept::{Gap, Shown};
+
+pub(super) use endpoint::All;
+pub(super) use kept::Kept;
+pub(super) use results::renamed;
 
 /// What the gateway calls itself where it stands for all servers: a `serverInfo`.
 fn identity() -> &'static str {

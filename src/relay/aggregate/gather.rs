@@ -8,57 +8,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
-use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
-use tokio_util::task::TaskTracker;
 
 use super::Kind;
+use super::ask::Asker;
 use super::cursor::More;
 use super::join::has;
-use super::kept::{Gap, Kept, Page, Shown};
+use super::kept::{Gap, Page, Shown};
 use super::merge::{Part, merge};
-use crate::protocol::message::Ending;
-use crate::protocol::splice::into_frame;
-use crate::protocol::{Era, scan};
-use crate::supervisor::{
-    Handshake, Origin, Outcome, ServerHandle, State, Status, Submission, claims,
-};
-use crate::types::{Incarnation, PrincipalId};
+use crate::protocol::Era;
+use crate::relay::upstream::Upstream;
+use crate::supervisor::{Handshake, ServerHandle, State, Status};
+use crate::types::Incarnation;
 
 /// How long a server that is ready is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
-/// JSON-RPC: the method does not exist here.
-const METHOD_NOT_FOUND: i64 = -32_601;
-
-/// One of the servers behind the endpoint.
-#[derive(Clone, Debug)]
-pub(in crate::relay) struct Server {
-    pub(in crate::relay) handle: ServerHandle,
-    pub(in crate::relay) kept: Arc<Kept>,
-}
-
-/// On whose behalf servers are asked.
-#[derive(Clone, Debug)]
-pub(in crate::relay) struct Asker<'a> {
-    /// Owns what is waited for no longer.
-    pub(in crate::relay) tasks: &'a TaskTracker,
-    pub(in crate::relay) principal: PrincipalId,
-    pub(in crate::relay) session: Option<Arc<str>>,
-    /// The client's id of the request.
-    pub(in crate::relay) client_id: Bytes,
-}
-
 /// Why a list cannot be had from its server: a sentence that goes on after "it".
-type Reason = String;
+pub(super) type Reason = String;
 
 /// The page of a list that all servers have together: the first, or the one where the parts of an
 /// earlier one ended. Never fails.
 pub(super) async fn list(
     asker: &Asker<'_>,
     kind: Kind,
-    servers: &[Server],
+    servers: &[&Arc<Upstream>],
     more: Option<&[More<'_>]>,
     era: Era,
 ) -> String {
@@ -85,12 +59,12 @@ pub(super) async fn list(
 async fn part<'a>(
     asker: &Asker<'_>,
     kind: Kind,
-    server: &'a Server,
+    server: &'a Arc<Upstream>,
     cursor: Option<&str>,
 ) -> (Option<Part<'a>>, bool) {
-    let Server { handle, kept } = server;
+    let Upstream { handle, kept, .. } = &**server;
     let read = |page: &Page| Part::read(kind, handle.id(), &page.line, page.result);
-    let asked = asker.ask(kind, server, cursor).await;
+    let asked = ask(asker, kind, server, cursor).await;
     let asked = asked.and_then(|page| {
         let part = page.as_ref().map(read).transpose();
         let part = part.map_err(|no_list| no_list.to_string())?;
@@ -147,8 +121,8 @@ fn patience(handle: &ServerHandle) -> Result<Duration, Reason> {
 }
 
 /// The handshake of a server, waited for where it sleeps or starts for the first time.
-pub(super) async fn handshake(server: &Server) -> Option<Arc<Handshake>> {
-    let Server { handle, kept } = server;
+pub(super) async fn handshake(server: &Arc<Upstream>) -> Option<Arc<Handshake>> {
+    let Upstream { handle, kept, .. } = &**server;
     if let Some(known) = handle.handshake() {
         return Some(known);
     }
@@ -158,8 +132,11 @@ pub(super) async fn handshake(server: &Server) -> Option<Arc<Handshake>> {
         .ok()
 }
 
-async fn first_handshake(server: &Server, deadline: Instant) -> Result<Arc<Handshake>, Reason> {
-    let Server { handle, kept } = server;
+async fn first_handshake(
+    server: &Arc<Upstream>,
+    deadline: Instant,
+) -> Result<Arc<Handshake>, Reason> {
+    let Upstream { handle, kept, .. } = &**server;
     let shaken = timeout_at(deadline, handle.wait_for_handshake()).await;
     let failed = match shaken {
         Ok(Ok(handshake)) => {
@@ -173,123 +150,40 @@ async fn first_handshake(server: &Server, deadline: Instant) -> Result<Arc<Hands
     Err(failed)
 }
 
-impl Asker<'_> {
-    /// Asks a server for a page of a list. `None` is the list of a server that has no such lists.
-    async fn ask(
-        &self,
-        kind: Kind,
-        server: &Server,
-        cursor: Option<&str>,
-    ) -> Result<Option<Page>, Reason> {
-        let Server { handle, kept } = server;
-        let patience = patience(handle)?;
-        let state = handle.status().state;
-        let known = kept.last_known(kind, cursor);
-        if known.is_some() && state == State::Stopped {
-            // It sleeps: what it said is as good as what it would say, and nobody needs to wake it.
-            return Ok(known);
-        }
-        if known.is_some() && state == State::Unhealthy {
-            return Err("has missed its last probe".to_owned());
-        }
-        if kept.is_late() {
-            return Err("still owes the answer to an earlier request".to_owned());
-        }
-        let deadline = Instant::now() + patience;
-        let handshake = match handle.handshake() {
-            Some(handshake) => handshake,
-            None if kept.is_in_vain() => {
-                return Err("did not become ready when it was waited for".to_owned());
-            }
-            None => first_handshake(server, deadline).await?,
-        };
-        if !has(kind, &handshake) {
-            return Ok(None);
-        }
-        let deadline = deadline.max(Instant::now() + PATIENCE);
-        self.request(kind, server, cursor, handshake.era, deadline)
-            .await
+/// Asks a server for a page of a list. `None` is the list of a server that has no such lists.
+async fn ask(
+    asker: &Asker<'_>,
+    kind: Kind,
+    server: &Arc<Upstream>,
+    cursor: Option<&str>,
+) -> Result<Option<Page>, Reason> {
+    let Upstream { handle, kept, .. } = &**server;
+    let patience = patience(handle)?;
+    let state = handle.status().state;
+    let known = kept.last_known(kind, cursor);
+    if known.is_some() && state == State::Stopped {
+        // It sleeps: what it said is as good as what it would say, and nobody needs to wake it.
+        return Ok(known);
     }
-
-    async fn request(
-        &self,
-        kind: Kind,
-        server: &Server,
-        cursor: Option<&str>,
-        era: Era,
-        deadline: Instant,
-    ) -> Result<Option<Page>, Reason> {
-        let mux = server.handle.mux();
-        let id = mux.mint();
-        let submission = Submission {
-            origin: Some(Origin {
-                principal: self.principal,
-                session: self.session.clone(),
-                client_id: self.client_id.clone(),
-            }),
-            ..Submission::own()
-        };
-        let frame = frame(kind, id, cursor, era);
-        let submitted = mux.submit(id, frame, submission);
-        let mut receiver = submitted.map_err(|fault| fault.message.into_owned())?;
-        if let Ok(outcome) = timeout_at(deadline, &mut receiver).await {
-            let lost = |_closed| "was lost".to_owned();
-            return outcome
-                .map_err(lost)
-                .and_then(|outcome| page(kind, outcome));
+    if known.is_some() && state == State::Unhealthy {
+        return Err("has missed its last probe".to_owned());
+    }
+    if kept.is_late() {
+        return Err("still owes the answer to an earlier request".to_owned());
+    }
+    let deadline = Instant::now() + patience;
+    let handshake = match handle.handshake() {
+        Some(handshake) => handshake,
+        None if kept.is_in_vain() => {
+            return Err("did not become ready when it was waited for".to_owned());
         }
-        // What comes later is worth keeping, and until it does nobody waits again.
-        let late = server.kept.late();
-        let (kept, handle) = (Arc::clone(&server.kept), server.handle.clone());
-        let cursor = cursor.map(str::to_owned);
-        self.tasks.spawn(async move {
-            if let Ok(outcome) = receiver.await
-                && let Ok(Some(page)) = page(kind, outcome)
-                && Part::read(kind, handle.id(), &page.line, page.result).is_ok()
-            {
-                kept.remember(kind, cursor.as_deref(), page);
-            }
-            drop(late);
-        });
-        Err(format!("did not answer {} in time", kind.method()))
+        None => first_handshake(server, deadline).await?,
+    };
+    if !has(kind, &handshake) {
+        return Ok(None);
     }
-}
-
-fn frame(kind: Kind, id: u64, cursor: Option<&str>, era: Era) -> Bytes {
-    let mut params = Vec::new();
-    if era == Era::Modern {
-        params.push(format!(r#""_meta":{{{}}}"#, claims(|_| false).join(",")));
-    }
-    params.extend(cursor.map(|cursor| format!(r#""cursor":{}"#, serde_json::json!(cursor))));
-    let (method, params) = (kind.method(), params.join(","));
-    let message =
-        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}}}}}"#);
-    into_frame(message.into_bytes()).into()
-}
-
-/// The page that a server has answered with; `None` where it knows no such list.
-fn page(kind: Kind, outcome: Outcome) -> Result<Option<Page>, Reason> {
-    let answer = outcome.map_err(|fault| fault.message.into_owned())?;
-    match answer.ending {
-        Ending::Result | Ending::ToolError => {
-            let envelope = scan(&answer.line).unwrap_or_default();
-            Ok(Some(Page {
-                line: answer.line,
-                result: envelope.result.unwrap_or_default(),
-            }))
-        }
-        Ending::Error(error) => match code_of(error.of(&answer.line)) {
-            METHOD_NOT_FOUND => Ok(None),
-            code => Err(format!("answered {} with error {code}", kind.method())),
-        },
-        Ending::InputRequired => Err(format!("wants input for {}", kind.method())),
-    }
-}
-
-fn code_of(error: &[u8]) -> i64 {
-    #[derive(Deserialize)]
-    struct Code {
-        code: i64,
-    }
-    serde_json::from_slice(error).map_or(0, |error: Code| error.code)
+    let deadline = deadline.max(Instant::now() + PATIENCE);
+    asker
+        .request(kind, server, cursor, &handshake, deadline)
+        .await
 }

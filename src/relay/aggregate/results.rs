@@ -4,18 +4,21 @@
 //! embedded resources. A URI in a text, in structured content or in `_meta` is the server's and the
 //! model's affair.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::names::{Form, slot};
-use crate::protocol::Span;
 use crate::protocol::members::{Object, elements};
 use crate::protocol::message::string;
 use crate::protocol::splice::{Edit, splice};
+use crate::protocol::{Span, scan};
+use crate::relay::hub::Sink;
 use crate::types::ServerId;
 
 /// A server's message with the server in its URIs: the response to a request of this method, or the
 /// notification of this method.
-pub(super) fn renamed(method: &str, server: &ServerId, line: Bytes) -> Bytes {
+pub(in crate::relay) fn renamed(method: &str, server: &ServerId, line: Bytes) -> Bytes {
     let part = match method {
         "tools/call" | "prompts/get" | "resources/read" => "result",
         "notifications/resources/updated" => "params",
@@ -53,6 +56,22 @@ pub(super) fn renamed(method: &str, server: &ServerId, line: Bytes) -> Bytes {
         })
         .collect();
     splice(&line, &mut edits).into()
+}
+
+/// Gives a server's notifications on under the names of all servers.
+#[derive(Debug)]
+pub(super) struct Renaming {
+    pub(super) server: ServerId,
+    pub(super) sink: Arc<dyn Sink>,
+}
+
+impl Sink for Renaming {
+    fn push(&self, message: Bytes) -> bool {
+        let method = scan(&message).ok().and_then(|envelope| envelope.method);
+        let method = method.and_then(|span| string(span.of(&message)));
+        let method = method.unwrap_or_default().into_owned();
+        self.sink.push(renamed(&method, &self.server, message))
+    }
 }
 
 /// Whether any key of the message can be `uri`: most answers are long texts that need not be walked

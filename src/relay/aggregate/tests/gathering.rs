@@ -9,19 +9,23 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::*;
+use crate::instruments::Instruments;
 use crate::protocol::Era;
+use crate::relay::ClientFeatures;
 use crate::relay::aggregate::Kind;
+use crate::relay::aggregate::ask::Asker;
 use crate::relay::aggregate::cursor::More;
-use crate::relay::aggregate::gather::{Asker, PATIENCE, Server, handshake, list};
+use crate::relay::aggregate::gather::{PATIENCE, handshake, list};
 use crate::relay::aggregate::kept::{Gap, Shown};
+use crate::relay::upstream::{Parts, Upstream};
 use crate::supervisor::fixture::{Heard, Unattended};
 use crate::supervisor::{Handshake, Listener, State};
-use crate::types::PrincipalId;
+use crate::types::{Principal, PrincipalId};
 
 /// One server that the test plays.
 struct Child {
     played: Unattended,
-    server: Server,
+    server: Arc<Upstream>,
     tasks: TaskTracker,
 }
 
@@ -34,10 +38,14 @@ impl Child {
             server_info: "{}".into(),
             instructions: None,
         });
-        let server = Server {
-            handle: child.handle.clone(),
-            kept: Arc::default(),
-        };
+        let instruments = Instruments::noop().for_server(child.handle.id());
+        let parts = Parts::new(
+            child.handle.id(),
+            instruments,
+            ClientFeatures::Attribute,
+            false,
+        );
+        let server = Arc::new(parts.attach(child.handle.clone()));
         Self {
             played: child,
             server,
@@ -49,12 +57,17 @@ impl Child {
     async fn list(&self, more: Option<&[More<'_>]>) -> (Value, Duration) {
         let asker = Asker {
             tasks: &self.tasks,
-            principal: PrincipalId(1),
+            principal: Arc::new(Principal {
+                id: PrincipalId(1),
+                name: "someone".into(),
+                admin: false,
+                servers: None,
+            }),
             session: None,
             client_id: Bytes::from_static(b"7"),
         };
         let asked = Instant::now();
-        let servers = [self.server.clone()];
+        let servers = [&self.server];
         let list = list(&asker, Kind::Tools, &servers, more, Era::Modern).await;
         (serde_json::from_str(&list).unwrap(), asked.elapsed())
     }
