@@ -144,3 +144,37 @@ async fn a_session_is_of_all_servers_or_of_one() {
     assert_eq!(session.end().await.status, 204);
     assert_eq!(session.tell(&list).await.status, 404);
 }
+
+#[tokio::test]
+async fn a_session_of_all_servers_has_processes_of_its_own_where_a_session_has() {
+    let gateway = Gateway::builder()
+        .server(Server::gremlin("own").set("instance", "session"))
+        .server(Server::gremlin("all"))
+        .start();
+    let client = gateway.client();
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let session = Session::open(&client, "/mcp", NEWEST).await;
+        let mut pids = Vec::new();
+        for tool in ["own__gremlin", "all__gremlin", "own__gremlin"] {
+            let said = session
+                .ask(&tool_call(1, tool, &json!({"do": "whoami"})))
+                .await;
+            pids.push(text(&said["result"]["content"][0]["text"]));
+        }
+        assert_eq!(pids[0], pids[2], "one process for the session");
+        seen.push(pids);
+    }
+    assert_ne!(seen[0][0], seen[1][0], "and another for the next");
+    assert_eq!(seen[0][1], seen[1][1]);
+    let modern_list = modern(1, "tools/list", &json!({}));
+    let listed = client
+        .send(modern_post(&client, "/mcp", &modern_list))
+        .await
+        .json();
+    assert_eq!(
+        listed["result"]["tools"].as_array().unwrap().len(),
+        6,
+        "{listed}"
+    );
+}
