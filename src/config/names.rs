@@ -35,14 +35,15 @@ pub(super) fn allowed_hosts(
 }
 
 /// The values of `Origin` that are let in. Without a list: the default hosts on the default ports of
-/// HTTP and HTTPS and on the gateway's own, which is what a page of the gateway itself would send.
+/// HTTP and HTTPS and on the gateway's own, which is what a page of the gateway itself would send; port 0
+/// stands for the one that it will listen on.
 pub(super) fn allowed_origins(
     file: &File,
     bind: Option<SocketAddr>,
     scope: &mut Scope<'_>,
 ) -> Vec<String> {
     let Some(list) = file.allowed_origins.get() else {
-        let own_port = bind.map(|bind| bind.port()).filter(|port| *port != 0);
+        let own_port = bind.map(|bind| bind.port());
         let mut origins = Vec::new();
         for host in default_hosts(bind.map(|bind| bind.ip())) {
             for scheme in ["http", "https"] {

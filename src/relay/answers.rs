@@ -9,6 +9,9 @@ use crate::fault::{Delivered, Fault};
 use crate::protocol::era::{
     LEGACY_REVISIONS, MODERN_REVISION, NEWEST_LEGACY, meta_key, negotiate_legacy,
 };
+use crate::protocol::members::{self, Object};
+use crate::protocol::splice::{Patch, splice};
+use crate::protocol::{Era, Span};
 use crate::supervisor::Handshake;
 use crate::types::ServerId;
 
@@ -42,11 +45,8 @@ pub(super) fn discover(id: &[u8], handshake: &Handshake) -> Vec<u8> {
     let mut versions = vec![MODERN_REVISION];
     versions.extend(LEGACY_REVISIONS.iter().rev());
     let versions = serde_json::json!(versions);
-    let Handshake {
-        capabilities,
-        server_info,
-        ..
-    } = handshake;
+    let Handshake { server_info, .. } = handshake;
+    let capabilities = modern_capabilities(handshake);
     let mut result = format!(
         r#"{{"resultType":"complete","supportedVersions":{versions},"capabilities":{capabilities},"ttlMs":0,"cacheScope":"private","_meta":{{"{}":{server_info}}}"#,
         meta_key::SERVER_INFO
@@ -54,6 +54,28 @@ pub(super) fn discover(id: &[u8], handshake: &Handshake) -> Vec<u8> {
     push_instructions(&mut result, handshake);
     result.push('}');
     response(id, &result)
+}
+
+/// What a server can do for a modern client: the tasks of the legacy era are none that it knows
+/// (MCP 2026-07-28, changelog: tasks are an extension of another shape).
+fn modern_capabilities(handshake: &Handshake) -> String {
+    let text = handshake.capabilities.as_bytes();
+    let whole = Span {
+        start: 0,
+        end: text.len(),
+    };
+    let tasks = Object::read(text, whole, ["tasks"]).and_then(
+        |Object {
+             values: [tasks], ..
+         }| tasks,
+    );
+    let Some(tasks) = tasks.filter(|_| handshake.era == Era::Legacy) else {
+        return handshake.capabilities.to_string();
+    };
+    let cuts = members::cut(text, [tasks]).spans;
+    let patches: Vec<_> = cuts.into_iter().map(Patch::cut).collect();
+    let mut edits: Vec<_> = patches.iter().map(Patch::edit).collect();
+    String::from_utf8_lossy(&splice(text, &mut edits)).into_owned()
 }
 
 fn push_instructions(result: &mut String, handshake: &Handshake) {

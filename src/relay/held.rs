@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::bridge::rounds::key_of;
+use super::bridge::rounds::{check_response, key_of};
 use super::call::Round;
 use super::calls::Asked;
 use super::servers::Leased;
@@ -25,19 +25,39 @@ const MAX_HELD: usize = 256;
 pub(super) struct Held {
     pub(super) round: Round,
     pub(super) questions: Vec<Question>,
+    /// What the client brought along before it was asked, by key.
+    brought: Vec<(String, Bytes)>,
     until: Instant,
     _turn: Option<OwnedSemaphorePermit>,
     _leased: Leased,
 }
 
 impl Held {
-    pub(super) fn new(round: Round, turn: Option<OwnedSemaphorePermit>, leased: Leased) -> Self {
+    pub(super) fn new(
+        round: Round,
+        turn: Option<OwnedSemaphorePermit>,
+        leased: Leased,
+        brought: Vec<(String, Bytes)>,
+    ) -> Self {
         Self {
             until: Instant::now() + leased.handle.config().requests.max,
             round,
             questions: Vec::new(),
+            brought,
             _turn: turn,
             _leased: leased,
+        }
+    }
+
+    /// The child asks something: what the client has brought for it is its answer.
+    pub(super) fn asked(&mut self, asked: Asked) {
+        let question = Question::new(asked, &self.questions);
+        let brought = self.brought.iter().position(|(key, response)| {
+            *key == question.key && check_response(&question.method, response).is_ok()
+        });
+        match brought.map(|at| self.brought.swap_remove(at)) {
+            Some((_, response)) => question.ask.result(&response),
+            None => self.questions.push(question),
         }
     }
 }
@@ -51,7 +71,7 @@ pub(super) struct Question {
 }
 
 impl Question {
-    pub(super) fn new(asked: Asked, others: &[Self]) -> Self {
+    fn new(asked: Asked, others: &[Self]) -> Self {
         let Asked {
             ask,
             method,

@@ -46,7 +46,10 @@ impl Request {
             }
             let round = self.for_legacy_child()?;
             let round = self.begin(handshake, span, &round)?;
-            let held = Held::new(round, turn, Arc::clone(&self.upstream));
+            // What the client brings without a state may be what the child is about to ask for: a round
+            // may be made again from its beginning.
+            let brought = retry.responses;
+            let held = Held::new(round, turn, Arc::clone(&self.upstream), brought);
             return self.until_asked(handshake, held).await;
         }
         if let Some(session) = self
@@ -128,21 +131,22 @@ impl Request {
 
     /// Waits for the child's answer, or for what it asks the client first.
     async fn until_asked(&self, handshake: &Handshake, mut held: Held) -> Answered {
-        let first = held.round.outcome_or_ask().await;
-        match first {
-            Err(outcome) => {
-                let (answer, ended) = self.ended(handshake, &mut held.round, outcome)?;
-                let line = self.with_own_id(&answer);
-                let info = &handshake.server_info;
-                let patches = modern::response(&line, &self.method, info, self.features());
-                Ok((spliced(&line, &patches), ended))
-            }
-            Ok(asked) => {
-                held.questions.push(Question::new(asked, &held.questions));
-                while let Ok(asked) = timeout(TOGETHER, held.round.next_ask()).await {
-                    held.questions.push(Question::new(asked, &held.questions));
+        loop {
+            match held.round.outcome_or_ask().await {
+                Err(outcome) => {
+                    let (answer, ended) = self.ended(handshake, &mut held.round, outcome)?;
+                    let line = self.with_own_id(&answer);
+                    let info = &handshake.server_info;
+                    let patches = modern::response(&line, &self.method, info, self.features());
+                    return Ok((spliced(&line, &patches), ended));
                 }
-                self.hold(handshake, held)
+                Ok(asked) => held.asked(asked),
+            }
+            while let Ok(asked) = timeout(TOGETHER, held.round.next_ask()).await {
+                held.asked(asked);
+            }
+            if !held.questions.is_empty() {
+                return self.hold(handshake, held);
             }
         }
     }

@@ -124,3 +124,22 @@ async fn what_is_no_message_is_refused_with_the_reason() {
     }
     assert!(house.child.read().is_empty());
 }
+
+#[tokio::test]
+async fn a_modern_client_is_not_told_of_the_tasks_of_the_legacy_era() {
+    let body = r#"{"jsonrpc":"2.0","id":3,"method":"server/discover"}"#;
+    for (era, told) in [
+        (Era::Legacy, json!({"tools": {}, "logging": {}})),
+        (
+            Era::Modern,
+            json!({"tools": {}, "tasks": {"list": {}}, "logging": {}}),
+        ),
+    ] {
+        let house = house_of(&Handshake {
+            capabilities: r#"{"tools":{}, "tasks":{"list":{}},"logging":{}}"#.into(),
+            ..handshake(era)
+        });
+        let reply: Value = serde_json::from_str(&house.reply(caller(1, None), body).await).unwrap();
+        assert_eq!(reply["result"]["capabilities"], told);
+    }
+}

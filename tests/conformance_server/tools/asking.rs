@@ -114,7 +114,7 @@ pub(super) fn enums(call: &mut Call) -> Result<Value, Halt> {
 
 pub(super) fn streaming(call: &mut Call) -> Result<Value, Halt> {
     call.progress(1, 2);
-    let answer = call.ask("user_name", name_form("Who is watching?"))?;
+    let answer = call.ask("viewer", name_form("Who is watching?"))?;
     call.progress(2, 2);
     Ok(said(format!("watched by {}", field(&answer, "name"))))
 }
