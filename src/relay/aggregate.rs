@@ -10,7 +10,7 @@ mod cursor;
 mod endpoint;
 mod gather;
 mod join;
-mod kept;
+mod last_lists;
 mod merge;
 mod names;
 mod results;
@@ -18,10 +18,10 @@ mod route;
 #[cfg(test)]
 mod tests;
 
-pub use kept::{Gap, Shown};
+pub use last_lists::{Gap, Shown};
 
 pub(super) use endpoint::All;
-pub(super) use kept::Kept;
+pub(super) use last_lists::LastLists;
 pub(super) use results::renamed;
 
 /// What the gateway calls itself where it stands for all servers: a `serverInfo`.

@@ -1,7 +1,7 @@
 //! Who hears what one server's child says of its own accord.
 //!
 //! Clients of both eras join here, whatever the era of the child: a legacy client with an [`Ear`], which
-//! hears every changed list; a modern one with a [`Listening`], which hears what it asked for. The child
+//! hears every changed list; a modern one with a [`Listening`](listening::Listening), which hears what it asked for. The child
 //! is told once for all of them: a resource is subscribed to while anybody wants its updates, the level of
 //! logs is the most talkative that anybody wants, and a modern child has one `subscriptions/listen` open
 //! that covers the wishes of all ([`keeper`]).

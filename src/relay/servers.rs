@@ -168,7 +168,7 @@ impl Server {
         let known = self.instances.known_to(principal);
         known
             .iter()
-            .flat_map(|upstream| upstream.kept.gaps())
+            .flat_map(|upstream| upstream.last_lists.gaps())
             .collect()
     }
 

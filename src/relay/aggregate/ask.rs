@@ -10,7 +10,7 @@ use tracing::Span as TraceSpan;
 
 use super::Kind;
 use super::gather::Reason;
-use super::kept::Page;
+use super::last_lists::Page;
 use super::merge::Part;
 use crate::audit;
 use crate::instruments::{Operation, Outcome};
@@ -82,7 +82,7 @@ impl Asker<'_> {
             });
         }
         // What comes later is worth keeping, and until it does nobody waits again.
-        let late = server.kept.late();
+        let late = server.last_lists.late();
         let cursor = cursor.map(str::to_owned);
         self.tasks.spawn(async move {
             if let Ok(outcome) = receiver.await {
@@ -91,7 +91,7 @@ impl Asker<'_> {
                 if let Ok(Some(page)) = page(kind, outcome)
                     && Part::read(kind, server.handle.id(), &page.line, page.result).is_ok()
                 {
-                    server.kept.remember(kind, cursor.as_deref(), page);
+                    server.last_lists.remember(kind, cursor.as_deref(), page);
                 }
             }
             drop(late);

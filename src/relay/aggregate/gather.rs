@@ -15,7 +15,7 @@ use super::Kind;
 use super::ask::Asker;
 use super::cursor::More;
 use super::join::has;
-use super::kept::{Gap, Page, Shown};
+use super::last_lists::{Gap, Page, Shown};
 use super::merge::{Part, merge};
 use crate::protocol::Era;
 use crate::relay::upstream::Upstream;
@@ -62,25 +62,27 @@ async fn part<'a>(
     server: &'a Arc<Upstream>,
     cursor: Option<&str>,
 ) -> (Option<Part<'a>>, bool) {
-    let Upstream { handle, kept, .. } = &**server;
+    let Upstream {
+        handle, last_lists, ..
+    } = &**server;
     let read = |page: &Page| Part::read(kind, handle.id(), &page.line, page.result);
     let asked = ask(asker, kind, server, cursor).await;
     let asked = asked.and_then(|page| {
         let part = page.as_ref().map(read).transpose();
         let part = part.map_err(|no_list| no_list.to_string())?;
         if let Some(page) = page {
-            kept.remember(kind, cursor, page);
+            last_lists.remember(kind, cursor, page);
         }
         Ok(part)
     });
     let reason = match asked {
         Ok(part) => {
-            kept.note(handle.id(), kind, None);
+            last_lists.note(handle.id(), kind, None);
             return (part, false);
         }
         Err(reason) => reason,
     };
-    let known = kept
+    let known = last_lists
         .last_known(kind, cursor)
         .filter(|_| !is_stopped(&handle.status()));
     let known = known.and_then(|page| read(&page).ok());
@@ -93,7 +95,7 @@ async fn part<'a>(
         },
         reason,
     };
-    kept.note(handle.id(), kind, Some(gap));
+    last_lists.note(handle.id(), kind, Some(gap));
     let is_left_out = known.is_none();
     (known.map(Part::out_of_date), is_left_out)
 }
@@ -122,11 +124,13 @@ fn patience(handle: &ServerHandle) -> Result<Duration, Reason> {
 
 /// The handshake of a server, waited for where it sleeps or starts for the first time.
 pub(super) async fn handshake(server: &Arc<Upstream>) -> Option<Arc<Handshake>> {
-    let Upstream { handle, kept, .. } = &**server;
+    let Upstream {
+        handle, last_lists, ..
+    } = &**server;
     if let Some(known) = handle.handshake() {
         return Some(known);
     }
-    let patience = patience(handle).ok().filter(|_| !kept.is_in_vain())?;
+    let patience = patience(handle).ok().filter(|_| !last_lists.is_in_vain())?;
     first_handshake(server, Instant::now() + patience)
         .await
         .ok()
@@ -136,17 +140,19 @@ async fn first_handshake(
     server: &Arc<Upstream>,
     deadline: Instant,
 ) -> Result<Arc<Handshake>, Reason> {
-    let Upstream { handle, kept, .. } = &**server;
+    let Upstream {
+        handle, last_lists, ..
+    } = &**server;
     let shaken = timeout_at(deadline, handle.wait_for_handshake()).await;
     let failed = match shaken {
         Ok(Ok(handshake)) => {
-            kept.set_in_vain(false);
+            last_lists.set_in_vain(false);
             return Ok(handshake);
         }
         Ok(Err(fault)) => fault.message.into_owned(),
         Err(_elapsed) => "did not become ready within hold_ms".to_owned(),
     };
-    kept.set_in_vain(true);
+    last_lists.set_in_vain(true);
     Err(failed)
 }
 
@@ -157,10 +163,12 @@ async fn ask(
     server: &Arc<Upstream>,
     cursor: Option<&str>,
 ) -> Result<Option<Page>, Reason> {
-    let Upstream { handle, kept, .. } = &**server;
+    let Upstream {
+        handle, last_lists, ..
+    } = &**server;
     let patience = patience(handle)?;
     let state = handle.status().state;
-    let known = kept.last_known(kind, cursor);
+    let known = last_lists.last_known(kind, cursor);
     if known.is_some() && state == State::Stopped {
         // It sleeps: what it said is as good as what it would say, and nobody needs to wake it.
         return Ok(known);
@@ -168,13 +176,13 @@ async fn ask(
     if known.is_some() && state == State::Unhealthy {
         return Err("has missed its last probe".to_owned());
     }
-    if kept.is_late() {
+    if last_lists.is_late() {
         return Err("still owes the answer to an earlier request".to_owned());
     }
     let deadline = Instant::now() + patience;
     let handshake = match handle.handshake() {
         Some(handshake) => handshake,
-        None if kept.is_in_vain() => {
+        None if last_lists.is_in_vain() => {
             return Err("did not become ready when it was waited for".to_owned());
         }
         None => first_handshake(server, deadline).await?,

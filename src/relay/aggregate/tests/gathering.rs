@@ -16,7 +16,7 @@ use crate::relay::aggregate::Kind;
 use crate::relay::aggregate::ask::Asker;
 use crate::relay::aggregate::cursor::More;
 use crate::relay::aggregate::gather::{PATIENCE, handshake, list};
-use crate::relay::aggregate::kept::{Gap, Shown};
+use crate::relay::aggregate::last_lists::{Gap, Shown};
 use crate::relay::upstream::{Parts, Upstream};
 use crate::supervisor::fixture::{Heard, Unattended};
 use crate::supervisor::{Handshake, Listener, State};
@@ -92,7 +92,7 @@ impl Child {
     }
 
     fn gap(&self) -> Option<Shown> {
-        let gaps: Vec<Gap> = self.server.kept.gaps();
+        let gaps: Vec<Gap> = self.server.last_lists.gaps();
         gaps.first().map(|gap| gap.shown)
     }
 }

@@ -46,7 +46,7 @@ pub struct Gap {
 
 /// What is kept of one server.
 #[derive(Debug, Default)]
-pub(in crate::relay) struct Kept(Mutex<Inner>);
+pub(in crate::relay) struct LastLists(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -76,7 +76,7 @@ impl Inner {
     }
 }
 
-impl Kept {
+impl LastLists {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -171,7 +171,7 @@ impl Kept {
 
 /// A request that is not answered for longer than one waits.
 #[derive(Debug)]
-pub(super) struct Late(Arc<Kept>);
+pub(super) struct Late(Arc<LastLists>);
 
 impl Drop for Late {
     fn drop(&mut self) {
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn later_pages_stay_as_long_as_the_first_is_the_same() {
-        let kept = Kept::default();
+        let kept = LastLists::default();
         let known = |cursor| kept.last_known(Kind::Tools, cursor);
         kept.remember(Kind::Tools, None, page("a"));
         kept.remember(Kind::Tools, Some(""), page("b"));
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn no_list_grows_without_end() {
-        let kept = Kept::default();
+        let kept = LastLists::default();
         for number in 0..1000 {
             kept.remember(Kind::Tools, Some(&number.to_string()), page("a"));
         }
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn gaps_are_told_until_they_are_closed() {
-        let kept = Kept::default();
+        let kept = LastLists::default();
         let server = "a".parse().unwrap();
         let gap = Gap {
             list: "prompts/list",
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_server_is_late_until_all_that_it_owes_is_over() {
-        let kept = Arc::new(Kept::default());
+        let kept = Arc::new(LastLists::default());
         let (first, second) = (kept.late(), kept.late());
         drop(first);
         assert!(kept.is_late());
