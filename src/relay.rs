@@ -5,6 +5,7 @@
 //! What the child says of its own accord goes to those who may see it: progress to the caller, changes
 //! of lists to everybody, updates of a resource to its subscribers, logs to whom they can be attributed.
 
+mod aggregate;
 mod answers;
 mod api;
 mod bridge;
@@ -33,6 +34,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use aggregate::{Gap, Shown};
 pub use api::{Answer, Caller, Door, Event, Events, Failure, Reply, RoutingHeaders, Target};
 pub use config::{ClientCapabilities, ClientFeatures, Config, Instance, ServerConfig};
 pub use failed::ErrorMessage;
@@ -41,7 +43,7 @@ pub use sessions::EventStream;
 
 use bridge::seal::Sealer;
 use held::HeldCalls;
-use servers::{Server, Servers};
+use servers::Servers;
 use session::{Directory, NotKept, OWN, Session};
 use sessions::Sessions;
 
@@ -161,21 +163,27 @@ impl Relay {
         caller: Caller,
         body: Bytes,
     ) -> Result<Answer, Failure> {
-        let server = self
-            .refuse_in_drain()
-            .and_then(|()| self.of_target(&caller.principal, target));
-        let server = server.map_err(|fault| Failure {
+        let unread = |fault| Failure {
             fault,
             id: None,
             era: Era::Legacy,
-        })?;
-        call::message(&self.shared, server, target, caller, body).await
-    }
-
-    fn of_target(&self, principal: &Principal, target: &Target) -> Result<&Arc<Server>, Fault> {
+        };
+        self.refuse_in_drain().map_err(unread)?;
+        let principal = &caller.principal;
         match target {
-            Target::Server(server) => self.servers.find(principal, server.as_str()),
-            Target::All => Err(Fault::new(FaultKind::NotFound, "unknown path")),
+            Target::Server(server) => {
+                let server = self.servers.find(principal, server.as_str());
+                let server = server.map_err(unread)?;
+                call::message(&self.shared, server, target, caller, body).await
+            }
+            Target::All => {
+                let all = aggregate::All {
+                    shared: &self.shared,
+                    servers: self.servers.reachable(principal).cloned().collect(),
+                };
+                // One server is the common way: it does not pay for the size of this one.
+                Box::pin(all.message(caller, body)).await
+            }
         }
     }
 

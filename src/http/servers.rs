@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::error::{Problem, json};
 use super::{Edge, ask};
-use crate::relay::{Instance, Overview, Process};
+use crate::relay::{Gap, Instance, Overview, Process};
 use crate::supervisor::{self, Exit, Launch, Status};
 use crate::types::{ServerId, wall};
 
@@ -50,6 +50,7 @@ struct View {
     in_flight: usize,
     sessions: usize,
     memory_bytes: Option<u64>,
+    list_gaps: Vec<Gap>,
     /// Who shares a process.
     instance: &'static str,
     /// Not there where all share one.
@@ -133,6 +134,7 @@ fn view(overview: &Overview<'_>, found: &[Found], now: Instant) -> View {
         instance,
         processes: _,
         sessions,
+        ref list_gaps,
     } = *overview;
     let Launch {
         command,
@@ -189,6 +191,7 @@ fn view(overview: &Overview<'_>, found: &[Found], now: Instant) -> View {
         in_flight: found.iter().map(|process| process.in_flight).sum(),
         sessions,
         memory_bytes: memory.reduce(u64::saturating_add),
+        list_gaps: list_gaps.clone(),
         instance: instance.as_str(),
         instances,
     }

@@ -81,6 +81,19 @@ pub fn entries(text: &[u8], span: Span) -> Option<Vec<(String, Span)>> {
     named.collect()
 }
 
+/// The elements of the array at `span`; `None` where it is no array.
+pub fn elements(text: &[u8], span: Span) -> Option<Vec<Span>> {
+    let mut cursor = Cursor::within(text, span);
+    cursor.expect(b'[').ok()?;
+    let mut elements = Vec::new();
+    let mut another = cursor.peek() != Some(b']');
+    while another {
+        elements.push(cursor.value(1).ok()?);
+        another = cursor.more(b']').ok()?;
+    }
+    Some(elements)
+}
+
 /// What is taken out of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
@@ -210,6 +223,18 @@ mod tests {
         for text in ["[]", "null", "\"{}\"", "7"] {
             assert_eq!(Object::read(text.as_bytes(), whole(text), ["x"]), None);
             assert_eq!(entries(text.as_bytes(), whole(text)), None);
+        }
+    }
+
+    #[test]
+    fn elements_are_told_in_their_order() {
+        let text = r#" [ 1 , [2] ,{"a":[]}] "#;
+        let found = elements(text.as_bytes(), whole(text)).expect("an array");
+        let found: Vec<_> = found.iter().map(|span| span.of(text.as_bytes())).collect();
+        assert_eq!(found, [&b"1"[..], b"[2]", br#"{"a":[]}"#]);
+        assert_eq!(elements(b"[ ]", whole("[ ]")), Some(Vec::new()));
+        for text in ["{}", "\"[]\"", "null"] {
+            assert_eq!(elements(text.as_bytes(), whole(text)), None, "{text}");
         }
     }
 

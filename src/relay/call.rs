@@ -19,7 +19,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-pub(super) use message::Message;
+pub(super) use initialize::agree;
+pub(super) use listen::heard;
+pub(super) use message::{Message, invalid};
+pub(super) use modern::check_sent;
 pub(super) use plain::InSession;
 pub(super) use request::Request;
 pub(super) use round::Round;
@@ -41,6 +44,8 @@ struct Way<'a> {
     target: &'a Target,
     caller: Caller,
     message: Message,
+    /// The message as the client sent it, which is what its headers repeat.
+    sent: Message,
     era: Era,
     started: Instant,
 }
@@ -67,13 +72,14 @@ pub(super) async fn message(
         target,
         caller,
         message: message.clone(),
+        sent: message.clone(),
         era,
         started,
     };
     let read = ClientMessage::read(&message.envelope, &message.body);
     let read = read.map_err(|error| Failure {
         era,
-        ..unread(message::invalid(&error))
+        ..unread(invalid(&error))
     })?;
     match read {
         ClientMessage::Request { id, method } => way.request(id, method.into_owned()).await,
@@ -90,20 +96,43 @@ pub(super) async fn message(
     }
 }
 
+/// Takes a request to all servers to the one that it names: `message` is what this server is asked,
+/// `sent` what the client sent.
+pub(super) async fn one(
+    shared: &Arc<Shared>,
+    server: &Arc<Server>,
+    caller: Caller,
+    message: Message,
+    sent: Message,
+    started: Instant,
+) -> Result<Answer, Failure> {
+    let era = sent.era(&caller);
+    let read = ClientMessage::read(&message.envelope, &message.body);
+    let Ok(ClientMessage::Request { id, method }) = read else {
+        // It was a request before its name was changed.
+        return Err(Failure {
+            fault: Fault::new(FaultKind::InternalError, "internal error"),
+            id: None,
+            era,
+        });
+    };
+    let method = method.into_owned();
+    let way = Way {
+        shared,
+        server,
+        target: &Target::All,
+        caller,
+        message: message.clone(),
+        sent,
+        era,
+        started,
+    };
+    way.request(id, method).await
+}
+
 impl Way<'_> {
-    /// The session of the MCP endpoints that the message must be in.
     fn session(&self) -> Result<Option<Arc<Session>>, Fault> {
-        if self.caller.door != Door::Mcp || self.era == Era::Modern {
-            return Ok(None);
-        }
-        let Some(id) = &self.caller.session else {
-            let text = "missing mcp-session-id, expected the one that initialize was answered with";
-            return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
-        };
-        let directory = &self.shared.directory;
-        directory
-            .find(id, self.caller.principal.id, self.target)
-            .map(Some)
+        self.shared.session(&self.caller, self.era, self.target)
     }
 
     /// The session of the plain endpoints that the message names.
@@ -157,7 +186,9 @@ impl Way<'_> {
             caller: self.caller,
             plain,
             session: session.clone(),
+            target: self.target.clone(),
             message: self.message,
+            sent: self.sent,
             id,
             method,
             era,
@@ -194,7 +225,7 @@ impl Way<'_> {
 
     /// The session that this message is to open, which nobody can find yet.
     fn prepare(&self) -> Result<Arc<Session>, Fault> {
-        let agreed = initialize::agree(self.message.params());
+        let agreed = agree(self.message.params());
         let principal = self.caller.principal.id;
         let directory = &self.shared.directory;
         directory.prepare(principal, self.target.clone(), agreed)
@@ -202,15 +233,7 @@ impl Way<'_> {
 
     /// The process that the message is for.
     fn lease(&self, session: Option<&Arc<Session>>) -> Result<Leased, Fault> {
-        let declared = session.map(|session| Arc::clone(&session.agreed().capabilities));
-        let id = session.map(|session| session.id());
-        let own = self.server.instances.config().instance == Instance::Session;
-        let declared = declared.filter(|_| own);
-        let leased = self.server.lease(&self.caller.principal, id, declared)?;
-        if let Some(session) = session.filter(|_| leased.is_owned) {
-            leased.calls.owned_by(session);
-        }
-        Ok(leased)
+        lease(self.server, &self.caller, session)
     }
 
     fn response(&self, id: Span) -> Result<Answer, Fault> {
@@ -223,8 +246,7 @@ impl Way<'_> {
         if session.is_some_and(|session| session.asks().answer(response)) {
             return Ok(Answer::Accepted);
         }
-        let text = "no request of the server's waits for this response";
-        Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No))
+        Err(unasked())
     }
 
     fn notification(&self, method: &str) -> Result<Answer, Fault> {
@@ -249,10 +271,6 @@ impl Way<'_> {
     }
 
     fn cancel(&self, mux: &Mux, session: Option<Arc<str>>) {
-        #[derive(Deserialize)]
-        struct Params {
-            reason: Option<String>,
-        }
         let request = self
             .message
             .envelope
@@ -261,20 +279,70 @@ impl Way<'_> {
         let Some(request) = request else {
             return;
         };
-        let params: Option<Params> = serde_json::from_slice(self.message.params()).ok();
         let origin = Origin {
             principal: self.caller.principal.id,
             session,
             client_id: self.message.text(request),
         };
-        let reason = params.and_then(|params| params.reason);
+        let reason = reason(self.message.params());
         if !mux.cancel(&origin, reason.as_deref()) {
             tracing::debug!(server_id = %self.server.id, "ignored a cancellation of nothing that is under way, or of several requests");
         }
     }
 }
 
+/// The process of a server that is for a caller, or for its session.
+pub(super) fn lease(
+    server: &Server,
+    caller: &Caller,
+    session: Option<&Arc<Session>>,
+) -> Result<Leased, Fault> {
+    let declared = session.map(|session| Arc::clone(&session.agreed().capabilities));
+    let id = session.map(|session| session.id());
+    let own = server.instances.config().instance == Instance::Session;
+    let declared = declared.filter(|_| own);
+    let leased = server.lease(&caller.principal, id, declared)?;
+    if let Some(session) = session.filter(|_| leased.is_owned) {
+        leased.calls.owned_by(session);
+    }
+    Ok(leased)
+}
+
+/// Why a client cancels, if it says so.
+pub(super) fn reason(params: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Params {
+        reason: Option<String>,
+    }
+    let params: Params = serde_json::from_slice(params).ok()?;
+    params.reason
+}
+
+/// The fault of a response that answers nothing.
+pub(super) fn unasked() -> Fault {
+    let text = "no request of the server's waits for this response";
+    Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No)
+}
+
 impl Shared {
+    /// The session of the MCP endpoints that a message must be in.
+    pub(super) fn session(
+        &self,
+        caller: &Caller,
+        era: Era,
+        target: &Target,
+    ) -> Result<Option<Arc<Session>>, Fault> {
+        if caller.door != Door::Mcp || era == Era::Modern {
+            return Ok(None);
+        }
+        let Some(id) = &caller.session else {
+            let text = "missing mcp-session-id, expected the one that initialize was answered with";
+            return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
+        };
+        let found = self.directory.find(id, caller.principal.id, target);
+        found.map(Some)
+    }
+
     fn outlet(&self, instruments: &crate::instruments::ServerInstruments) -> Arc<Outlet> {
         let config = &self.config;
         Outlet::new(

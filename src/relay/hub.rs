@@ -1,7 +1,7 @@
 //! Who hears what one server's child says of its own accord.
 //!
 //! Clients of both eras join here, whatever the era of the child: a legacy client with an [`Ear`], which
-//! hears every changed list; a modern one with a [`Listening`], which hears what it asked for. The child
+//! hears every changed list; a modern one with a [`Listening`](listening::Listening), which hears what it asked for. The child
 //! is told once for all of them: a resource is subscribed to while anybody wants its updates, the level of
 //! logs is the most talkative that anybody wants, and a modern child has one `subscriptions/listen` open
 //! that covers the wishes of all ([`keeper`]).
@@ -29,7 +29,9 @@ use tokio::task::JoinSet;
 
 pub(super) use ear::Ear;
 pub(super) use filter::Filter;
-pub(super) use {levels::Raised, listening::Listening};
+pub(super) use levels::Raised;
+#[cfg(test)]
+pub(super) use listening::Listening;
 
 use filter::{Capabilities, Lists};
 use keeper::Settled;
@@ -75,6 +77,8 @@ struct State {
     next_key: u64,
     users: Users,
     life: Option<Life>,
+    /// There are clients that were shown the lists without this server's before its first life.
+    shown_without: bool,
     /// The last life that has ended.
     over: Incarnation,
     /// The levels that modern calls want for as long as they run.
@@ -168,6 +172,13 @@ impl Hub {
             Users::One(known) if known == principal => Users::One(known),
             Users::One(_) | Users::Several => Users::Several,
         };
+    }
+
+    /// Notes that clients may be shown lists in which this server's are missing because it has not been
+    /// ready yet: then its first life is announced as every other.
+    pub(super) fn may_be_missing(&self) {
+        let mut state = self.state();
+        state.shown_without |= state.life.is_none();
     }
 
     /// Whether anybody wants updates of a resource.

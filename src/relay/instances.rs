@@ -123,16 +123,27 @@ impl<T: Kept> Instances<T> {
     /// The processes that a principal may know of, by name: the one that all share, or its own, or with
     /// `admin` everybody's.
     pub(super) fn processes(&self, principal: &Principal) -> Vec<Process> {
+        let named = self.named(principal).into_iter();
+        let processes = named.map(|(name, kept)| Process {
+            name,
+            handle: kept.handle().clone(),
+        });
+        processes.collect()
+    }
+
+    /// What is kept of these processes.
+    pub(super) fn known_to(&self, principal: &Principal) -> Vec<Arc<T>> {
+        let named = self.named(principal).into_iter();
+        named.map(|(_, kept)| kept).collect()
+    }
+
+    fn named(&self, principal: &Principal) -> Vec<(Option<Arc<str>>, Arc<T>)> {
         let shared = self.shared.iter().map(|kept| (None, Arc::clone(kept)));
         let own = self
             .own
             .present(|owner| principal.admin || owner == principal.id);
         let own = own.into_iter().map(|(name, kept)| (Some(name), kept));
-        let processes = shared.chain(own).map(|(name, kept)| Process {
-            name,
-            handle: kept.handle().clone(),
-        });
-        processes.collect()
+        shared.chain(own).collect()
     }
 
     /// Ends the search for idle instances and waits for those that are being stopped. Those that are

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Relay;
+use super::aggregate::Gap;
 use super::api::Target;
 use super::config::Instance;
 use crate::supervisor::{self, ServerHandle, Status};
@@ -19,6 +20,8 @@ pub struct Overview<'a> {
     pub processes: Vec<Process>,
     /// Open sessions.
     pub sessions: usize,
+    /// The lists that are not shown at the endpoint of all servers as the server would tell them now.
+    pub list_gaps: Vec<Gap>,
 }
 
 /// One process of a server, running or not.
@@ -58,6 +61,7 @@ impl Relay {
                 instance: config.instance,
                 processes: server.processes(principal),
                 sessions: streams + self.shared.directory.count(&of_server),
+                list_gaps: server.list_gaps(principal),
             }
         })
     }

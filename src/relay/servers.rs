@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::aggregate::Gap;
 use super::config::ServerConfig;
 use super::instances::{InstanceKey, Instances, Kept, Lease};
 use super::overview::Process;
@@ -159,6 +160,16 @@ impl Server {
     ) -> Result<Leased, Fault> {
         let leased = self.instances.lease(principal, session, capabilities)?;
         Ok(Arc::new(leased))
+    }
+
+    /// The lists that are not shown at the endpoint of all servers as this one would tell them now: those
+    /// of the process that all share, or of the principal's own.
+    pub(super) fn list_gaps(&self, principal: &Principal) -> Vec<Gap> {
+        let known = self.instances.known_to(principal);
+        known
+            .iter()
+            .flat_map(|upstream| upstream.last_lists.gaps())
+            .collect()
     }
 
     /// The processes that a principal may know of.

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::hub::Hub;
 use super::servers::Leased;
+use super::servers::Server;
 use super::upstream::Parts;
 use super::*;
 use crate::protocol::Era;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
+use super::aggregate::LastLists;
 use super::bridge::tool_headers::ToolHeaders;
 use super::calls::Calls;
 use super::config::ClientFeatures;
@@ -25,6 +26,8 @@ pub(super) struct Upstream {
     pub(super) hub: Arc<Hub>,
     pub(super) calls: Arc<Calls>,
     pub(super) instruments: ServerInstruments,
+    /// What is kept of it for the lists of all servers.
+    pub(super) last_lists: Arc<LastLists>,
     /// One place for calls in the course of which the server may ask: they are made one by one.
     pub(super) turnstile: Option<Arc<Semaphore>>,
     /// The child is one session's own.
@@ -85,6 +88,7 @@ impl Parts {
             hub,
             calls,
             instruments,
+            last_lists: Arc::default(),
             turnstile: (features == ClientFeatures::Serialize).then(|| Arc::new(Semaphore::new(1))),
             is_owned,
             tools: Mutex::default(),

@@ -14,6 +14,8 @@
 )]
 
 #[cfg(test)]
+mod aggregate;
+#[cfg(test)]
 mod alone;
 #[cfg(test)]
 mod bodies;

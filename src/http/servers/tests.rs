@@ -91,6 +91,7 @@ fn overview(config: &supervisor::Config, instance: Instance) -> Overview<'_> {
         instance,
         processes: Vec::new(),
         sessions: 2,
+        list_gaps: Vec::new(),
     }
 }
 
@@ -119,7 +120,7 @@ fn every_member_is_there_in_its_order_and_no_argument_or_variable_is() {
         r#""incarnation":2,"uptime_seconds":0,"next_start_in_ms":1500,"last_exit_signal":null,"#,
         r#""last_error":"exited with code 3","stderr_tail":["a \"line\""],"#,
         r#""protocol":"2025-11-25","server_info":{"name": "x"},"in_flight":3,"sessions":2,"#,
-        r#""memory_bytes":4096,"instance":"shared"}"#
+        r#""memory_bytes":4096,"list_gaps":[],"instance":"shared"}"#
     );
     let config = config();
     let overview = overview(&config, Instance::Shared);

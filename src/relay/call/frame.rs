@@ -1,5 +1,6 @@
-//! A request as the child gets it.
+//! A request as the child gets it, and its answer as the client knows it.
 
+use bytes::Bytes;
 use tracing::Span as TraceSpan;
 
 use super::message::Message;
@@ -11,10 +12,20 @@ use crate::protocol::message::string;
 use crate::protocol::splice::{Edit, MetaSlot, into_frame, splice};
 use crate::protocol::trace_context::TraceContext;
 use crate::protocol::{Era, Span};
+use crate::relay::aggregate;
+use crate::relay::api::Target;
 use crate::spans;
 use crate::supervisor::{Handshake, claims};
 
 impl Request {
+    /// A response under the names that its client knows.
+    pub(super) fn named(&self, message: Bytes) -> Bytes {
+        match self.target {
+            Target::Server(_) => message,
+            Target::All => aggregate::renamed(&self.method, self.upstream.handle.id(), message),
+        }
+    }
+
     /// The request as the child gets it: our id, our progress token, our span's context, and the claims
     /// of the modern era where the child wants them and the client did not make them.
     pub(super) fn frame(

@@ -11,8 +11,9 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::request::Request;
 use crate::fault::Fault;
 use crate::instruments::Held;
+use crate::relay::Shared;
 use crate::relay::api::{Event, Events};
-use crate::relay::hub::{Filter, Listening, Sink};
+use crate::relay::hub::{Filter, Sink};
 use crate::relay::queue::Queue;
 
 impl Request {
@@ -33,21 +34,40 @@ impl Request {
             .hub
             .listen(principal, id, filter, sink)
             .await?;
-        Ok(Events::new(Heard {
-            queue,
-            listening: Some(listening),
-            drained: Box::pin(self.shared.draining.clone().cancelled_owned()),
-            _held: self.upstream.instruments.stream(),
-        }))
+        // The process is in use as long as somebody listens to it.
+        let leased = Arc::clone(&self.upstream);
+        let finish = move || {
+            let last = listening.finish();
+            drop(leased);
+            last
+        };
+        let held = self.upstream.instruments.stream();
+        Ok(heard(&self.shared, queue, finish, Some(held)))
     }
+}
+
+/// The stream of a subscription. `finish` leaves and gives the response where the gateway ends it; who
+/// drops the stream drops it, and leaves by that.
+pub(in crate::relay) fn heard(
+    shared: &Shared,
+    queue: Arc<Queue>,
+    finish: impl FnOnce() -> Bytes + Send + 'static,
+    held: Option<Held>,
+) -> Events {
+    Events::new(Heard {
+        queue,
+        finish: Some(Box::new(finish)),
+        drained: Box::pin(shared.draining.clone().cancelled_owned()),
+        _held: held,
+    })
 }
 
 /// What one subscription brings. Dropping it ends the subscription.
 struct Heard {
     queue: Arc<Queue>,
-    listening: Option<Listening>,
+    finish: Option<Box<dyn FnOnce() -> Bytes + Send>>,
     drained: Pin<Box<WaitForCancellationFutureOwned>>,
-    _held: Held,
+    _held: Option<Held>,
 }
 
 impl Stream for Heard {
@@ -66,10 +86,7 @@ impl Stream for Heard {
         if self.drained.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }
-        let last = self
-            .listening
-            .take()
-            .map(|listening| event(listening.finish()));
+        let last = self.finish.take().map(|finish| event(finish()));
         Poll::Ready(last)
     }
 }

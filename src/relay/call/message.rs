@@ -99,7 +99,7 @@ impl Message {
     }
 }
 
-pub(super) fn invalid(error: &InvalidMessage) -> Fault {
+pub(in crate::relay) fn invalid(error: &InvalidMessage) -> Fault {
     let kind = match error {
         InvalidMessage::Scan(
             ScanError::NotUtf8 { .. } | ScanError::Syntax { .. } | ScanError::TooDeep,

@@ -1,9 +1,11 @@
 //! What a request of the modern era must be before it is looked at any further.
 
+use super::message::Message;
 use super::request::Request;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::protocol::era::{MODERN_REVISION, meta_key};
 use crate::protocol::message::string;
+use crate::relay::api::RoutingHeaders;
 
 /// Methods that the era has no more, or that only a server may send (MCP 2026-07-28, changelog).
 const REMOVED: [&str; 5] = [
@@ -16,11 +18,33 @@ const REMOVED: [&str; 5] = [
 
 /// Refuses what the transport says must be refused (MCP 2026-07-28, basic/transports/streamable-http).
 pub(super) async fn check(request: &Request) -> Result<(), Fault> {
-    check_claims(request)?;
-    let headers = &request.caller.headers;
-    let message = &request.message;
+    let Request {
+        sent,
+        method,
+        caller,
+        ..
+    } = request;
+    check_sent(&caller.headers, sent, method)?;
+    if method == "tools/call" {
+        let tools = request.upstream.tool_headers().await?;
+        let tool = tools.get(&request.message.target());
+        let checked = caller
+            .headers
+            .check(&sent.envelope, &sent.body, method, tool);
+        checked.map_err(|fault| refused(FaultKind::HeaderMismatch, fault.to_string()))?;
+    }
+    Ok(())
+}
+
+/// The same for what can be seen without the server that it is for.
+pub(in crate::relay) fn check_sent(
+    headers: &RoutingHeaders,
+    message: &Message,
+    method: &str,
+) -> Result<(), Fault> {
+    check_claims(message)?;
     headers
-        .check(&message.envelope, &message.body, &request.method, None)
+        .check(&message.envelope, &message.body, method, None)
         .map_err(|fault| refused(FaultKind::HeaderMismatch, fault.to_string()))?;
     // Header and body say the same by now.
     if !headers
@@ -31,27 +55,17 @@ pub(super) async fn check(request: &Request) -> Result<(), Fault> {
         let text = "unknown protocol version, expected one of those in data.supported";
         return Err(refused(FaultKind::UnsupportedVersion, text.to_owned()));
     }
-    if REMOVED.contains(&request.method.as_str()) {
-        let text = format!(
-            "{} is not a method of revision {MODERN_REVISION}",
-            request.method
-        );
+    if REMOVED.contains(&method) {
+        let text = format!("{method} is not a method of revision {MODERN_REVISION}");
         return Err(refused(FaultKind::MethodNotFound, text));
-    }
-    if request.method == "tools/call" {
-        let tools = request.upstream.tool_headers().await?;
-        let tool = tools.get(&message.target());
-        headers
-            .check(&message.envelope, &message.body, &request.method, tool)
-            .map_err(|fault| refused(FaultKind::HeaderMismatch, fault.to_string()))?;
     }
     Ok(())
 }
 
 /// Every request says in which revision it is made and what its client can be asked for.
-fn check_claims(request: &Request) -> Result<(), Fault> {
-    let body = &request.message.body;
-    let meta = request.message.meta().unwrap_or_default();
+fn check_claims(message: &Message) -> Result<(), Fault> {
+    let body = &message.body;
+    let meta = message.meta().unwrap_or_default();
     let missing = |key: &str| {
         let text = format!("params._meta[{key:?}] is missing or of the wrong type");
         refused(FaultKind::InvalidParams, text)

@@ -20,7 +20,7 @@ use crate::protocol::message::Ending;
 use crate::protocol::splice::{Edit, splice};
 use crate::protocol::{Era, Span};
 use crate::relay::Shared;
-use crate::relay::api::{Caller, Door, Failure, Reply};
+use crate::relay::api::{Caller, Door, Failure, Reply, Target};
 use crate::relay::calls::{Asked, Call, Entered, MAX_ASKS, Party, Reach, Voice};
 use crate::relay::hub::{Ear, Raised};
 use crate::relay::outlet::Outlet;
@@ -34,12 +34,16 @@ pub(in crate::relay) struct Request {
     pub(in crate::relay) shared: Arc<Shared>,
     /// The process that it is for.
     pub(in crate::relay) upstream: Leased,
+    /// Where it was sent.
+    pub(in crate::relay) target: Target,
     pub(in crate::relay) caller: Caller,
     /// The session of the plain endpoints that it names.
     pub(in crate::relay) plain: Option<InSession>,
     /// The session of the MCP endpoints that it was made in.
     pub(in crate::relay) session: Option<Arc<Session>>,
     pub(in crate::relay) message: Message,
+    /// The message as the client sent it, which is what its headers repeat.
+    pub(in crate::relay) sent: Message,
     pub(in crate::relay) id: Span,
     pub(in crate::relay) method: String,
     pub(in crate::relay) era: Era,
@@ -59,6 +63,7 @@ impl Request {
     pub(super) async fn run(self, started: Instant) -> Result<Reply, Failure> {
         let span = self.server_span();
         let answered = self.answer(&span).await;
+        let answered = answered.map(|(message, outcome)| (self.named(message), outcome));
         let outcome = match &answered {
             Ok((_, outcome)) => *outcome,
             Err(fault) => Outcome::Fault(fault.kind),

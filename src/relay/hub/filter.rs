@@ -167,6 +167,14 @@ impl Filter {
         })
     }
 
+    /// The same lists, and these resources.
+    pub(in crate::relay) fn with_resources(&self, resources: BTreeSet<Box<str>>) -> Self {
+        Self {
+            lists: self.lists,
+            resources,
+        }
+    }
+
     /// What of it a child with these capabilities can give.
     pub(super) fn honoured(self, capabilities: Capabilities) -> Self {
         let mut resources = self.resources;
@@ -184,7 +192,7 @@ impl Filter {
     }
 
     /// As `notifications` of a request or an acknowledgement: a JSON object.
-    pub(super) fn to_json(&self) -> String {
+    pub(in crate::relay) fn to_json(&self) -> String {
         let lists = List::ALL.into_iter().filter(|list| self.lists.has(*list));
         let mut wishes: Vec<_> = lists
             .map(|list| format!("\"{}\":true", list.wish()))

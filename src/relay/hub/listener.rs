@@ -84,7 +84,7 @@ impl Listener for Hub {
             incarnation,
             era: handshake.era,
             capabilities: Capabilities::read(&handshake.capabilities),
-            unannounced: incarnation > Incarnation(1),
+            unannounced: incarnation > Incarnation(1) || state.shown_without,
         });
         for uri in &state.wanted().resources {
             self.tell_of_resource(&state, "resources/subscribe", uri);
@@ -100,7 +100,8 @@ impl Listener for Hub {
 }
 
 impl Hub {
-    /// Tells everybody to look at the lists again, once in each life of the child but the first.
+    /// Tells everybody to look at the lists again, once in each life of the child, in the first only where
+    /// somebody may have missed them.
     pub(super) fn announce_new_life(&self) {
         let mut state = self.state();
         let Some(life) = state.life.as_mut() else {

@@ -77,6 +77,36 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// Has a modern client hear from now on what it asked for, for one that listens to several servers:
+    /// nobody is waited for, nothing is acknowledged, and what the child cannot give is never heard.
+    pub(in crate::relay) fn listen_at_once(
+        self: &Arc<Self>,
+        principal: PrincipalId,
+        id: Bytes,
+        filter: Filter,
+        sink: Arc<dyn Sink>,
+    ) -> Listening {
+        let Filter { lists, resources } = filter;
+        let key = self.enter(Hearer {
+            principal,
+            sink,
+            lists,
+            resources: BTreeSet::new(),
+            mark: Mark::Modern {
+                id: id.clone(),
+                acknowledged: true,
+            },
+        });
+        let hub = Arc::clone(self);
+        let listening = Listening { hub, key, id };
+        // A legacy child is told; whether it refuses makes no difference any more.
+        drop(listening.ask_for(&resources));
+        self.wishes_changed();
+        listening
+    }
+}
+
 impl Listening {
     fn want(&self, uris: &Uris) {
         let mut state = self.hub.state();

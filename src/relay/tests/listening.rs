@@ -204,3 +204,49 @@ async fn after_a_restart_a_legacy_child_is_told_again_and_lists_are_to_be_read_a
     assert!(told[0].contains(r#""method":"resources/subscribe","params":{"uri":"a:"}"#));
     assert_eq!(waiting(&first), [marked("tools", "1")]);
 }
+
+#[tokio::test]
+async fn who_listens_to_several_servers_waits_for_none_of_them() {
+    let house = telling(Era::Legacy);
+    let queue = queue();
+    let id = Bytes::from_static(b"1");
+    let wishes = filter(r#"{"toolsListChanged":true,"resourceSubscriptions":["a:"]}"#);
+    let sink = Arc::clone(&queue);
+    let hub = &house.upstream.hub;
+    let listening = hub.listen_at_once(PrincipalId(7), id, wishes, sink as _);
+    assert_eq!(house.child.read().len(), 1, "the child is told of the wish");
+    house.say(&changed("tools")).await;
+    house.say(&changed("prompts")).await;
+    assert_eq!(
+        waiting(&queue),
+        [marked("tools", "1")],
+        "and no acknowledgement"
+    );
+    drop(listening);
+    assert_eq!(
+        house.child.read().len(),
+        1,
+        "and that nobody has it any more"
+    );
+    house.say(&changed("tools")).await;
+    assert_eq!(waiting(&queue), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_first_life_is_announced_where_somebody_may_have_missed_it() {
+    for is_missed in [false, true] {
+        let hub = hub_of(&"test".parse().unwrap());
+        let queue = queue();
+        let _ear = hub.join(PrincipalId(7), Arc::clone(&queue) as _);
+        if is_missed {
+            hub.may_be_missing();
+        }
+        hub.ready(Incarnation(1), &handshake(Era::Legacy));
+        let expected = if is_missed {
+            vec![changed("tools")]
+        } else {
+            Vec::new()
+        };
+        assert_eq!(waiting(&queue), expected);
+    }
+}

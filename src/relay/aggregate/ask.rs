@@ -1,0 +1,205 @@
+//! One server is asked for one page of a list, and that is noted as any call is.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::TaskTracker;
+use tracing::Span as TraceSpan;
+
+use super::Kind;
+use super::gather::Reason;
+use super::last_lists::Page;
+use super::merge::Part;
+use crate::audit;
+use crate::instruments::{Operation, Outcome};
+use crate::protocol::message::Ending;
+use crate::protocol::splice::into_frame;
+use crate::protocol::{Era, scan};
+use crate::relay::upstream::Upstream;
+use crate::spans::{self, Call};
+use crate::supervisor::{self, Handshake, Origin, Submission, claims};
+use crate::types::Principal;
+
+/// JSON-RPC: the method does not exist here.
+const METHOD_NOT_FOUND: i64 = -32_601;
+
+/// On whose behalf servers are asked.
+#[derive(Clone, Debug)]
+pub(super) struct Asker<'a> {
+    /// Owns what is waited for no longer.
+    pub(super) tasks: &'a TaskTracker,
+    pub(super) principal: Arc<Principal>,
+    pub(super) session: Option<Arc<str>>,
+    /// The client's id of the request.
+    pub(super) client_id: Bytes,
+}
+
+impl Asker<'_> {
+    /// Asks a server that has done the handshake; what it says after the deadline is only kept. `None` is
+    /// the list of a server that does not know such lists.
+    pub(super) async fn request(
+        &self,
+        kind: Kind,
+        server: &Arc<Upstream>,
+        cursor: Option<&str>,
+        handshake: &Handshake,
+        deadline: Instant,
+    ) -> Result<Option<Page>, Reason> {
+        let mux = server.handle.mux();
+        let id = mux.mint();
+        let minted = id.to_string();
+        let mut noted = Noted {
+            principal: Arc::clone(&self.principal),
+            server: Arc::clone(server),
+            kind,
+            session: self.session.clone(),
+            revision: handshake.revision.clone(),
+            started: Instant::now(),
+            bytes_in: 0,
+            span: TraceSpan::none(),
+        };
+        noted.span = spans::client(&noted.call(Some(&minted)), &TraceSpan::current());
+        let frame = frame(kind, &minted, cursor, handshake.era, &noted.span);
+        noted.bytes_in = frame.len();
+        let submission = Submission {
+            origin: Some(Origin {
+                principal: self.principal.id,
+                session: self.session.clone(),
+                client_id: self.client_id.clone(),
+            }),
+            ..Submission::own()
+        };
+        server.hub.used_by(self.principal.id);
+        let submitted = mux.submit(id, frame, submission);
+        let mut receiver = submitted.map_err(|fault| fault.message.into_owned())?;
+        if let Ok(outcome) = timeout_at(deadline, &mut receiver).await {
+            let lost = |_closed| "was lost".to_owned();
+            return outcome.map_err(lost).and_then(|outcome| {
+                noted.ended(&outcome);
+                page(kind, outcome)
+            });
+        }
+        // What comes later is worth keeping, and until it does nobody waits again.
+        let late = server.last_lists.late();
+        let cursor = cursor.map(str::to_owned);
+        self.tasks.spawn(async move {
+            if let Ok(outcome) = receiver.await {
+                noted.ended(&outcome);
+                let server = &noted.server;
+                if let Ok(Some(page)) = page(kind, outcome)
+                    && Part::read(kind, server.handle.id(), &page.line, page.result).is_ok()
+                {
+                    server.last_lists.remember(kind, cursor.as_deref(), page);
+                }
+            }
+            drop(late);
+        });
+        Err(format!("did not answer {} in time", kind.method()))
+    }
+}
+
+/// What is noted of a request when it is over.
+struct Noted {
+    principal: Arc<Principal>,
+    server: Arc<Upstream>,
+    kind: Kind,
+    session: Option<Arc<str>>,
+    revision: String,
+    started: Instant,
+    bytes_in: usize,
+    span: TraceSpan,
+}
+
+impl Noted {
+    fn call<'a>(&'a self, id: Option<&'a str>) -> Call<'a> {
+        Call {
+            server: self.server.handle.id(),
+            method: self.kind.method(),
+            target: None,
+            id,
+            session: self.session.as_deref(),
+            revision: Some(&self.revision),
+        }
+    }
+
+    fn ended(&self, outcome: &supervisor::Outcome) {
+        let (ended, bytes_out) = match outcome {
+            Ok(answer) => {
+                let ended = match answer.ending {
+                    Ending::Result | Ending::InputRequired => Outcome::Ok,
+                    Ending::ToolError => Outcome::ToolError,
+                    Ending::Error(error) => Outcome::Error(code_of(error.of(&answer.line))),
+                };
+                (ended, answer.line.len())
+            }
+            Err(fault) => (Outcome::Fault(fault.kind), 0),
+        };
+        let duration = self.started.elapsed();
+        spans::finish(&self.span, ended);
+        self.server.instruments.client_operation(&Operation {
+            method: self.kind.method(),
+            revision: Some(&self.revision),
+            outcome: ended,
+            duration,
+        });
+        audit::log(&audit::Entry {
+            principal: &self.principal,
+            call: &self.call(None),
+            outcome: ended,
+            duration,
+            bytes_in: self.bytes_in,
+            bytes_out,
+        });
+    }
+}
+
+fn frame(kind: Kind, id: &str, cursor: Option<&str>, era: Era, span: &TraceSpan) -> Bytes {
+    let mut meta = match era {
+        Era::Modern => claims(|_| false),
+        Era::Legacy => Vec::new(),
+    };
+    if let Some(context) = spans::context_of(span) {
+        meta.push(format!(r#""traceparent":"{}""#, context.traceparent()));
+        if let Some(state) = context.tracestate().filter(|state| !state.is_empty()) {
+            meta.push(format!(r#""tracestate":{}"#, serde_json::json!(state)));
+        }
+    }
+    let mut params = Vec::new();
+    if !meta.is_empty() {
+        params.push(format!(r#""_meta":{{{}}}"#, meta.join(",")));
+    }
+    params.extend(cursor.map(|cursor| format!(r#""cursor":{}"#, serde_json::json!(cursor))));
+    let (method, params) = (kind.method(), params.join(","));
+    let message =
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}}}}}"#);
+    into_frame(message.into_bytes()).into()
+}
+
+/// The page that a server has answered with; `None` where it knows no such list.
+fn page(kind: Kind, outcome: supervisor::Outcome) -> Result<Option<Page>, Reason> {
+    let answer = outcome.map_err(|fault| fault.message.into_owned())?;
+    match answer.ending {
+        Ending::Result | Ending::ToolError => {
+            let envelope = scan(&answer.line).unwrap_or_default();
+            Ok(Some(Page {
+                line: answer.line,
+                result: envelope.result.unwrap_or_default(),
+            }))
+        }
+        Ending::Error(error) => match code_of(error.of(&answer.line)) {
+            METHOD_NOT_FOUND => Ok(None),
+            code => Err(format!("answered {} with error {code}", kind.method())),
+        },
+        Ending::InputRequired => Err(format!("wants input for {}", kind.method())),
+    }
+}
+
+fn code_of(error: &[u8]) -> i64 {
+    #[derive(Deserialize)]
+    struct Code {
+        code: i64,
+    }
+    serde_json::from_slice(error).map_or(0, |error: Code| error.code)
+}

@@ -1,0 +1,170 @@
+//! What the gateway answers itself where it stands for all servers. None of it waits for a bad one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::timeout;
+
+use super::Request;
+use crate::fault::{Delivered, Fault, FaultKind};
+use crate::protocol::{Era, Level, era::meta_key};
+use crate::relay::aggregate::ask::Asker;
+use crate::relay::aggregate::cursor::More;
+use crate::relay::aggregate::gather;
+use crate::relay::aggregate::names::Reach;
+use crate::relay::aggregate::results::Renaming;
+use crate::relay::aggregate::route::listened;
+use crate::relay::aggregate::{Kind, identity};
+use crate::relay::api::{Events, Target};
+use crate::relay::hub::{Filter, Sink};
+use crate::relay::queue::Queue;
+use crate::relay::session::OwnStream;
+use crate::relay::{answers, call};
+
+/// How long servers are waited for to take a level of logs.
+const LEVEL_TAKEN: Duration = Duration::from_secs(1);
+
+/// A response, and the session that was opened by it.
+pub(super) type Answered = Result<(Vec<u8>, Option<Arc<str>>), Fault>;
+
+impl Request<'_> {
+    /// A page of a list.
+    pub(super) async fn list(&self, kind: Kind, more: Option<Vec<More<'_>>>) -> Answered {
+        let leased = self.all.leases(&self.caller, self.session.as_ref());
+        for server in &leased {
+            server.hub.may_be_missing();
+        }
+        let servers: Vec<_> = leased.iter().map(|leased| &***leased).collect();
+        let asker = Asker {
+            tasks: &self.all.shared.tasks,
+            principal: Arc::clone(&self.caller.principal),
+            session: self
+                .session
+                .as_ref()
+                .map(|session| Arc::clone(session.id())),
+            client_id: self.client_id(),
+        };
+        let result = gather::list(&asker, kind, &servers, more.as_deref(), self.era).await;
+        Ok((answers::response(&self.client_id(), &result), None))
+    }
+
+    pub(super) async fn own(&self) -> Answered {
+        let id = self.client_id();
+        match self.method.as_str() {
+            "initialize" => return self.open_session().await,
+            "server/discover" => {
+                let leased = self.all.leases(&self.caller, None);
+                let handshake = self.all.handshake(&leased).await;
+                return Ok((answers::discover(&id, &handshake), None));
+            }
+            "logging/setLevel" => self.set_level().await?,
+            "subscriptions/listen" => {
+                let text = "subscriptions/listen has no stream here, expected GET on this path for notifications";
+                return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
+            }
+            _ => {}
+        }
+        Ok((answers::empty(&id), None))
+    }
+
+    /// Opens a session that hears every server.
+    async fn open_session(&self) -> Answered {
+        let params = self.message.params();
+        let principal = self.caller.principal.id;
+        let directory = &self.all.shared.directory;
+        let session = directory.prepare(principal, Target::All, call::agree(params))?;
+        let leased = self.all.leases(&self.caller, Some(&session));
+        let handshake = self.all.handshake(&leased).await;
+        let own: Arc<dyn Sink> = Arc::new(OwnStream(Arc::clone(session.streams())));
+        for leased in &leased {
+            let sink = Renaming {
+                server: leased.handle.id().clone(),
+                sink: Arc::clone(&own),
+            };
+            session.hear(leased, Arc::new(sink));
+        }
+        if let Err(fault) = directory.admit(&session) {
+            for server in &self.all.servers {
+                // What was started for it has nobody to serve.
+                server.instances.end_session(session.id());
+            }
+            return Err(fault);
+        }
+        let response = answers::initialize(&self.client_id(), params, &handshake);
+        Ok((response, Some(Arc::clone(session.id()))))
+    }
+
+    /// The session's level at every server. A server that does not take it in time is not waited for.
+    async fn set_level(&self) -> Result<(), Fault> {
+        let Some(level) = Level::of_params(self.message.params()) else {
+            let text = "params.level is not a log level, expected debug, info, notice, warning, error, critical, alert or emergency";
+            return Err(Fault::new(FaultKind::InvalidParams, text).delivered(Delivered::No));
+        };
+        let leased = self.all.leases(&self.caller, self.session.as_ref());
+        let told = leased.iter().map(|leased| async {
+            let session = self.session.as_ref();
+            if let Some(ear) = session.and_then(|session| session.ear(&leased.hub)) {
+                ear.set_level(level);
+            }
+            let handshake = leased.handle.handshake();
+            if handshake.is_some_and(|handshake| handshake.era == Era::Legacy) {
+                // One that cannot take it now is told when it is ready again.
+                let _ = timeout(LEVEL_TAKEN, leased.hub.level_changed()).await;
+            }
+        });
+        join_all(told).await;
+        Ok(())
+    }
+
+    /// Opens a stream of what every server says.
+    pub(super) fn listen(&self) -> Result<Events, Fault> {
+        let shared = self.all.shared;
+        let filter = Filter::of_params(self.message.params())?;
+        let ids = self.all.ids();
+        let wished = listened(&self.message.body, &self.message.envelope, Reach(&ids))?;
+        let config = &shared.config;
+        let queue = Arc::new(Queue::new(
+            config.stream_queue_events,
+            config.stream_queue_bytes,
+        ));
+        let id = self.client_id();
+        let text = String::from_utf8_lossy(&id).into_owned();
+        let mark = format!(r#""{}":{text}"#, meta_key::SUBSCRIPTION_ID);
+        let acknowledged = format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{{"_meta":{{{mark}}},"notifications":{}}}}}"#,
+            filter.to_json()
+        );
+        // The queue is empty: it has room.
+        queue.push(acknowledged.into());
+        let leased = self.all.leases(&self.caller, None);
+        let listenings: Vec<_> = leased
+            .iter()
+            .map(|leased| {
+                let server = leased.handle.id();
+                let own = wished.iter().filter(|(of, _)| *of == server);
+                let own: BTreeSet<Box<str>> = own.map(|(_, uri)| uri.as_str().into()).collect();
+                let sink = Renaming {
+                    server: server.clone(),
+                    sink: Arc::clone(&queue) as _,
+                };
+                let (id, filter) = (id.clone(), filter.with_resources(own));
+                let principal = self.caller.principal.id;
+                let hub = &leased.hub;
+                hub.listen_at_once(principal, id, filter, Arc::new(sink))
+            })
+            .collect();
+        let finish = move || {
+            // The processes are in use as long as somebody listens to them.
+            drop((listenings, leased));
+            let result = format!(
+                r#"{{"resultType":"complete","_meta":{{{mark},"{}":{}}}}}"#,
+                meta_key::SERVER_INFO,
+                identity()
+            );
+            answers::response(text.as_bytes(), &result).into()
+        };
+        Ok(call::heard(shared, queue, finish, None))
+    }
+}

@@ -1,0 +1,197 @@
+//! All servers are asked at once, and none of them is waited for in vain twice.
+//!
+//! A server that is ready has [`PATIENCE`]; one that merely sleeps, or starts for the first time, has
+//! `hold_ms`. Who does not answer in time, fails, or waits to be restarted, is shown as it last was, or
+//! left out; and as long as an answer is owed, the next list does not wait at all. So the worst that one
+//! server can do to a list of all is to delay one list once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout_at};
+
+use super::Kind;
+use super::ask::Asker;
+use super::cursor::More;
+use super::join::has;
+use super::last_lists::{Gap, Page, Shown};
+use super::merge::{Part, merge};
+use crate::protocol::Era;
+use crate::relay::upstream::Upstream;
+use crate::supervisor::{Handshake, ServerHandle, State, Status};
+use crate::types::Incarnation;
+
+/// How long a server that is ready is waited for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// Why a list cannot be had from its server: a sentence that goes on after "it".
+pub(super) type Reason = String;
+
+/// The page of a list that all servers have together: the first, or the one where the parts of an
+/// earlier one ended. Never fails.
+pub(super) async fn list(
+    asker: &Asker<'_>,
+    kind: Kind,
+    servers: &[&Arc<Upstream>],
+    more: Option<&[More<'_>]>,
+    era: Era,
+) -> String {
+    let mut asked = Vec::with_capacity(servers.len());
+    for server in servers
+        .iter()
+        .filter(|server| !server.handle.config().disabled)
+    {
+        match more {
+            None => asked.push(part(asker, kind, server, None)),
+            Some(more) => {
+                let own = more.iter().find(|more| more.server == server.handle.id());
+                asked.extend(own.map(|own| part(asker, kind, server, Some(&own.cursor))));
+            }
+        }
+    }
+    let shown = join_all(asked).await;
+    let whole = shown.iter().all(|(_, is_left_out)| !is_left_out);
+    let parts: Vec<_> = shown.into_iter().filter_map(|(part, _)| part).collect();
+    merge(kind, &parts, era, whole)
+}
+
+/// What one server adds to a list, and whether it was left out.
+async fn part<'a>(
+    asker: &Asker<'_>,
+    kind: Kind,
+    server: &'a Arc<Upstream>,
+    cursor: Option<&str>,
+) -> (Option<Part<'a>>, bool) {
+    let Upstream {
+        handle, last_lists, ..
+    } = &**server;
+    let read = |page: &Page| Part::read(kind, handle.id(), &page.line, page.result);
+    let asked = ask(asker, kind, server, cursor).await;
+    let asked = asked.and_then(|page| {
+        let part = page.as_ref().map(read).transpose();
+        let part = part.map_err(|no_list| no_list.to_string())?;
+        if let Some(page) = page {
+            last_lists.remember(kind, cursor, page);
+        }
+        Ok(part)
+    });
+    let reason = match asked {
+        Ok(part) => {
+            last_lists.note(handle.id(), kind, None);
+            return (part, false);
+        }
+        Err(reason) => reason,
+    };
+    let known = last_lists
+        .last_known(kind, cursor)
+        .filter(|_| !is_stopped(&handle.status()));
+    let known = known.and_then(|page| read(&page).ok());
+    let gap = Gap {
+        list: kind.method(),
+        shown: if known.is_some() {
+            Shown::LastKnown
+        } else {
+            Shown::Nothing
+        },
+        reason,
+    };
+    last_lists.note(handle.id(), kind, Some(gap));
+    let is_left_out = known.is_none();
+    (known.map(Part::out_of_date), is_left_out)
+}
+
+/// Somebody has decided that it does not run: its lists are gone with it.
+fn is_stopped(status: &Status) -> bool {
+    status.state == State::Stopped && !status.asleep
+}
+
+/// For how long a server is waited for, by its state alone.
+fn patience(handle: &ServerHandle) -> Result<Duration, Reason> {
+    let status = handle.status();
+    let is_first_start = status.incarnation <= Incarnation(1) && status.restart_count == 0;
+    let reason = match status.state {
+        State::Ready | State::Unhealthy => return Ok(PATIENCE),
+        State::Starting if is_first_start => return Ok(handle.config().requests.hold),
+        State::Stopped if status.asleep => return Ok(handle.config().requests.hold),
+        State::Starting => "is being started again",
+        State::Backoff => "waits to be started again",
+        State::Stopping => "is being stopped",
+        State::Stopped => "is stopped",
+        State::Failed => "has failed and was given up",
+    };
+    Err(reason.to_owned())
+}
+
+/// The handshake of a server, waited for where it sleeps or starts for the first time.
+pub(super) async fn handshake(server: &Arc<Upstream>) -> Option<Arc<Handshake>> {
+    let Upstream {
+        handle, last_lists, ..
+    } = &**server;
+    if let Some(known) = handle.handshake() {
+        return Some(known);
+    }
+    let patience = patience(handle).ok().filter(|_| !last_lists.is_in_vain())?;
+    first_handshake(server, Instant::now() + patience)
+        .await
+        .ok()
+}
+
+async fn first_handshake(
+    server: &Arc<Upstream>,
+    deadline: Instant,
+) -> Result<Arc<Handshake>, Reason> {
+    let Upstream {
+        handle, last_lists, ..
+    } = &**server;
+    let shaken = timeout_at(deadline, handle.wait_for_handshake()).await;
+    let failed = match shaken {
+        Ok(Ok(handshake)) => {
+            last_lists.set_in_vain(false);
+            return Ok(handshake);
+        }
+        Ok(Err(fault)) => fault.message.into_owned(),
+        Err(_elapsed) => "did not become ready within hold_ms".to_owned(),
+    };
+    last_lists.set_in_vain(true);
+    Err(failed)
+}
+
+/// Asks a server for a page of a list. `None` is the list of a server that has no such lists.
+async fn ask(
+    asker: &Asker<'_>,
+    kind: Kind,
+    server: &Arc<Upstream>,
+    cursor: Option<&str>,
+) -> Result<Option<Page>, Reason> {
+    let Upstream {
+        handle, last_lists, ..
+    } = &**server;
+    let patience = patience(handle)?;
+    let state = handle.status().state;
+    let known = last_lists.last_known(kind, cursor);
+    if known.is_some() && state == State::Stopped {
+        // It sleeps: what it said is as good as what it would say, and nobody needs to wake it.
+        return Ok(known);
+    }
+    if known.is_some() && state == State::Unhealthy {
+        return Err("has missed its last probe".to_owned());
+    }
+    if last_lists.is_late() {
+        return Err("still owes the answer to an earlier request".to_owned());
+    }
+    let deadline = Instant::now() + patience;
+    let handshake = match handle.handshake() {
+        Some(handshake) => handshake,
+        None if last_lists.is_in_vain() => {
+            return Err("did not become ready when it was waited for".to_owned());
+        }
+        None => first_handshake(server, deadline).await?,
+    };
+    if !has(kind, &handshake) {
+        return Ok(None);
+    }
+    let deadline = deadline.max(Instant::now() + PATIENCE);
+    asker
+        .request(kind, server, cursor, &handshake, deadline)
+        .await
+}

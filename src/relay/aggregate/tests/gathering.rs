@@ -1,0 +1,232 @@
+//! Lists of servers that answer, do not, or cannot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::instruments::Instruments;
+use crate::protocol::Era;
+use crate::relay::ClientFeatures;
+use crate::relay::aggregate::Kind;
+use crate::relay::aggregate::ask::Asker;
+use crate::relay::aggregate::cursor::More;
+use crate::relay::aggregate::gather::{PATIENCE, handshake, list};
+use crate::relay::aggregate::last_lists::{Gap, Shown};
+use crate::relay::upstream::{Parts, Upstream};
+use crate::supervisor::fixture::{Heard, Unattended};
+use crate::supervisor::{Handshake, Listener, State};
+use crate::types::{Principal, PrincipalId};
+
+/// One server that the test plays.
+struct Child {
+    played: Unattended,
+    server: Arc<Upstream>,
+    tasks: TaskTracker,
+}
+
+impl Child {
+    fn new(capabilities: &str) -> Self {
+        let child = Unattended::ready(Handshake {
+            era: Era::Legacy,
+            revision: "2025-11-25".to_owned(),
+            capabilities: capabilities.into(),
+            server_info: "{}".into(),
+            instructions: None,
+        });
+        let instruments = Instruments::noop().for_server(child.handle.id());
+        let parts = Parts::new(
+            child.handle.id(),
+            instruments,
+            ClientFeatures::Attribute,
+            false,
+        );
+        let server = Arc::new(parts.attach(child.handle.clone()));
+        Self {
+            played: child,
+            server,
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// The list, and how long it was waited for.
+    async fn list(&self, more: Option<&[More<'_>]>) -> (Value, Duration) {
+        let asker = Asker {
+            tasks: &self.tasks,
+            principal: Arc::new(Principal {
+                id: PrincipalId(1),
+                name: "someone".into(),
+                admin: false,
+                servers: None,
+            }),
+            session: None,
+            client_id: Bytes::from_static(b"7"),
+        };
+        let asked = Instant::now();
+        let servers = [&self.server];
+        let list = list(&asker, Kind::Tools, &servers, more, Era::Modern).await;
+        (serde_json::from_str(&list).unwrap(), asked.elapsed())
+    }
+
+    /// The tools that are listed while the server answers the requests that it reads with this.
+    async fn answered(&self, rest: &str) -> Vec<String> {
+        let ((list, _), _) = tokio::join!(biased; self.list(None), self.answer(rest));
+        names(&list)
+    }
+
+    /// Answers every request that can be read by now; gives their params.
+    async fn answer(&self, rest: &str) -> Vec<Value> {
+        let mut params = Vec::new();
+        for line in self.played.read() {
+            let request: Value = serde_json::from_str(&line).unwrap();
+            let listener: Arc<dyn Listener> = Arc::new(Heard::default());
+            let answer = format!("{{\"jsonrpc\":\"2.0\",\"id\":{},{rest}}}\n", request["id"]);
+            self.played.write(&listener, &answer).await;
+            params.push(request["params"].clone());
+        }
+        params
+    }
+
+    fn gap(&self) -> Option<Shown> {
+        let gaps: Vec<Gap> = self.server.last_lists.gaps();
+        gaps.first().map(|gap| gap.shown)
+    }
+}
+
+fn names(list: &Value) -> Vec<String> {
+    let tools = list["tools"].as_array().unwrap();
+    tools
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+const ONE: &str = r#""result":{"tools":[{"name":"one"}],"ttlMs":9}"#;
+const TWO: &str = r#""result":{"tools":[{"name":"two"}]}"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_is_shown_as_it_answers() {
+    let child = Child::new(r#"{"tools":{}}"#);
+    assert_eq!(child.answered(ONE).await, ["test__one"]);
+    assert_eq!(child.answered(TWO).await, ["test__two"]);
+    assert_eq!(child.gap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_server_is_waited_for_once_and_shown_as_it_last_was() {
+    let child = Child::new(r#"{"tools":{}}"#);
+    child.answered(ONE).await;
+    let (list, took) = child.list(None).await;
+    assert_eq!(
+        (names(&list), took),
+        (vec!["test__one".to_owned()], PATIENCE)
+    );
+    assert_eq!(list["ttlMs"], 0, "it is not of now");
+    assert_eq!(child.gap(), Some(Shown::LastKnown));
+    let (list, took) = child.list(None).await;
+    assert_eq!((names(&list).len(), took), (1, Duration::ZERO));
+    // The answer that comes at last is kept, and the server is asked again.
+    child.answer(TWO).await;
+    child.tasks.close();
+    child.tasks.wait().await;
+    let (list, took) = child.list(None).await;
+    assert_eq!(
+        (names(&list), took),
+        (vec!["test__two".to_owned()], PATIENCE)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_of_which_nothing_is_known_is_left_out() {
+    let child = Child::new(r#"{"tools":{}}"#);
+    let (list, took) = child.list(None).await;
+    assert_eq!((names(&list).len(), took), (0, PATIENCE));
+    assert_eq!(child.gap(), Some(Shown::Nothing));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_cannot_answer_now_is_not_waited_for() {
+    for state in [State::Backoff, State::Failed, State::Stopping] {
+        let child = Child::new(r#"{"tools":{}}"#);
+        child.played.set_state(state);
+        let (list, took) = child.list(None).await;
+        assert_eq!((names(&list).len(), took), (0, Duration::ZERO));
+        assert_eq!(child.gap(), Some(Shown::Nothing));
+        child.played.set_state(State::Ready);
+        child.answered(ONE).await;
+        assert_eq!(child.gap(), None);
+        child.played.set_state(state);
+        let (list, took) = child.list(None).await;
+        assert_eq!((names(&list).len(), took), (1, Duration::ZERO));
+        assert_eq!(child.gap(), Some(Shown::LastKnown));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_missed_a_probe_is_asked_only_where_nothing_is_known() {
+    let child = Child::new(r#"{"tools":{}}"#);
+    child.played.set_state(State::Unhealthy);
+    assert_eq!(child.answered(ONE).await, ["test__one"]);
+    let (list, took) = child.list(None).await;
+    assert_eq!((names(&list).len(), took), (1, Duration::ZERO));
+    assert_eq!(child.gap(), Some(Shown::LastKnown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_without_such_a_list_is_no_gap() {
+    let child = Child::new(r#"{"prompts":{}}"#);
+    let (list, _) = child.list(None).await;
+    assert_eq!((names(&list).len(), child.gap()), (0, None));
+    assert_eq!(
+        child.played.read(),
+        Vec::<String>::new(),
+        "it is not even asked"
+    );
+    let child = Child::new(r#"{"tools":{}}"#);
+    let error = r#""error":{"code":-32601,"message":"no"}"#;
+    assert_eq!((child.answered(error).await.len(), child.gap()), (0, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_no_list_is_a_gap() {
+    for rest in [
+        r#""error":{"code":-32000,"message":"no"}"#,
+        r#""result":{}"#,
+        r#""result":{"tools":[{"title":"no name"}]}"#,
+        r#""result":{"resultType":"input_required","inputRequests":{}}"#,
+    ] {
+        let child = Child::new(r#"{"tools":{}}"#);
+        assert_eq!(child.answered(rest).await.len(), 0);
+        assert_eq!(child.gap(), Some(Shown::Nothing), "{rest}");
+        child.answered(ONE).await;
+        assert_eq!(child.answered(rest).await, ["test__one"]);
+        assert_eq!(child.gap(), Some(Shown::LastKnown), "{rest}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_is_asked_for_where_the_last_one_ended() {
+    let child = Child::new(r#"{"tools":{}}"#);
+    let server = id("test");
+    let more = [More {
+        server: &server,
+        cursor: String::new(),
+    }];
+    let (_, params) = tokio::join!(biased; child.list(Some(&more)), child.answer(ONE));
+    assert_eq!(params, [json!({"cursor": ""})]);
+    let (list, _) = child.list(Some(&[])).await;
+    assert_eq!(names(&list).len(), 0);
+    assert_eq!(child.played.read(), Vec::<String>::new(), "it has no more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_has_said_of_itself_is_not_waited_for() {
+    let child = Child::new(r#"{"tools":{}}"#);
+    child.played.set_state(State::Failed);
+    let known = handshake(&child.server).await.unwrap();
+    assert_eq!(&*known.capabilities, r#"{"tools":{}}"#);
+}
