@@ -16,8 +16,8 @@ section! {
     #[expect(clippy::struct_field_names, reason = "the keys of the file")]
     #[schemars(extend("required" = ["server_id", "command"]))]
     Server {
-        /// Its name in URLs: letters, digits, `.`, `_` and `-`, at most 63, without `__`.
-        #[schemars(extend("pattern" = "^(?!.*__)[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", "examples" = ["git"]))]
+        /// Its name in URLs: letters, digits, `.`, `_` and `-`, at most 63; no `__`, and no `_` at its end.
+        #[schemars(extend("pattern" = "^(?!.*(__|_$))[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", "examples" = ["git"]))]
         server_id: Text,
         /// The program, run without a shell: a name that is looked for in the server's PATH, or a path. A
         /// relative path is taken from `working_dir`, without one from the folder of this file.

@@ -22,7 +22,8 @@ pub(super) fn refused(gate: Gate) -> Fault {
 }
 
 pub(super) fn shutting_down(delivered: Delivered) -> Fault {
-    Fault::new(FaultKind::ShuttingDown, "the gateway is shutting down").delivered(delivered)
+    let text = "the gateway, or this process of the server, is being shut down";
+    Fault::new(FaultKind::ShuttingDown, text).delivered(delivered)
 }
 
 pub(super) fn starting(next_start: Option<Duration>) -> Fault {

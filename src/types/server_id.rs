@@ -11,8 +11,8 @@ pub const RESERVED_SERVER_IDS: [&str; 8] = [
 
 const MAX_LEN: usize = 63;
 
-/// The id of a configured server: `^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`, without `__`, and not one of
-/// [`RESERVED_SERVER_IDS`].
+/// The id of a configured server: `^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`, without `__` and without a `_` at
+/// its end, and not one of [`RESERVED_SERVER_IDS`].
 ///
 /// Two underscores separate server and tool on the aggregated endpoint. Ids are compared exactly.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +68,8 @@ fn fault_of(text: &str) -> Option<&'static str> {
         Some("has a character other than ASCII letters, digits, '.', '_' and '-'")
     } else if text.contains("__") {
         Some("contains \"__\", which separates server and tool on /mcp")
+    } else if text.ends_with('_') {
+        Some("ends with '_', which could not be told from the \"__\" that follows it on /mcp")
     } else if RESERVED_SERVER_IDS
         .iter()
         .any(|word| word.eq_ignore_ascii_case(text))
@@ -146,6 +148,7 @@ mod tests {
             ("my server", "has a character", Some("my-server")),
             ("_x", "does not begin", Some("x")),
             ("a__b", "contains", Some("a-b")),
+            ("a_", "ends with", Some("a")),
             ("Health", "is a path", Some("Health-server")),
             ("ѕ1", "does not begin", Some("1")),
         ];
