@@ -42,6 +42,8 @@ mod fleet;
 #[cfg(test)]
 mod gateway_starts;
 #[cfg(test)]
+mod mcp_attribution;
+#[cfg(test)]
 mod mcp_batches;
 #[cfg(test)]
 mod mcp_endpoint;
