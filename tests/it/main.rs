@@ -52,6 +52,8 @@ mod mcp_modern;
 #[cfg(test)]
 mod mcp_questions;
 #[cfg(test)]
+mod mcp_restarts;
+#[cfg(test)]
 mod mcp_sessions;
 #[cfg(test)]
 mod notices;
