@@ -56,6 +56,8 @@ mod mcp_restarts;
 #[cfg(test)]
 mod mcp_sessions;
 #[cfg(test)]
+mod mcp_states;
+#[cfg(test)]
 mod notices;
 #[cfg(test)]
 mod operating;
