@@ -11,8 +11,6 @@ use crate::support::{Gateway, Server};
 
 const SOON: Duration = Duration::from_secs(10);
 const REVISION: &str = "2025-11-25";
-const ALICE: &str = "alice-7c1f9be03d5a48e2b6";
-const BOB: &str = "bob-e92d04c7a1836f5bb8";
 const SAMPLING: &str = "sampling/createMessage";
 
 /// A call during which the server asks for a sample.
@@ -27,18 +25,12 @@ fn asking() -> Value {
 
 #[tokio::test]
 async fn a_question_comes_on_the_stream_of_its_call_and_only_its_client_can_answer() {
-    let tokens = json!([{"name": "alice", "env": "ALICE"}, {"name": "bob", "env": "BOB"}]);
     let gateway = Gateway::builder()
-        .set("tokens", tokens)
-        .env("ALICE", ALICE)
-        .env("BOB", BOB)
+        .people()
         .server(Server::gremlin("g1"))
         .start();
     let sampling = json!({"sampling": {}});
-    let (alice, bob) = (
-        gateway.client_with(Some(ALICE)),
-        gateway.client_with(Some(BOB)),
-    );
+    let (alice, bob) = (gateway.alice(), gateway.bob());
     let own = Session::open_with(&alice, "/g1/mcp", REVISION, &sampling).await;
     let second = Session::open_with(&alice, "/g1/mcp", REVISION, &sampling).await;
     let foreign = Session::open_with(&bob, "/g1/mcp", REVISION, &sampling).await;
