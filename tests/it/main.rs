@@ -48,7 +48,11 @@ mod mcp_batches;
 #[cfg(test)]
 mod mcp_endpoint;
 #[cfg(test)]
+mod mcp_lifetimes;
+#[cfg(test)]
 mod mcp_modern;
+#[cfg(test)]
+mod mcp_order;
 #[cfg(test)]
 mod mcp_questions;
 #[cfg(test)]
