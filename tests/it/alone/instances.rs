@@ -301,3 +301,43 @@ async fn a_server_of_ones_own_knows_what_its_client_can_be_asked() {
     );
     assert_eq!(tokio::join!(tools(&nothing), tools(&all)), (13, 16));
 }
+
+#[tokio::test]
+async fn a_process_that_was_started_for_a_session_of_which_nothing_came_ends() {
+    let slow = Server::gremlin("g2").set("instance", "session");
+    let gateway = Gateway::builder()
+        .limit("max_sessions_per_token", 1)
+        .server(gremlin("session"))
+        .server(slow.orders(&json!({"slow_start_ms": 60_000})))
+        .start();
+    let client = gateway.client();
+    let instances = async |server_id: &str, count: usize| {
+        let what = format!("{count} processes of {server_id}");
+        wait_for(&what, SOON, async || {
+            let status = client.status(server_id).await;
+            (status["instances"].as_array().unwrap().len() == count).then_some(())
+        })
+        .await;
+    };
+    // A client that does not wait until the server is there.
+    let impatient = mcp::post(&client, "/g2/mcp", &initialize(REVISION));
+    tokio::select! {
+        answer = impatient.send() => panic!("{answer:?}"),
+        () = instances("g2", 1) => {}
+    }
+    instances("g2", 0).await;
+    // One that may not have another session.
+    let session = open(&client).await;
+    let refused = shaken(&client).await;
+    assert_eq!(
+        refused.json()["error"]["data"]["error_code"],
+        "rate_limited"
+    );
+    instances("g1", 1).await;
+    assert_eq!(session.end().await.status, 204);
+    instances("g1", 0).await;
+    wait_until("the end of all processes", SOON, || {
+        gateway.family().len() == 1
+    })
+    .await;
+}
