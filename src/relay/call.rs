@@ -50,6 +50,22 @@ struct Way<'a> {
     started: Instant,
 }
 
+/// Ends the process that was started for a session of which nothing comes: its client is refused, or goes
+/// away before it is answered.
+struct Unopened {
+    server: Arc<Server>,
+    session: Arc<Session>,
+    armed: bool,
+}
+
+impl Drop for Unopened {
+    fn drop(&mut self) {
+        if self.armed {
+            self.server.instances.end_session(self.session.id());
+        }
+    }
+}
+
 /// Takes one message to one server.
 pub(super) async fn message(
     shared: &Arc<Shared>,
@@ -174,6 +190,11 @@ impl Way<'_> {
         let prepared = opens.then(|| self.prepare()).transpose().map_err(fail)?;
         let upstream = self.lease(session.as_ref().or(prepared.as_ref()));
         let upstream = upstream.map_err(fail)?;
+        let mut unopened = prepared.clone().map(|session| Unopened {
+            server: Arc::clone(self.server),
+            session,
+            armed: true,
+        });
         let plain = self.plain().map_err(fail)?;
         let running = session.as_ref().map(|session| session.begin(&client_id));
         let running = running.transpose().map_err(fail)?;
@@ -203,13 +224,11 @@ impl Way<'_> {
             }
         }
         let started = self.started;
-        let server = Arc::clone(self.server);
         let run = async move {
             let _running = running;
             let answered = request.run(started).await;
-            if let Some(session) = prepared.filter(|_| answered.is_err()) {
-                // What was started for it has nobody to serve.
-                server.instances.end_session(session.id());
+            if let (Some(unopened), true) = (&mut unopened, answered.is_ok()) {
+                unopened.armed = false;
             }
             answered
         };

@@ -8,6 +8,7 @@ mod crash_loop;
 mod drain;
 mod gateway_killed;
 mod inheritance;
+mod instances;
 mod noise;
 mod pipes;
 mod restart_cycles;

@@ -44,15 +44,25 @@ mod fleet;
 #[cfg(test)]
 mod gateway_starts;
 #[cfg(test)]
+mod mcp_attribution;
+#[cfg(test)]
 mod mcp_batches;
 #[cfg(test)]
 mod mcp_endpoint;
 #[cfg(test)]
+mod mcp_lifetimes;
+#[cfg(test)]
 mod mcp_modern;
+#[cfg(test)]
+mod mcp_order;
 #[cfg(test)]
 mod mcp_questions;
 #[cfg(test)]
+mod mcp_restarts;
+#[cfg(test)]
 mod mcp_sessions;
+#[cfg(test)]
+mod mcp_states;
 #[cfg(test)]
 mod notices;
 #[cfg(test)]

@@ -13,8 +13,6 @@ use crate::support::{Gateway, Server};
 
 const SOON: Duration = Duration::from_secs(10);
 const NEWEST: &str = "2025-11-25";
-const ALICE: &str = "alice-7c1f9be03d5a48e2b6";
-const BOB: &str = "bob-e92d04c7a1836f5bb8";
 
 fn one_gremlin() -> Gateway {
     Gateway::builder().server(Server::gremlin("g1")).start()
@@ -147,18 +145,12 @@ fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
 
 #[tokio::test]
 async fn a_session_of_another_is_as_unknown_as_one_that_never_was() {
-    let tokens = json!([{"name": "alice", "env": "ALICE"}, {"name": "bob", "env": "BOB"}]);
     let gateway = Gateway::builder()
-        .set("tokens", tokens)
-        .env("ALICE", ALICE)
-        .env("BOB", BOB)
+        .people()
         .server(Server::gremlin("g1"))
         .server(Server::gremlin("g2"))
         .start();
-    let (alice, bob) = (
-        gateway.client_with(Some(ALICE)),
-        gateway.client_with(Some(BOB)),
-    );
+    let (alice, bob) = (gateway.alice(), gateway.bob());
     let own = Session::open(&alice, "/g1/mcp", NEWEST).await;
     let mut stream = own.listen().await;
     stream.event(SOON).await;

@@ -12,18 +12,11 @@ use crate::support::wait::wait_for;
 use crate::support::{Gateway, Server};
 
 const SOON: Duration = Duration::from_secs(10);
-const ALICE: &str = "alice-7c1f9be03d5a48e2b6";
-const BOB: &str = "bob-e92d04c7a1836f5bb8";
 
 /// A gateway with one gremlin and a token each for Alice and Bob.
 fn two_tokens() -> Gateway {
     Gateway::builder()
-        .set(
-            "tokens",
-            json!([{"name": "alice", "env": "ALICE"}, {"name": "bob", "env": "BOB"}]),
-        )
-        .env("ALICE", ALICE)
-        .env("BOB", BOB)
+        .people()
         .server(Server::gremlin("g1"))
         .start()
 }
@@ -167,10 +160,7 @@ async fn the_child_is_told_when_the_last_subscriber_is_gone() {
 #[tokio::test]
 async fn a_log_message_reaches_only_the_one_it_can_be_attributed_to() {
     let gateway = two_tokens();
-    let (alice, bob) = (
-        gateway.client_with(Some(ALICE)),
-        gateway.client_with(Some(BOB)),
-    );
+    let (alice, bob) = (gateway.alice(), gateway.bob());
     let (mut to_alice, _) = listen(&alice).await;
     let (mut to_bob, _) = listen(&bob).await;
     let log = |text: &str| json!({"do": "log", "level": "info", "text": text});
@@ -213,10 +203,7 @@ async fn a_log_message_reaches_only_the_one_it_can_be_attributed_to() {
 #[tokio::test]
 async fn a_session_is_of_one_token_and_one_server() {
     let gateway = two_tokens();
-    let (alice, bob) = (
-        gateway.client_with(Some(ALICE)),
-        gateway.client_with(Some(BOB)),
-    );
+    let (alice, bob) = (gateway.alice(), gateway.bob());
     let (stream, session) = listen(&alice).await;
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     let with = async |client: &Client, session: &str| {

@@ -68,6 +68,16 @@ impl Gateway {
         Client::new(self.address, token)
     }
 
+    /// One of the two people of [`Builder::people`].
+    pub(crate) fn alice(&self) -> Client {
+        self.client_with(Some(config::ALICE))
+    }
+
+    /// The other one.
+    pub(crate) fn bob(&self) -> Client {
+        self.client_with(Some(config::BOB))
+    }
+
     /// What it logged.
     pub(crate) fn logs(&self) -> &Logs {
         &self.logs

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::client::{Answer, Client};
 use super::sse::Sse;
+use super::stdio::text_of;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -151,6 +152,22 @@ impl Session {
         }
     }
 
+    /// Answers what the server has asked; panics unless the answer is taken.
+    pub(crate) async fn reply(&self, question: &Value, result: &Value) {
+        let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": result});
+        let taken = self.tell(&answer).await;
+        assert_eq!(taken.status, 202, "{question}: {}", taken.text());
+    }
+
+    /// Calls a tool and gives the text of its result.
+    pub(crate) async fn call(&self, tool: &str, arguments: &Value) -> String {
+        text_of(
+            &self
+                .ask(&tool_call(format!("call {tool}"), tool, arguments))
+                .await,
+        )
+    }
+
     /// Asks a gremlin for a deed.
     pub(crate) async fn deed(&self, arguments: &Value) -> Value {
         self.ask(&tool_call("deed", "gremlin", arguments)).await
@@ -189,6 +206,15 @@ impl Session {
         let request = self.client.request(Method::DELETE, &self.path);
         self.client.send(self.in_session(request)).await
     }
+}
+
+/// A modern request for a tool, of a client that can be asked for this.
+pub(crate) fn modern_call(tool: &str, arguments: &Value, capabilities: &Value) -> Value {
+    let params = json!({"name": tool, "arguments": arguments});
+    let mut message = modern("call", "tools/call", &params);
+    let meta = &mut message["params"]["_meta"];
+    meta["io.modelcontextprotocol/clientCapabilities"] = capabilities.clone();
+    message
 }
 
 /// A request of the modern era, its claims made.

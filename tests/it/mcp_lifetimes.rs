@@ -1,0 +1,205 @@
+//! Sessions from the outside: how long they live, how many there may be, and whose requests are whose.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::client::{Answer, Client};
+use crate::support::mcp::{self, Session, initialize, request, tool_call};
+use crate::support::wait::{wait_for, wait_until};
+use crate::support::{Gateway, Server};
+
+const SOON: Duration = Duration::from_secs(10);
+const REVISION: &str = "2025-11-25";
+
+async fn open(client: &Client) -> Session {
+    Session::open(client, "/g1/mcp", REVISION).await
+}
+
+fn ping() -> Value {
+    request("ping", "ping", &json!({}))
+}
+
+/// Waits until this many sessions are open; asking in one of them would keep it young.
+async fn sessions(client: &Client, count: u64) {
+    wait_for(&format!("{count} sessions"), SOON, async || {
+        (client.status("g1").await["sessions"] == count).then_some(())
+    })
+    .await;
+}
+
+/// A call that is under way until it is cancelled.
+fn endless(id: &str) -> Value {
+    tool_call(id, "gremlin", &json!({"do": "nothing"}))
+}
+
+#[tokio::test]
+async fn a_session_ages_only_while_no_stream_is_open_and_no_call_under_way() {
+    let gateway = Gateway::builder()
+        .limit("session_idle_ms", 1500)
+        .server(Server::gremlin("g1"))
+        .start();
+    let client = gateway.client();
+    let (silent, listening, calling) = (
+        open(&client).await,
+        open(&client).await,
+        open(&client).await,
+    );
+    let mut own = listening.listen().await;
+    own.event(SOON).await;
+    // Nobody reads this call's answer: it is the call alone that counts.
+    let call = tool_call(
+        "long",
+        "gremlin",
+        &json!({"do": "sleep", "ms": 6000, "say": "awake"}),
+    );
+    let mut stream = calling.stream(&call).await;
+    let resumed_at = stream.event(SOON).await.id.expect("an id");
+    drop(stream);
+
+    sessions(&client, 2).await;
+    assert_eq!(silent.tell(&ping()).await.status, 404);
+    assert_eq!(silent.get_whole().await.status, 404);
+    listening
+        .deed(&json!({"do": "list_changed", "of": "tools"}))
+        .await;
+    let heard = own.message(SOON).await;
+    assert_eq!(
+        heard["method"], "notifications/tools/list_changed",
+        "{heard}"
+    );
+    let said = calling.resume(&resumed_at).await.message(SOON).await;
+    assert_eq!(said["result"]["content"][0]["text"], "awake", "{said}");
+
+    sessions(&client, 1).await;
+    assert_eq!(calling.tell(&ping()).await.status, 404);
+    drop(own);
+    sessions(&client, 0).await;
+    assert_eq!(listening.tell(&ping()).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_session_of_an_earlier_life_of_the_gateway_is_unknown() {
+    let start = || Gateway::builder().server(Server::gremlin("g1")).start();
+    let first = start();
+    let session = open(&first.client()).await;
+    assert_eq!(session.tell(&ping()).await.status, 200);
+    assert_eq!(first.stop().await.code(), Some(0));
+    let second = start();
+    let session = session.stolen_by(&second.client());
+    for answer in [
+        session.tell(&ping()).await,
+        session.get_whole().await,
+        session.end().await,
+    ] {
+        let body = answer.json();
+        assert_eq!(answer.status, 404, "{body}");
+        assert_eq!(
+            body["error"]["data"]["error_code"], "session_not_found",
+            "{body}"
+        );
+    }
+    assert!(second.journal("g1").entries().is_empty());
+}
+
+#[tokio::test]
+async fn a_token_has_so_many_sessions_and_one_more_is_refused_in_band() {
+    let gateway = Gateway::builder()
+        .people()
+        .limit("max_sessions_per_token", 2)
+        .server(Server::gremlin("g1"))
+        .start();
+    let (alice, bob) = (gateway.alice(), gateway.bob());
+    let (one, other) = (open(&alice).await, open(&alice).await);
+    let refused = alice
+        .send(mcp::post(&alice, "/g1/mcp", &initialize(REVISION)))
+        .await;
+    // As every request that was let in: a legacy client shows such an error and drops one with another status.
+    let body = refused.json();
+    assert_eq!(
+        (refused.status, &body["id"]),
+        (200, &json!("initialize")),
+        "{body}"
+    );
+    let data = json!({
+        "origin": "gateway",
+        "error_code": "rate_limited",
+        "server_id": "g1",
+        "delivered": "no",
+        "retry_after_ms": 5000,
+    });
+    assert_eq!(
+        (&body["error"]["code"], &body["error"]["data"]),
+        (&json!(-31004), &data)
+    );
+    assert!(!refused.headers.contains_key("mcp-session-id"));
+    assert_eq!(other.tell(&ping()).await.status, 200);
+    open(&bob).await;
+    assert_eq!(one.end().await.status, 204);
+    open(&alice).await;
+}
+
+fn is_taken(answer: &Answer) {
+    let body = answer.json();
+    assert_eq!(
+        (answer.status, &body["error"]["code"]),
+        (400, &json!(-32600)),
+        "{body}"
+    );
+    let text = body["error"]["message"].as_str().unwrap();
+    assert!(
+        text.contains("a request with this id is under way"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn an_id_is_used_once_at_a_time_in_a_session_and_names_nothing_in_another() {
+    let gateway = Gateway::builder()
+        .people()
+        .server(Server::gremlin("g1"))
+        .start();
+    let alice = gateway.alice();
+    let (own, second, foreign) = (
+        open(&alice).await,
+        open(&alice).await,
+        open(&gateway.bob()).await,
+    );
+    let journal = gateway.journal("g1");
+    let calls = || journal.of_method("tools/call");
+    let mut streams = Vec::new();
+    for (number, session) in [&own, &second, &foreign].into_iter().enumerate() {
+        streams.push(session.stream(&endless("same")).await);
+        wait_until("the call", SOON, || calls().len() == number + 1).await;
+    }
+    is_taken(&own.tell(&endless("same")).await);
+    is_taken(&own.tell(&request("same", "ping", &json!({}))).await);
+    assert_eq!(calls().len(), 3);
+
+    let cancel = json!({
+        "jsonrpc": "2.0",
+        "method": "notifications/cancelled",
+        "params": {"requestId": "same", "reason": "enough"},
+    });
+    assert_eq!(own.tell(&cancel).await.status, 202);
+    let told = async |count| {
+        wait_for("a cancellation", SOON, async || {
+            let told = journal.of_method("notifications/cancelled");
+            (told.len() == count).then_some(told)
+        })
+        .await
+    };
+    assert_eq!(told(1).await[0]["params"]["requestId"], calls()[0]["id"]);
+    // What is not under way here is nothing that could be cancelled.
+    assert_eq!(own.tell(&cancel).await.status, 202);
+    let heard = own
+        .ask(&tool_call("same", "echo", &json!({"text": "free again"})))
+        .await;
+    assert_eq!(
+        heard["result"]["content"][0]["text"], "free again",
+        "{heard}"
+    );
+    assert_eq!(foreign.tell(&cancel).await.status, 202);
+    assert_eq!(told(2).await[1]["params"]["requestId"], calls()[2]["id"]);
+    assert_eq!(gateway.client().status("g1").await["in_flight"], 1);
+}
