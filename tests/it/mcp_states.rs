@@ -143,6 +143,23 @@ async fn a_held_call_is_resumed_once_by_whom_it_belongs_to() {
 }
 
 #[tokio::test]
+async fn a_held_call_keeps_its_turn_where_calls_are_made_one_by_one() {
+    let server = Server::gremlin("g1").orders(&json!({"era": "legacy"}));
+    let server = server.set("client_features", "serialize");
+    let gateway = Gateway::builder().people().server(server).start();
+    let (alice, bob) = (gateway.alice(), gateway.bob());
+    let call = asked(&alice, "legacy").await;
+    let (of_bob, of_alice) = tokio::join!(asked(&bob, "legacy"), posted(&alice, &call));
+    assert_eq!(of_alice.status, 200, "{}", of_alice.text());
+    let of_bob = posted(&bob, &of_bob).await;
+    assert_eq!(of_bob.status, 200, "{}", of_bob.text());
+    for answer in [of_alice, of_bob] {
+        let told = text_of(&answer.json());
+        assert!(told.contains(r#""said":"true""#), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn a_state_of_a_modern_server_is_bound_to_whom_it_was_given() {
     let gateway = people("modern").start();
     is_bound(&gateway, "modern").await;

@@ -38,12 +38,13 @@ const MAX_ROUNDS: usize = 32;
 impl Request {
     /// Has the child answer, by as many rounds as it takes.
     pub(super) async fn ask_child(&self, handshake: &Handshake, span: &TraceSpan) -> Answered {
-        let turn = self.turn().await?;
         if self.is_modern_mcp() && handshake.era == Era::Legacy {
             let retry = self.retry()?;
             if let Some(state) = &retry.state {
+                // The call that it goes on with has its turn already.
                 return self.go_on(handshake, state, &retry).await;
             }
+            let turn = self.turn().await?;
             let round = self.for_legacy_child()?;
             let round = self.begin(handshake, span, &round)?;
             // What the client brings without a state may be what the child is about to ask for: a round
@@ -59,6 +60,11 @@ impl Request {
         {
             return self.with_questions(handshake, span, session).await;
         }
+        let _turn = match handshake.era {
+            Era::Legacy => self.turn().await?,
+            // What it wants to know stands in its answer, so there is nothing to mistake.
+            Era::Modern => None,
+        };
         let round = self.for_modern_child(handshake)?;
         let mut round = self.begin(handshake, span, &round)?;
         let outcome = round.outcome().await;
@@ -104,8 +110,10 @@ impl Request {
     /// The request with the state that the child gave in place of the one that we made of it.
     fn for_modern_child(&self, handshake: &Handshake) -> Result<Message, Fault> {
         let Message { body, envelope } = &self.message;
-        let sealed = self.is_modern_mcp() && handshake.era == Era::Modern;
-        let Some(state) = self.retry()?.state.filter(|_| sealed) else {
+        if !self.is_modern_mcp() || handshake.era == Era::Legacy {
+            return Ok(self.message.clone());
+        }
+        let Some(state) = self.retry()?.state else {
             return Ok(self.message.clone());
         };
         let state = self.open(&state)?;
