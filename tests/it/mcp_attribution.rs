@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::client::Client;
-use crate::support::mcp::{Session, tool_call};
+use crate::support::mcp::{Session, modern_call, modern_post, tool_call};
 use crate::support::sse::Sse;
 use crate::support::stdio::text_of;
 use crate::support::{Gateway, Server};
@@ -226,4 +226,32 @@ async fn calls_that_are_made_one_by_one_are_all_asked() {
         events.chunks(2).all(|pair| pair[0] == pair[1]),
         "{events:?}"
     );
+}
+
+#[tokio::test]
+async fn a_tool_whose_client_cannot_be_asked_says_so_at_once() {
+    let gateway = Gateway::builder().server(Server::everything("all")).start();
+    let client = gateway.client();
+    let all = json!({"elicitation": {}, "sampling": {}});
+    let nothing = Session::open(&client, "/all/mcp", "2025-11-25").await;
+    let no_stream = Session::open_with(&client, "/all/mcp", "2025-11-25", &all).await;
+    for tool in [ELICITS, SAMPLES] {
+        let arguments = json!({"prompt": "?", "maxTokens": 10});
+        let legacy = tool_call("legacy", tool, &arguments);
+        let modern = modern_post(
+            &client,
+            "/all/mcp",
+            &modern_call(tool, &arguments, &json!({})),
+        );
+        for refused in [
+            nothing.ask(&legacy).await,
+            no_stream.json_only(&legacy).await.json(),
+            client.send(modern).await.json(),
+            client.rpc("all", &legacy).await.json(),
+        ] {
+            assert_eq!(refused["result"]["isError"], true, "{refused}");
+            let why = text_of(&refused);
+            assert!(why.starts_with("MCP error -32"), "{why}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::client::Client;
-use crate::support::mcp::{Session, modern, modern_call, modern_post, request};
+use crate::support::mcp::{Session, modern, modern_call, modern_post, request, tool_call};
 use crate::support::process;
 use crate::support::sse::Sse;
 use crate::support::stdio::text_of;
@@ -140,4 +140,53 @@ async fn a_subscription_of_a_modern_client_survives_the_death_of_the_server() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn what_a_server_had_asked_dies_with_it_and_its_calls_are_told_so() {
+    let gateway = gateway("legacy");
+    let client = gateway.client();
+    let capabilities = json!({"elicitation": {}});
+    let tool = "test_input_required_result_elicitation";
+    let session = Session::open_with(&client, "/c1/mcp", "2025-11-25", &capabilities).await;
+    let mut stream = session.stream(&tool_call("call", tool, &json!({}))).await;
+    let question = stream.message(SOON).await;
+    assert_eq!(question["method"], "elicitation/create", "{question}");
+    // The same for a client that is asked by a result.
+    let mut held = modern_call(tool, &json!({}), &capabilities);
+
+    killed(&client).await;
+    let lost = stream.messages(SOON).await;
+    let code = &lost.last().unwrap()["error"]["data"]["error_code"];
+    assert_eq!(code, "server_lost", "{lost:?}");
+    let said = json!({"action": "accept", "content": {"name": "late"}});
+    let late = json!({"jsonrpc": "2.0", "id": question["id"], "result": said});
+    assert_eq!(
+        session.tell(&late).await.status,
+        400,
+        "nothing waits for it"
+    );
+
+    let asked = client
+        .send(modern_post(&client, "/c1/mcp", &held))
+        .await
+        .json();
+    assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
+    held["params"]["requestState"] = asked["result"]["requestState"].clone();
+    for key in asked["result"]["inputRequests"].as_object().unwrap().keys() {
+        held["params"]["inputResponses"][key] = said.clone();
+    }
+    killed(&client).await;
+    let lost = client
+        .send(modern_post(&client, "/c1/mcp", &held))
+        .await
+        .json();
+    assert_eq!(lost["error"]["data"]["error_code"], "server_lost", "{lost}");
+
+    // The next life is asked and answers as if nothing had been.
+    let mut stream = session.stream(&tool_call("again", tool, &json!({}))).await;
+    let question = stream.message(SOON).await;
+    session.reply(&question, &said).await;
+    let response = stream.message(SOON).await;
+    assert_eq!(text_of(&response), "Hello, late!", "{response}");
 }

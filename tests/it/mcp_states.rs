@@ -174,8 +174,8 @@ async fn a_state_of_a_modern_server_is_bound_to_whom_it_was_given() {
 #[tokio::test]
 async fn a_held_call_whose_time_is_over_is_cancelled_and_cannot_be_resumed() {
     let gateway = people("legacy")
-        .set("request_timeout_ms", 1000)
-        .set("request_max_ms", 1000)
+        .set("request_timeout_ms", 2500)
+        .set("request_max_ms", 2500)
         .limit("session_idle_ms", 400)
         .start();
     let alice = gateway.alice();
@@ -202,8 +202,8 @@ async fn a_held_call_whose_time_is_over_is_cancelled_and_cannot_be_resumed() {
 #[tokio::test]
 async fn a_state_of_a_modern_server_expires() {
     let gateway = people("modern")
-        .set("request_timeout_ms", 1000)
-        .set("request_max_ms", 1000)
+        .set("request_timeout_ms", 2500)
+        .set("request_max_ms", 2500)
         .start();
     let alice = gateway.alice();
     let call = asked(&alice, "modern").await;
