@@ -279,8 +279,7 @@ impl Way<'_> {
             // What one client's roots are is of no use to a child of many.
             "notifications/roots/list_changed" if !upstream.is_owned => {}
             "notifications/cancelled" => {
-                let of_session = session.map(|session| Arc::clone(session.id()));
-                self.cancel(mux, of_session.or_else(|| plain.map(|plain| plain.id)));
+                self.cancel(mux, session.as_deref(), plain);
             }
             // No notification of the modern era's own goes from client to server by this transport.
             _ if self.caller.door == Door::Mcp && self.era == Era::Modern => {}
@@ -289,7 +288,7 @@ impl Way<'_> {
         Ok(Answer::Accepted)
     }
 
-    fn cancel(&self, mux: &Mux, session: Option<Arc<str>>) {
+    fn cancel(&self, mux: &Mux, session: Option<&Session>, plain: Option<InSession>) {
         let request = self
             .message
             .envelope
@@ -300,11 +299,16 @@ impl Way<'_> {
         };
         let origin = Origin {
             principal: self.caller.principal.id,
-            session,
+            session: session
+                .map(|session| Arc::clone(session.id()))
+                .or_else(|| plain.map(|plain| plain.id)),
             client_id: self.message.text(request),
         };
         let reason = reason(self.message.params());
-        if !mux.cancel(&origin, reason.as_deref()) {
+        // What is not at the child waits for something else, and must not get there any more.
+        let ended = mux.cancel(&origin, reason.as_deref())
+            || session.is_some_and(|session| session.cancel(&origin.client_id));
+        if !ended {
             tracing::debug!(server_id = %self.server.id, "ignored a cancellation of nothing that is under way, or of several requests");
         }
     }

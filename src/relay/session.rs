@@ -9,12 +9,14 @@ mod asks;
 mod directory;
 mod streams;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 pub(super) use asks::{ChildAsk, Response, Waiting, refusal};
 pub(super) use directory::Directory;
@@ -60,8 +62,8 @@ pub(super) struct Session {
 
 #[derive(Debug)]
 struct Usage {
-    /// Ids of requests under way.
-    running: HashSet<Bytes>,
+    /// Requests under way by their ids, and what ends each while it is not at a child.
+    running: HashMap<Bytes, CancellationToken>,
     last: Instant,
     ended: bool,
 }
@@ -89,7 +91,7 @@ impl Session {
             streams: Arc::new(Streams::new(bounds, primes)),
             asks: Asks::default(),
             usage: Mutex::new(Usage {
-                running: HashSet::new(),
+                running: HashMap::new(),
                 last: Instant::now(),
                 ended: false,
             }),
@@ -153,14 +155,32 @@ impl Session {
 
     /// Notes that a request with this id is under way; refused where one is already.
     pub(super) fn begin(self: &Arc<Self>, id: &Bytes) -> Result<Running, Fault> {
-        if !self.usage().running.insert(id.clone()) {
-            let text = "a request with this id is under way in this session";
-            return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
+        match self.usage().running.entry(id.clone()) {
+            Entry::Occupied(_) => {
+                let text = "a request with this id is under way in this session";
+                return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(CancellationToken::new());
+            }
         }
         Ok(Running {
             session: Arc::clone(self),
             id: id.clone(),
         })
+    }
+
+    /// Ends a request that waits for something else than a child's answer; `false` where none with this
+    /// id is under way.
+    pub(super) fn cancel(&self, id: &[u8]) -> bool {
+        let cancelled = self.usage().running.get(id).cloned();
+        cancelled.inspect(CancellationToken::cancel).is_some()
+    }
+
+    /// What [`Session::cancel`] tells a request that is under way.
+    pub(super) fn cancellation(&self, id: &[u8]) -> CancellationToken {
+        let cancelled = self.usage().running.get(id).cloned();
+        cancelled.unwrap_or_default()
     }
 
     /// Notes that its client was heard of.

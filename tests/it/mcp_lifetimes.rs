@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client};
 use crate::support::mcp::{self, Session, initialize, request, tool_call};
+use crate::support::sse::Sse;
 use crate::support::wait::{wait_for, wait_until};
 use crate::support::{Gateway, Server};
 
@@ -176,11 +177,7 @@ async fn an_id_is_used_once_at_a_time_in_a_session_and_names_nothing_in_another(
     is_taken(&own.tell(&request("same", "ping", &json!({}))).await);
     assert_eq!(calls().len(), 3);
 
-    let cancel = json!({
-        "jsonrpc": "2.0",
-        "method": "notifications/cancelled",
-        "params": {"requestId": "same", "reason": "enough"},
-    });
+    let cancel = cancellation("same");
     assert_eq!(own.tell(&cancel).await.status, 202);
     let told = async |count| {
         wait_for("a cancellation", SOON, async || {
@@ -202,4 +199,58 @@ async fn an_id_is_used_once_at_a_time_in_a_session_and_names_nothing_in_another(
     assert_eq!(foreign.tell(&cancel).await.status, 202);
     assert_eq!(told(2).await[1]["params"]["requestId"], calls()[2]["id"]);
     assert_eq!(gateway.client().status("g1").await["in_flight"], 1);
+}
+
+fn cancellation(id: &str) -> Value {
+    let params = json!({"requestId": id, "reason": "enough"});
+    json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+}
+
+/// Cancels a call, and wants this told on its stream.
+async fn cancels(session: &Session, id: &str, stream: &mut Sse) {
+    assert_eq!(session.tell(&cancellation(id)).await.status, 202);
+    let ended = stream.message(SOON).await;
+    let code = &ended["error"]["data"]["error_code"];
+    assert_eq!(
+        (&ended["id"], code),
+        (&json!(id), &json!("request_cancelled")),
+        "{ended}"
+    );
+}
+
+#[tokio::test]
+async fn a_call_that_is_cancelled_before_it_is_made_never_reaches_the_server() {
+    let gateway = Gateway::builder()
+        .server(Server::gremlin("g1").set("client_features", "serialize"))
+        .server(Server::gremlin("g2").orders(&json!({"era": "modern"})))
+        .start();
+    let client = gateway.client();
+    let late = tool_call("waits", "echo", &json!({"text": "too late"}));
+    let journal = gateway.journal("g1");
+
+    // It waits for its turn.
+    let (busy, waiting) = (open(&client).await, open(&client).await);
+    let sleep = json!({"do": "sleep", "ms": 1500, "say": "awake"});
+    let mut long = busy.stream(&tool_call("long", "gremlin", &sleep)).await;
+    wait_until("the call", SOON, || journal.count_method("tools/call") == 1).await;
+    let mut stream = waiting.stream(&late).await;
+    cancels(&waiting, "waits", &mut stream).await;
+    let all = Session::open(&client, "/mcp", REVISION).await;
+    let late = tool_call("waits", "g1__echo", &json!({"text": "too late"}));
+    cancels(&all, "waits", &mut all.stream(&late).await).await;
+    let said = long.message(SOON).await;
+    assert_eq!(said["result"]["content"][0]["text"], "awake", "{said}");
+    assert_eq!(waiting.call("echo", &json!({"text": "next"})).await, "next");
+    assert_eq!(journal.count("too late"), 0);
+
+    // It waits for what its client is to say before the call is made again.
+    let sampling = json!({"sampling": {}});
+    let session = Session::open_with(&client, "/g2/mcp", REVISION, &sampling).await;
+    let requests = json!({"q": {"method": "sampling/createMessage", "params": {"messages": []}}});
+    let deed = json!({"do": "input_required", "requests": requests, "state": "s"});
+    let mut stream = session.stream(&tool_call("waits", "gremlin", &deed)).await;
+    let question = stream.message(SOON).await;
+    assert_eq!(question["method"], "sampling/createMessage", "{question}");
+    cancels(&session, "waits", &mut stream).await;
+    assert_eq!(gateway.journal("g2").count_method("tools/call"), 1);
 }

@@ -135,14 +135,18 @@ impl All<'_> {
         if let (Some(request), "notifications/cancelled") = (request, method) {
             let origin = Origin {
                 principal: caller.principal.id,
-                session: session.map(|session| Arc::clone(session.id())),
+                session: session.as_ref().map(|session| Arc::clone(session.id())),
                 client_id: message.text(request),
             };
             let reason = call::reason(message.params());
+            let mut ended = false;
             for server in &self.servers {
                 for upstream in server.instances.known_to(&caller.principal) {
-                    upstream.handle.mux().cancel(&origin, reason.as_deref());
+                    ended |= upstream.handle.mux().cancel(&origin, reason.as_deref());
                 }
+            }
+            if let Some(session) = session.filter(|_| !ended) {
+                session.cancel(&origin.client_id);
             }
         }
         Ok(Answer::Accepted)

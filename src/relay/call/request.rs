@@ -62,7 +62,7 @@ impl Request {
     /// Runs it to its end.
     pub(super) async fn run(self, started: Instant) -> Result<Reply, Failure> {
         let span = self.server_span();
-        let answered = self.answer(&span).await;
+        let answered = self.answer_unless_cancelled(&span).await;
         let answered = answered.map(|(message, outcome)| (self.named(message), outcome));
         let outcome = match &answered {
             Ok((_, outcome)) => *outcome,
@@ -98,6 +98,23 @@ impl Request {
                 id: Some(self.message.text(self.id)),
                 era: self.era,
             }),
+        }
+    }
+
+    /// The answer; or the end of a request that its client cancels while it waits for its turn, for the
+    /// server to start, or for what a modern child wants to know. At the child it is ended there.
+    async fn answer_unless_cancelled(&self, span: &TraceSpan) -> Answered {
+        let Some(session) = &self.session else {
+            return self.answer(span).await;
+        };
+        let cancellation = session.cancellation(self.client_id());
+        tokio::select! {
+            biased;
+            answered = self.answer(span) => answered,
+            () = cancellation.cancelled() => {
+                let text = "the request was cancelled by its sender";
+                Err(Fault::new(FaultKind::RequestCancelled, text).delivered(Delivered::Unknown))
+            }
         }
     }
 

@@ -116,11 +116,14 @@ impl Asks {
         drop(gone);
     }
 
-    /// Gives up what belongs to no call and nobody has answered for too long. What a call has caused is
-    /// bounded by the call.
+    /// Gives up what belongs to no call and nobody has answered for too long, and what nobody waits for
+    /// any more. What a call has caused is bounded by the call.
     pub(in crate::relay) fn expire(&self, now: Instant) {
         let mut state = self.state();
-        let old = |waiting: &Waiting| matches!(waiting, Waiting::Child(ask) if ask.call.is_none() && ask.asked + PATIENCE <= now);
+        let old = |waiting: &Waiting| match waiting {
+            Waiting::Child(ask) => ask.call.is_none() && ask.asked + PATIENCE <= now,
+            Waiting::Gateway(answer) => answer.is_closed(),
+        };
         let gone: Vec<_> = state
             .waiting
             .extract_if(|_, waiting| old(waiting))
