@@ -101,8 +101,8 @@ impl Shared {
 
     /// Ends what nobody has come back for.
     async fn tidy_up(self: Arc<Self>, servers: Arc<Servers>) {
-        let period = (self.config.session_idle / 8)
-            .clamp(Duration::from_millis(50), Duration::from_secs(10));
+        let period =
+            (self.config.session_idle / 8).clamp(Duration::from_millis(50), Duration::from_secs(1));
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,

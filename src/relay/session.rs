@@ -195,13 +195,20 @@ impl Session {
         silent && !self.streams.any_read()
     }
 
-    /// Ends it: its streams, what its client was asked, and what it heard.
+    /// Ends it: its calls, its streams, what its client was asked, and what it heard.
     fn end(&self) {
         self.usage().ended = true;
         self.streams.close();
         self.asks.refuse_all("the session has ended");
+        let running = std::mem::take(&mut self.usage().running);
         let ears = std::mem::take(&mut *self.ears());
-        drop(ears);
+        for (leased, _) in &ears {
+            leased.handle.mux().cancel_session(&self.id);
+        }
+        // What was not at a child yet gets to none any more.
+        for cancellation in running.into_values() {
+            cancellation.cancel();
+        }
     }
 }
 

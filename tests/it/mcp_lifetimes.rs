@@ -80,6 +80,26 @@ async fn a_session_ages_only_while_no_stream_is_open_and_no_call_under_way() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_session_is_the_end_of_its_calls() {
+    let gateway = Gateway::builder().server(Server::gremlin("g1")).start();
+    let client = gateway.client();
+    let (ending, other) = (open(&client).await, open(&client).await);
+    let _ending = ending.stream(&endless("its")).await;
+    let _other = other.stream(&endless("the other's")).await;
+    let journal = gateway.journal("g1");
+    let calls = || journal.count_method("tools/call") == 2;
+    wait_until("two calls", SOON, calls).await;
+    assert_eq!(ending.end().await.status, 204);
+    let cancelled = || journal.count_method("notifications/cancelled") == 1;
+    wait_until("a cancellation of its call", SOON, cancelled).await;
+    assert_eq!(
+        client.status("g1").await["in_flight"],
+        1,
+        "the other's runs on"
+    );
+}
+
+#[tokio::test]
 async fn a_session_of_an_earlier_life_of_the_gateway_is_unknown() {
     let start = || Gateway::builder().server(Server::gremlin("g1")).start();
     let first = start();

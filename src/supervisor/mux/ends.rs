@@ -120,6 +120,19 @@ impl Mux {
         true
     }
 
+    /// Cancels every request that was made in a session; the child is told where one was written.
+    pub fn cancel_session(&self, session: &str) {
+        self.end(
+            |entry| {
+                let origin = entry.submission.origin.as_ref();
+                origin.and_then(|origin| origin.session.as_deref()) == Some(session)
+            },
+            |table, id, entry| {
+                faults::cancelled(table.withdraw(id, entry, "the session has ended"))
+            },
+        );
+    }
+
     /// Cancels this request for a client that is gone and whose revision takes that for a cancellation.
     pub fn abandon(&self, id: u64) {
         let mut table = self.table();
