@@ -3,6 +3,8 @@
 //! A second `initialize` never reaches a shared child: every server measured takes it for a new
 //! negotiation and changes version and capabilities for everybody.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
 use crate::protocol::era::{NEWEST_LEGACY, meta_key, negotiate_legacy, revisions};
@@ -54,19 +56,47 @@ pub(super) fn discover(id: &[u8], handshake: &Handshake) -> Vec<u8> {
 /// (MCP 2026-07-28, changelog: tasks are an extension of another shape).
 fn modern_capabilities(handshake: &Handshake) -> String {
     let text = handshake.capabilities.as_bytes();
-    let whole = Span {
-        start: 0,
-        end: text.len(),
-    };
-    let tasks = Object::read(text, whole, ["tasks"]).and_then(
+    let tasks = Object::read(text, whole(text), ["tasks"]);
+    let tasks = tasks.and_then(
         |Object {
              values: [tasks], ..
          }| tasks,
     );
-    let Some(tasks) = tasks.filter(|_| handshake.era == Era::Legacy) else {
-        return handshake.capabilities.to_string();
-    };
-    let cuts = members::cut(text, [tasks]).spans;
+    match tasks.filter(|_| handshake.era == Era::Legacy) {
+        Some(tasks) => without(text, tasks),
+        None => handshake.capabilities.to_string(),
+    }
+}
+
+/// The same handshake of a server that does not say that it lists tasks.
+pub(super) fn without_task_list(handshake: &Handshake) -> Cow<'_, Handshake> {
+    let text = handshake.capabilities.as_bytes();
+    let tasks = Object::read(text, whole(text), ["tasks"]);
+    let tasks = tasks.and_then(
+        |Object {
+             values: [tasks], ..
+         }| tasks,
+    );
+    let list = tasks.and_then(|tasks| Object::read(text, tasks, ["list"]));
+    let list = list.and_then(|Object { values: [list], .. }| list);
+    list.map_or(Cow::Borrowed(handshake), |list| {
+        Cow::Owned(Handshake {
+            capabilities: without(text, list).into(),
+            ..handshake.clone()
+        })
+    })
+}
+
+fn whole(text: &[u8]) -> Span {
+    Span {
+        start: 0,
+        end: text.len(),
+    }
+}
+
+/// A text without the member that has this value.
+fn without(text: &[u8], value: Span) -> String {
+    let cuts = members::cut(text, [value]).spans;
     let patches: Vec<_> = cuts.into_iter().map(Patch::cut).collect();
     let mut edits: Vec<_> = patches.iter().map(Patch::edit).collect();
     String::from_utf8_lossy(&splice(text, &mut edits)).into_owned()

@@ -277,7 +277,7 @@ impl Way<'_> {
             // The gateway did the handshake.
             "notifications/initialized" | "notifications/progress" => {}
             // What one client's roots are is of no use to a child of many.
-            "notifications/roots/list_changed" if !upstream.is_owned => {}
+            "notifications/roots/list_changed" if !upstream.is_owned() => {}
             "notifications/cancelled" => {
                 self.cancel(mux, session.as_deref(), plain);
             }
@@ -325,7 +325,7 @@ pub(super) fn lease(
     let own = server.instances.config().instance == Instance::Session;
     let declared = declared.filter(|_| own);
     let leased = server.lease(&caller.principal, id, declared)?;
-    if let Some(session) = session.filter(|_| leased.is_owned) {
+    if let Some(session) = session.filter(|_| leased.is_owned()) {
         leased.calls.owned_by(session);
     }
     Ok(leased)

@@ -117,8 +117,7 @@ impl Server {
         let (supervisor, features) = (Arc::clone(supervisor), config.client_features);
         let own_labels = labels.clone();
         let make = move |key: &InstanceKey, config: crate::supervisor::Config| {
-            let is_owned = matches!(key, InstanceKey::Session(_));
-            let parts = Parts::new(&config.id, own_labels.clone(), features, is_owned);
+            let parts = Parts::new(&config.id, own_labels.clone(), features, key.clone());
             let listener: Arc<dyn Listener> = Arc::clone(&parts.hub) as _;
             parts.attach(supervisor.add(config, listener))
         };

@@ -14,6 +14,7 @@ use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 
 use super::hub::Hub;
+use super::instances::InstanceKey;
 use super::servers::Leased;
 use super::servers::Server;
 use super::upstream::Parts;
@@ -73,7 +74,12 @@ fn house_of(handshake: &Handshake) -> House {
 
 fn parts_of(server: &ServerId) -> Parts {
     let instruments = Instruments::noop().for_server(server);
-    Parts::new(server, instruments, ClientFeatures::Attribute, false)
+    Parts::new(
+        server,
+        instruments,
+        ClientFeatures::Attribute,
+        InstanceKey::Shared,
+    )
 }
 
 fn hub_of(server: &ServerId) -> Arc<Hub> {

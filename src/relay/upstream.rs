@@ -10,6 +10,7 @@ use super::bridge::tool_headers::ToolHeaders;
 use super::calls::Calls;
 use super::config::ClientFeatures;
 use super::hub::Hub;
+use super::instances::InstanceKey;
 use crate::fault::Fault;
 use crate::instruments::ServerInstruments;
 use crate::protocol::splice::into_frame;
@@ -30,8 +31,8 @@ pub(super) struct Upstream {
     pub(super) last_lists: Arc<LastLists>,
     /// One place for calls in the course of which the server may ask: they are made one by one.
     pub(super) turnstile: Option<Arc<Semaphore>>,
-    /// The child is one session's own.
-    pub(super) is_owned: bool,
+    /// Whose the child is.
+    pub(super) key: InstanceKey,
     tools: Mutex<Option<KnownTools>>,
 }
 
@@ -53,7 +54,7 @@ pub(super) struct Parts {
     calls: Arc<Calls>,
     instruments: ServerInstruments,
     features: ClientFeatures,
-    is_owned: bool,
+    key: InstanceKey,
 }
 
 impl Parts {
@@ -61,7 +62,7 @@ impl Parts {
         server: &ServerId,
         instruments: ServerInstruments,
         features: ClientFeatures,
-        is_owned: bool,
+        key: InstanceKey,
     ) -> Self {
         let calls = Arc::new(Calls::new(server.clone()));
         Self {
@@ -69,7 +70,7 @@ impl Parts {
             calls,
             instruments,
             features,
-            is_owned,
+            key,
         }
     }
 
@@ -79,7 +80,7 @@ impl Parts {
             calls,
             instruments,
             features,
-            is_owned,
+            key,
         } = self;
         hub.attach(handle.clone());
         calls.attach(handle.clone());
@@ -90,13 +91,23 @@ impl Parts {
             instruments,
             last_lists: Arc::default(),
             turnstile: (features == ClientFeatures::Serialize).then(|| Arc::new(Semaphore::new(1))),
-            is_owned,
+            key,
             tools: Mutex::default(),
         }
     }
 }
 
 impl Upstream {
+    /// It is one session's own.
+    pub(super) fn is_owned(&self) -> bool {
+        matches!(self.key, InstanceKey::Session(_))
+    }
+
+    /// All clients share it.
+    pub(super) fn is_shared(&self) -> bool {
+        self.key == InstanceKey::Shared
+    }
+
     /// The headers that the server's tools want of a modern request; read from its list of tools, and
     /// again when it says that the list has changed.
     pub(super) async fn tool_headers(&self) -> Result<Tools, Fault> {

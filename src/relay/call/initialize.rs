@@ -50,6 +50,10 @@ impl Request {
         // Set once, by the one future that runs the request.
         let _ = self.opened.set(Arc::clone(session.id()));
         let params = self.message.params();
-        Ok(answers::initialize(self.client_id(), params, &handshake))
+        Ok(answers::initialize(
+            self.client_id(),
+            params,
+            &self.as_told(&handshake),
+        ))
     }
 }

@@ -1,5 +1,7 @@
 //! What the gateway answers itself, and what it must know of a request before the child gets it.
 
+use std::borrow::Cow;
+
 use tracing::Span as TraceSpan;
 
 use super::request::{Answered, Request};
@@ -25,11 +27,19 @@ impl Request {
         if let Some(session) = &self.prepared {
             return own(self.open_session(session).await?);
         }
+        if self.method == "tasks/list" && self.upstream.is_shared() {
+            let text = "all clients share this server, and its list would be of the tasks of all";
+            return Err(Fault::new(FaultKind::MethodNotFound, text).delivered(Delivered::No));
+        }
         let handshake = handle.wait_for_handshake().await?;
         match self.method.as_str() {
             "initialize" => {
                 let params = self.message.params();
-                return own(answers::initialize(self.client_id(), params, &handshake));
+                return own(answers::initialize(
+                    self.client_id(),
+                    params,
+                    &self.as_told(&handshake),
+                ));
             }
             "server/discover" => return own(answers::discover(self.client_id(), &handshake)),
             "resources/subscribe" => return self.subscribe(&handshake, span).await,
@@ -40,6 +50,16 @@ impl Request {
             _ => {}
         }
         self.ask_child(&handshake, span).await
+    }
+
+    /// What the child said of itself, as this client is told: where all share it, that there is a list of
+    /// tasks is left out, because it would be of the tasks of all.
+    pub(super) fn as_told<'a>(&self, handshake: &'a Handshake) -> Cow<'a, Handshake> {
+        if self.upstream.is_shared() {
+            answers::without_task_list(handshake)
+        } else {
+            Cow::Borrowed(handshake)
+        }
     }
 
     /// Noted before the child hears of it, so that its first update finds the client; unless the child

@@ -143,3 +143,20 @@ async fn a_modern_client_is_not_told_of_the_tasks_of_the_legacy_era() {
         assert_eq!(reply["result"]["capabilities"], told);
     }
 }
+
+#[tokio::test]
+async fn the_tasks_of_all_clients_are_not_listed_where_all_share_the_server() {
+    let house = house_of(&Handshake {
+        capabilities: r#"{"tools":{},"tasks":{"list":{}, "cancel":{}}}"#.into(),
+        ..handshake(Era::Legacy)
+    });
+    let initialize = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#;
+    let reply: Value =
+        serde_json::from_str(&house.reply(caller(1, None), initialize).await).unwrap();
+    let told = json!({"tools": {}, "tasks": {"cancel": {}}});
+    assert_eq!(reply["result"]["capabilities"], told);
+    let list = r#"{"jsonrpc":"2.0","id":2,"method":"tasks/list"}"#;
+    let refused = house.send(caller(1, None), list).await.unwrap_err();
+    assert_eq!(refused.fault.kind, FaultKind::MethodNotFound);
+    assert!(house.child.read().is_empty());
+}

@@ -43,7 +43,7 @@ impl Child {
             child.handle.id(),
             instruments,
             ClientFeatures::Attribute,
-            false,
+            crate::relay::instances::InstanceKey::Shared,
         );
         let server = Arc::new(parts.attach(child.handle.clone()));
         Self {
