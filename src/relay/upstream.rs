@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::aggregate::LastLists;
@@ -11,14 +13,16 @@ use super::calls::Calls;
 use super::config::ClientFeatures;
 use super::hub::Hub;
 use super::instances::InstanceKey;
-use crate::fault::Fault;
+use crate::fault::{Delivered, Fault};
 use crate::instruments::ServerInstruments;
 use crate::protocol::splice::into_frame;
-use crate::supervisor::{Handshake, ServerHandle, Submission, claims};
-use crate::types::{Incarnation, ServerId};
+use crate::supervisor::{Handshake, Origin, ServerHandle, Submission, claims};
+use crate::types::{Incarnation, PrincipalId, ServerId};
 
 /// Pages of a list of tools that are read.
 const MAX_PAGES: usize = 64;
+/// How long a page may stay unanswered.
+const LIST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One server.
 #[derive(Debug)]
@@ -110,7 +114,9 @@ impl Upstream {
 
     /// The headers that the server's tools want of a modern request; read from its list of tools, and
     /// again when it says that the list has changed.
-    pub(super) async fn tool_headers(&self) -> Result<Tools, Fault> {
+    ///
+    /// A server that does not give the list has no such headers: its tools can be called all the same.
+    pub(super) async fn tool_headers(&self, principal: PrincipalId) -> Result<Tools, Fault> {
         let handshake = self.handle.wait_for_handshake().await?;
         let incarnation = self.handle.status().incarnation;
         let changes = self.calls.tool_changes();
@@ -124,7 +130,16 @@ impl Upstream {
         {
             return Ok(known.tools);
         }
-        let tools = Arc::new(self.read_tools(&handshake).await?);
+        let tools = match self.read_tools(&handshake, principal).await {
+            Ok(tools) => Arc::new(tools),
+            // The call itself would fare no better.
+            Err(fault) if fault.delivered == Some(Delivered::No) => return Err(fault),
+            Err(fault) => {
+                let id = self.handle.id();
+                tracing::warn!(server_id = %id, reason = %fault, "the server gives no list of its tools: their headers are not checked");
+                Tools::default()
+            }
+        };
         *self.tools.lock().unwrap_or_else(PoisonError::into_inner) = Some(KnownTools {
             incarnation,
             changes,
@@ -136,11 +151,14 @@ impl Upstream {
     async fn read_tools(
         &self,
         handshake: &Handshake,
+        principal: PrincipalId,
     ) -> Result<HashMap<String, ToolHeaders>, Fault> {
         let mut tools = HashMap::new();
         let mut cursor = None;
         for _ in 0..MAX_PAGES {
-            let page = self.list_tools(handshake, cursor.as_deref()).await?;
+            let page = self
+                .list_tools(handshake, principal, cursor.as_deref())
+                .await?;
             tools.extend(ToolHeaders::from_list(&page));
             cursor = next_cursor(&page);
             if cursor.is_none() {
@@ -154,6 +172,7 @@ impl Upstream {
     async fn list_tools(
         &self,
         handshake: &Handshake,
+        principal: PrincipalId,
         cursor: Option<&str>,
     ) -> Result<Vec<u8>, Fault> {
         let mux = self.handle.mux();
@@ -168,11 +187,18 @@ impl Upstream {
         let params = params.join(",");
         let message =
             format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{{{params}}}}}"#);
-        let receiver = mux.submit(
-            id,
-            into_frame(message.into_bytes()).into(),
-            Submission::own(),
-        )?;
+        // A request of the client's, for all that concerns the server: it waits where its call would.
+        let submission = Submission {
+            origin: Some(Origin {
+                principal,
+                session: None,
+                client_id: Bytes::from_static(b"\"tools\""),
+            }),
+            timeout: Some(LIST_TIMEOUT),
+            ..Submission::own()
+        };
+        let frame = into_frame(message.into_bytes()).into();
+        let receiver = mux.submit(id, frame, submission)?;
         let Ok(outcome) = receiver.await else {
             return Ok(Vec::new());
         };

@@ -55,6 +55,8 @@ pub(crate) struct Orders {
     pub(crate) era: Era,
     /// Answer `ping` with "method not found".
     pub(crate) no_ping: bool,
+    /// Leave `tools/list` unanswered.
+    pub(crate) no_list: bool,
     /// Leave requests other than `initialize` unanswered until `initialize` came.
     pub(crate) silent_probe: bool,
     /// The error code for `server/discover` of a legacy server; `None` is -32601.

@@ -189,6 +189,7 @@ fn common(
     let modern = era == Era::Modern;
     match method {
         "tools/call" => return tool_call(gremlin, id, params, raw, modern),
+        "tools/list" if gremlin.orders.no_list => {}
         "tools/list" => list(id, modern, "tools", &tools()),
         "prompts/list" => list(id, modern, "prompts", &json!([{"name": "riddle"}])),
         "prompts/get" => {

@@ -58,6 +58,21 @@ async fn a_request_needs_no_handshake_and_no_session_comes_of_it() {
 }
 
 #[tokio::test]
+async fn a_server_that_gives_no_list_of_its_tools_can_be_called() {
+    let server = Server::gremlin("g1").orders(&json!({"era": "modern", "no_list": true}));
+    let gateway = Gateway::builder().server(server).start();
+    let client = gateway.client();
+    for id in ["first", "second"] {
+        let message = call(id, "echo", &json!({"text": id}));
+        let answer = client.send(modern_post(&client, "/g1/mcp", &message)).await;
+        let answer = answer.json();
+        assert_eq!(answer["result"]["content"][0]["text"], id, "{answer}");
+    }
+    let lists = gateway.journal("g1").count_method("tools/list");
+    assert_eq!(lists, 1, "it is asked once");
+}
+
+#[tokio::test]
 async fn headers_must_say_what_the_body_says() {
     let gateway = Gateway::builder().server(Server::gremlin("g1")).start();
     let client = gateway.client();

@@ -26,7 +26,10 @@ pub(super) async fn check(request: &Request) -> Result<(), Fault> {
     } = request;
     check_sent(&caller.headers, sent, method)?;
     if method == "tools/call" {
-        let tools = request.upstream.tool_headers().await?;
+        let tools = request
+            .upstream
+            .tool_headers(request.caller.principal.id)
+            .await?;
         let tool = tools.get(&request.message.target());
         let checked = caller
             .headers

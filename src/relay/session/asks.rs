@@ -19,6 +19,8 @@ use crate::types::Incarnation;
 
 /// JSON-RPC: an error of ours.
 const INTERNAL_ERROR: i32 = -32603;
+/// Questions that may wait for one client.
+const MAX_WAITING: usize = 256;
 /// How long a child waits for what it asked on behalf of no call: longer than a client takes to open
 /// its stream.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -75,10 +77,11 @@ impl Asks {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a question and gives the id to ask it by; `None` where the session has ended.
+    /// Notes a question and gives the id to ask it by; `None` where the session has ended, or where its
+    /// client owes too many answers.
     pub(in crate::relay) fn note(&self, waiting: Waiting) -> Option<u64> {
         let mut state = self.state();
-        if state.closed {
+        if state.closed || state.waiting.len() >= MAX_WAITING {
             return None;
         }
         state.last_id += 1;
