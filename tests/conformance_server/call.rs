@@ -222,7 +222,10 @@ impl Call {
         if self.is_cancelled() {
             self.peer.cancel(&self.id);
         }
+        // A refusal of one ends the call only when the others are answered: who is asked several things at
+        // once is asked them whatever becomes of one.
         let mut answers = Map::new();
+        let mut refused = None;
         for (key, question, answer) in waiting {
             let response = match answer.recv_timeout(PATIENCE) {
                 Ok(response) => response,
@@ -235,11 +238,11 @@ impl Call {
                 }
                 _ => {
                     let text = format!("{} was answered with {response}", question.method);
-                    return Err(Halt::Failed(text));
+                    refused = refused.or(Some(Halt::Failed(text)));
                 }
             }
         }
-        Ok(answers)
+        refused.map_or(Ok(answers), Err)
     }
 
     fn ask_by_result(
