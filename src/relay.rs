@@ -12,6 +12,7 @@ mod bridge;
 mod call;
 mod calls;
 mod config;
+mod ended;
 mod failed;
 mod held;
 mod hub;
@@ -228,15 +229,12 @@ impl Relay {
     }
 
     fn session(&self, target: &Target, caller: &Caller) -> Result<Arc<Session>, Fault> {
-        let id = caller.session.as_deref().ok_or_else(|| {
-            let text = "missing mcp-session-id, expected the one that initialize was answered with";
-            Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No)
-        })?;
         // A server that is gone or out of reach takes its sessions with it.
         if let Target::Server(server) = target {
             self.servers.find(&caller.principal, server.as_str())?;
         }
-        self.shared.directory.find(id, caller.principal.id, target)
+        let id = caller.session.as_deref();
+        self.shared.directory.named(id, caller.principal.id, target)
     }
 
     /// Opens an event stream with a new session of this principal on one server.

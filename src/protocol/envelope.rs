@@ -19,6 +19,14 @@ impl Span {
         text.get(self.start..self.end).unwrap_or_default()
     }
 
+    /// All of a text.
+    pub fn whole(text: &[u8]) -> Self {
+        Self {
+            start: 0,
+            end: text.len(),
+        }
+    }
+
     /// A place between two bytes.
     pub fn empty_at(at: usize) -> Self {
         Self { start: at, end: at }

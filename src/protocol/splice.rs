@@ -55,6 +55,12 @@ pub fn splice(text: &[u8], edits: &mut [Edit<'_>]) -> Vec<u8> {
     out
 }
 
+/// The text with the patches made; as [`splice`].
+pub fn patched(text: &[u8], patches: &[Patch]) -> Vec<u8> {
+    let mut edits: Vec<_> = patches.iter().map(Patch::edit).collect();
+    splice(text, &mut edits)
+}
+
 /// Makes a message of validated JSON one line with its newline.
 ///
 /// JSON allows a raw line break between tokens only, where it means nothing: a space takes its place,

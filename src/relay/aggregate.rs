@@ -20,6 +20,7 @@ mod tests;
 
 pub use last_lists::{Gap, Shown};
 
+pub(super) use ask::list_frame;
 pub(super) use endpoint::All;
 pub(super) use last_lists::LastLists;
 pub(super) use results::renamed;

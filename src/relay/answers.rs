@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::protocol::era::{NEWEST_LEGACY, meta_key, negotiate_legacy, revisions};
 use crate::protocol::members::{self, Object};
-use crate::protocol::splice::{Patch, splice};
+use crate::protocol::splice::{Patch, patched};
 use crate::protocol::{Era, Span};
 use crate::supervisor::Handshake;
 
@@ -56,12 +56,7 @@ pub(super) fn discover(id: &[u8], handshake: &Handshake) -> Vec<u8> {
 /// (MCP 2026-07-28, changelog: tasks are an extension of another shape).
 fn modern_capabilities(handshake: &Handshake) -> String {
     let text = handshake.capabilities.as_bytes();
-    let tasks = Object::read(text, whole(text), ["tasks"]);
-    let tasks = tasks.and_then(
-        |Object {
-             values: [tasks], ..
-         }| tasks,
-    );
+    let tasks = member(text, Span::whole(text), "tasks");
     match tasks.filter(|_| handshake.era == Era::Legacy) {
         Some(tasks) => without(text, tasks),
         None => handshake.capabilities.to_string(),
@@ -71,14 +66,8 @@ fn modern_capabilities(handshake: &Handshake) -> String {
 /// The same handshake of a server that does not say that it lists tasks.
 pub(super) fn without_task_list(handshake: &Handshake) -> Cow<'_, Handshake> {
     let text = handshake.capabilities.as_bytes();
-    let tasks = Object::read(text, whole(text), ["tasks"]);
-    let tasks = tasks.and_then(
-        |Object {
-             values: [tasks], ..
-         }| tasks,
-    );
-    let list = tasks.and_then(|tasks| Object::read(text, tasks, ["list"]));
-    let list = list.and_then(|Object { values: [list], .. }| list);
+    let tasks = member(text, Span::whole(text), "tasks");
+    let list = tasks.and_then(|tasks| member(text, tasks, "list"));
     list.map_or(Cow::Borrowed(handshake), |list| {
         Cow::Owned(Handshake {
             capabilities: without(text, list).into(),
@@ -87,19 +76,19 @@ pub(super) fn without_task_list(handshake: &Handshake) -> Cow<'_, Handshake> {
     })
 }
 
-fn whole(text: &[u8]) -> Span {
-    Span {
-        start: 0,
-        end: text.len(),
-    }
+/// Where the value of a member of an object stands.
+fn member(text: &[u8], object: Span, name: &str) -> Option<Span> {
+    let Object {
+        values: [value], ..
+    } = Object::read(text, object, [name])?;
+    value
 }
 
 /// A text without the member that has this value.
 fn without(text: &[u8], value: Span) -> String {
     let cuts = members::cut(text, [value]).spans;
-    let patches: Vec<_> = cuts.into_iter().map(Patch::cut).collect();
-    let mut edits: Vec<_> = patches.iter().map(Patch::edit).collect();
-    String::from_utf8_lossy(&splice(text, &mut edits)).into_owned()
+    let cuts: Vec<_> = cuts.into_iter().map(Patch::cut).collect();
+    String::from_utf8_lossy(&patched(text, &cuts)).into_owned()
 }
 
 fn push_instructions(result: &mut String, handshake: &Handshake) {

@@ -358,11 +358,8 @@ impl Shared {
         if caller.door != Door::Mcp || era == Era::Modern {
             return Ok(None);
         }
-        let Some(id) = &caller.session else {
-            let text = "missing mcp-session-id, expected the one that initialize was answered with";
-            return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
-        };
-        let found = self.directory.find(id, caller.principal.id, target);
+        let id = caller.session.as_deref();
+        let found = self.directory.named(id, caller.principal.id, target);
         found.map(Some)
     }
 

@@ -255,8 +255,7 @@ impl Calls {
     }
 
     /// A life of the child has ended: nothing of it can cause anything any more.
-    pub(super) fn lost(&self, incarnation: Incarnation) {
-        let _ = incarnation;
+    pub(super) fn lost(&self) {
         self.open().ghosts = Ghosts::default();
     }
 }

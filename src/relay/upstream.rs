@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
+use tracing::Span as TraceSpan;
 
-use super::aggregate::LastLists;
+use super::aggregate::{Kind, LastLists, list_frame};
 use super::bridge::tool_headers::ToolHeaders;
 use super::calls::Calls;
 use super::config::ClientFeatures;
@@ -15,8 +16,7 @@ use super::hub::Hub;
 use super::instances::InstanceKey;
 use crate::fault::{Delivered, Fault};
 use crate::instruments::ServerInstruments;
-use crate::protocol::splice::into_frame;
-use crate::supervisor::{Handshake, Origin, ServerHandle, Submission, claims};
+use crate::supervisor::{Handshake, Origin, ServerHandle, Submission};
 use crate::types::{Incarnation, PrincipalId, ServerId};
 
 /// Pages of a list of tools that are read.
@@ -177,16 +177,6 @@ impl Upstream {
     ) -> Result<Vec<u8>, Fault> {
         let mux = self.handle.mux();
         let id = mux.mint();
-        let mut params = Vec::new();
-        if handshake.era == crate::protocol::Era::Modern {
-            params.push(format!(r#""_meta":{{{}}}"#, claims(|_| false).join(",")));
-        }
-        if let Some(cursor) = cursor {
-            params.push(format!(r#""cursor":{}"#, serde_json::json!(cursor)));
-        }
-        let params = params.join(",");
-        let message =
-            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{{{params}}}}}"#);
         // A request of the client's, for all that concerns the server: it waits where its call would.
         let submission = Submission {
             origin: Some(Origin {
@@ -197,7 +187,8 @@ impl Upstream {
             timeout: Some(LIST_TIMEOUT),
             ..Submission::own()
         };
-        let frame = into_frame(message.into_bytes()).into();
+        let (minted, span) = (id.to_string(), TraceSpan::none());
+        let frame = list_frame(Kind::Tools, &minted, cursor, handshake.era, &span);
         let receiver = mux.submit(id, frame, submission)?;
         let Ok(outcome) = receiver.await else {
             return Ok(Vec::new());

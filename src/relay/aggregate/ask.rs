@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::Span as TraceSpan;
@@ -13,10 +12,11 @@ use super::gather::Reason;
 use super::last_lists::Page;
 use super::merge::Part;
 use crate::audit;
-use crate::instruments::{Operation, Outcome};
+use crate::instruments::Operation;
 use crate::protocol::message::Ending;
 use crate::protocol::splice::into_frame;
 use crate::protocol::{Era, scan};
+use crate::relay::ended;
 use crate::relay::upstream::Upstream;
 use crate::spans::{self, Call};
 use crate::supervisor::{self, Handshake, Origin, Submission, claims};
@@ -61,7 +61,7 @@ impl Asker<'_> {
             span: TraceSpan::none(),
         };
         noted.span = spans::client(&noted.call(Some(&minted)), &TraceSpan::current());
-        let frame = frame(kind, &minted, cursor, handshake.era, &noted.span);
+        let frame = list_frame(kind, &minted, cursor, handshake.era, &noted.span);
         noted.bytes_in = frame.len();
         let submission = Submission {
             origin: Some(Origin {
@@ -125,17 +125,8 @@ impl Noted {
     }
 
     fn ended(&self, outcome: &supervisor::Outcome) {
-        let (ended, bytes_out) = match outcome {
-            Ok(answer) => {
-                let ended = match answer.ending {
-                    Ending::Result | Ending::InputRequired => Outcome::Ok,
-                    Ending::ToolError => Outcome::ToolError,
-                    Ending::Error(error) => Outcome::Error(code_of(error.of(&answer.line))),
-                };
-                (ended, answer.line.len())
-            }
-            Err(fault) => (Outcome::Fault(fault.kind), 0),
-        };
+        let ended = ended::kind(outcome);
+        let bytes_out = outcome.as_ref().map_or(0, |answer| answer.line.len());
         let duration = self.started.elapsed();
         spans::finish(&self.span, ended);
         self.server.instruments.client_operation(&Operation {
@@ -155,7 +146,14 @@ impl Noted {
     }
 }
 
-fn frame(kind: Kind, id: &str, cursor: Option<&str>, era: Era, span: &TraceSpan) -> Bytes {
+/// A request for one page of a list, as a child of this era gets it, in the context of a span.
+pub(in crate::relay) fn list_frame(
+    kind: Kind,
+    id: &str,
+    cursor: Option<&str>,
+    era: Era,
+    span: &TraceSpan,
+) -> Bytes {
     let mut meta = match era {
         Era::Modern => claims(|_| false),
         Era::Legacy => Vec::new(),
@@ -188,18 +186,10 @@ fn page(kind: Kind, outcome: supervisor::Outcome) -> Result<Option<Page>, Reason
                 result: envelope.result.unwrap_or_default(),
             }))
         }
-        Ending::Error(error) => match code_of(error.of(&answer.line)) {
+        Ending::Error(error) => match ended::error_code(error.of(&answer.line)) {
             METHOD_NOT_FOUND => Ok(None),
             code => Err(format!("answered {} with error {code}", kind.method())),
         },
         Ending::InputRequired => Err(format!("wants input for {}", kind.method())),
     }
-}
-
-fn code_of(error: &[u8]) -> i64 {
-    #[derive(Deserialize)]
-    struct Code {
-        code: i64,
-    }
-    serde_json::from_slice(error).map_or(0, |error: Code| error.code)
 }

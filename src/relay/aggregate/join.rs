@@ -33,10 +33,7 @@ fn can_subscribe(handshake: &Handshake) -> bool {
 }
 
 fn member<'t>(object: &'t [u8], key: &str) -> Option<&'t [u8]> {
-    let whole = Span {
-        start: 0,
-        end: object.len(),
-    };
+    let whole = Span::whole(object);
     let [value] = Object::read(object, whole, [key])?.values;
     Some(value?.of(object))
 }

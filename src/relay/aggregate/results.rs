@@ -31,10 +31,7 @@ pub(in crate::relay) fn renamed(method: &str, server: &ServerId, line: Bytes) ->
         line: &line,
         uris: Vec::new(),
     };
-    let whole = Span {
-        start: 0,
-        end: line.len(),
-    };
+    let whole = Span::whole(&line);
     let [part] = walk.members(whole, [part]);
     match (method, part) {
         ("tools/call", Some(result)) => walk.called(result),

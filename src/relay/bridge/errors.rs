@@ -56,10 +56,7 @@ impl Error {
 
 /// Where a response's `result` and `error` stand.
 pub(super) fn parts(line: &[u8]) -> [Option<Span>; 2] {
-    let whole = Span {
-        start: 0,
-        end: line.len(),
-    };
+    let whole = Span::whole(line);
     let response = Object::read(line, whole, ["result", "error"]);
     response.map_or([None; 2], |response| response.values)
 }

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::tool_headers::{ToolHeader, ToolHeaders};
+use crate::fault::{Delivered, Fault, FaultKind};
 use crate::protocol::members::Object;
 use crate::protocol::message::string;
 use crate::protocol::{Envelope, Params, Span};
@@ -23,6 +24,12 @@ pub(in crate::relay) struct HeaderFault {
     header: Cow<'static, str>,
     complaint: &'static str,
     expected: Cow<'static, str>,
+}
+
+impl From<HeaderFault> for Fault {
+    fn from(fault: HeaderFault) -> Self {
+        Self::new(FaultKind::HeaderMismatch, fault.to_string()).delivered(Delivered::No)
+    }
 }
 
 impl RoutingHeaders {
@@ -47,8 +54,7 @@ impl RoutingHeaders {
         picked
     }
 
-    /// Compares the headers with a scanned request (`body`). `tool` is what the schema of the tool that
-    /// is called wants in headers, where it is known to want anything.
+    /// Compares the headers that every request has with a scanned one (`body`).
     ///
     /// What the body does not say is not compared, except that a header must not say more than it: the
     /// claims and params that a request lacks are for others to complain of.
@@ -57,7 +63,6 @@ impl RoutingHeaders {
         envelope: &Envelope,
         body: &[u8],
         method: &str,
-        tool: Option<&ToolHeaders>,
     ) -> Result<(), HeaderFault> {
         let version = Header::new("mcp-protocol-version", "the revision in params._meta");
         let found = version.required(&self.version)?;
@@ -68,11 +73,7 @@ impl RoutingHeaders {
         }
         let header = Header::new("mcp-method", "the method of the body");
         header.same(header.required(&self.method)?, method)?;
-        self.check_name(&params, body, method)?;
-        match tool {
-            Some(tool) if method == "tools/call" => self.check_arguments(tool, params.span, body),
-            _ => Ok(()),
-        }
+        self.check_name(&params, body, method)
     }
 
     fn check_name(&self, params: &Params, body: &[u8], method: &str) -> Result<(), HeaderFault> {
@@ -98,12 +99,14 @@ impl RoutingHeaders {
         }
     }
 
-    fn check_arguments(
+    /// Checks the headers that a tool wants of its calls.
+    pub(in crate::relay) fn check_arguments(
         &self,
-        tool: &ToolHeaders,
-        params: Span,
+        envelope: &Envelope,
         body: &[u8],
+        tool: &ToolHeaders,
     ) -> Result<(), HeaderFault> {
+        let params = envelope.params.unwrap_or_default().span;
         for wanted in tool.headers() {
             let header = Header {
                 name: format!("mcp-param-{}", wanted.suffix()).into(),

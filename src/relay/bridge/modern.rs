@@ -143,10 +143,7 @@ fn elicitations(line: &Bytes, data: Span) -> Option<Vec<InputRequest>> {
     let mut requests: Vec<InputRequest> = Vec::with_capacity(list.len());
     for params in list {
         let params = line.slice_ref(params.get().as_bytes());
-        let whole = Span {
-            start: 0,
-            end: params.len(),
-        };
+        let whole = Span::whole(&params);
         let names = ["mode", "url", "elicitationId"];
         let [mode, url, id] = Object::read(&params, whole, names)?.values;
         let text = |span: Option<Span>| string(span?.of(&params));

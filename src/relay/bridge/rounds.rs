@@ -243,10 +243,7 @@ pub(in crate::relay) fn key_of(child_id: &[u8], is_taken: impl Fn(&str) -> bool)
 /// Only what every reader needs is looked at; the rest is for the server to judge. The error goes on
 /// after the name of the response: "… is not an object".
 pub(in crate::relay) fn check_response(method: &str, response: &[u8]) -> Result<(), &'static str> {
-    let whole = Span {
-        start: 0,
-        end: response.len(),
-    };
+    let whole = Span::whole(response);
     let names = ["action", "content", "role", "roots"];
     let Some(Object { values, .. }) = Object::read(response, whole, names) else {
         return Err("is not an object");
@@ -278,10 +275,7 @@ pub(in crate::relay) fn check_response(method: &str, response: &[u8]) -> Result<
 
 /// `inputRequests` and `requestState` of a response's result.
 fn parts_of_result(line: &[u8]) -> Result<Object<2>, BadRound> {
-    let whole = Span {
-        start: 0,
-        end: line.len(),
-    };
+    let whole = Span::whole(line);
     let response = Object::read(line, whole, ["result"]);
     let [result] = response.ok_or(BadRound("not a response"))?.values;
     result

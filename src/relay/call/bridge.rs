@@ -20,7 +20,7 @@ use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::Outcome;
 use crate::protocol::Era;
 use crate::protocol::message::Ending;
-use crate::protocol::splice::{Patch, splice};
+use crate::protocol::splice::{self, Patch};
 use crate::relay::answers;
 use crate::relay::bridge::rounds::{self, InputRequest, InputRequired, Retry};
 use crate::relay::bridge::seal::Bound;
@@ -343,8 +343,8 @@ fn patched(body: &Bytes, patches: &[Patch]) -> Result<Message, Fault> {
 
 fn spliced(text: &Bytes, patches: &[Patch]) -> Bytes {
     if patches.is_empty() {
-        return text.clone();
+        text.clone()
+    } else {
+        splice::patched(text, patches).into()
     }
-    let mut edits: Vec<_> = patches.iter().map(Patch::edit).collect();
-    splice(text, &mut edits).into()
 }

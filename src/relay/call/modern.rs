@@ -5,7 +5,7 @@ use super::request::Request;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::protocol::era::{MODERN_REVISION, meta_key};
 use crate::protocol::message::string;
-use crate::relay::api::RoutingHeaders;
+use crate::relay::api::{RoutingHeaders, Target};
 
 /// Methods that the era has no more, or that only a server may send (MCP 2026-07-28, changelog).
 const REMOVED: [&str; 5] = [
@@ -24,17 +24,20 @@ pub(super) async fn check(request: &Request) -> Result<(), Fault> {
         caller,
         ..
     } = request;
-    check_sent(&caller.headers, sent, method)?;
+    // What is for all servers was checked before it was known for which.
+    if request.target != Target::All {
+        check_sent(&caller.headers, sent, method)?;
+    }
     if method == "tools/call" {
         let tools = request
             .upstream
             .tool_headers(request.caller.principal.id)
             .await?;
-        let tool = tools.get(&request.message.target());
-        let checked = caller
-            .headers
-            .check(&sent.envelope, &sent.body, method, tool);
-        checked.map_err(|fault| refused(FaultKind::HeaderMismatch, fault.to_string()))?;
+        if let Some(tool) = tools.get(&request.message.target()) {
+            caller
+                .headers
+                .check_arguments(&sent.envelope, &sent.body, tool)?;
+        }
     }
     Ok(())
 }
@@ -46,9 +49,7 @@ pub(in crate::relay) fn check_sent(
     method: &str,
 ) -> Result<(), Fault> {
     check_claims(message)?;
-    headers
-        .check(&message.envelope, &message.body, method, None)
-        .map_err(|fault| refused(FaultKind::HeaderMismatch, fault.to_string()))?;
+    headers.check(&message.envelope, &message.body, method)?;
     // Header and body say the same by now.
     if !headers
         .version

@@ -4,7 +4,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
-use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout};
 use tracing::Span as TraceSpan;
@@ -16,12 +15,12 @@ use crate::audit;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::{Operation, Outcome};
 use crate::protocol::level::Level;
-use crate::protocol::message::Ending;
 use crate::protocol::splice::{Edit, splice};
 use crate::protocol::{Era, Span};
 use crate::relay::Shared;
 use crate::relay::api::{Caller, Door, Failure, Reply, Target};
 use crate::relay::calls::{Asked, Call, Entered, MAX_ASKS, Party, Reach, Voice};
+use crate::relay::ended;
 use crate::relay::hub::{Ear, Raised};
 use crate::relay::outlet::Outlet;
 use crate::relay::servers::Leased;
@@ -325,14 +324,7 @@ impl Request {
         if let Some(entered) = round.entered.as_mut().filter(|_| over) {
             entered.settle();
         }
-        let ended = match &outcome {
-            Ok(answer) => match answer.ending {
-                Ending::Result | Ending::InputRequired => Outcome::Ok,
-                Ending::ToolError => Outcome::ToolError,
-                Ending::Error(error) => Outcome::Error(error_code(error.of(&answer.line))),
-            },
-            Err(fault) => Outcome::Fault(fault.kind),
-        };
+        let ended = ended::kind(&outcome);
         spans::finish(&round.span, ended);
         self.upstream.instruments.client_operation(&Operation {
             method: &self.method,
@@ -351,12 +343,4 @@ impl Request {
         };
         splice(&answer.line, &mut [edit]).into()
     }
-}
-
-fn error_code(error: &[u8]) -> i64 {
-    #[derive(Deserialize)]
-    struct Code {
-        code: i64,
-    }
-    serde_json::from_slice(error).map_or(0, |error: Code| error.code)
 }

@@ -63,7 +63,7 @@ impl Listener for Hub {
         state.over = state.over.max(incarnation);
         state.life = state.life.filter(|life| life.incarnation > incarnation);
         drop(state);
-        self.calls.lost(incarnation);
+        self.calls.lost();
     }
 
     fn dropped(&self, why: DropReason, bytes: usize) {

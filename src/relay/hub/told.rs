@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::protocol::era::meta_key;
 use crate::protocol::members;
-use crate::protocol::splice::{Edit, MetaSlot, Patch, splice};
+use crate::protocol::splice::{Edit, MetaSlot, Patch, patched, splice};
 use crate::protocol::{Envelope, Span, scan};
 
 /// A notification that was scanned.
@@ -43,8 +43,7 @@ impl Told {
         };
         let cut = members::cut(&self.line, [id]);
         let patches: Vec<_> = cut.spans.into_iter().map(Patch::cut).collect();
-        let mut edits: Vec<_> = patches.iter().map(Patch::edit).collect();
-        splice(&self.line, &mut edits).into()
+        patched(&self.line, &patches).into()
     }
 
     /// For a modern client: marked with the id of its own subscription, a JSON value. `None` where the

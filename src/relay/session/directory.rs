@@ -70,8 +70,22 @@ impl Directory {
         Ok(())
     }
 
+    /// The session of this principal on this path that a message names, as it must.
+    pub(in crate::relay) fn named(
+        &self,
+        id: Option<&str>,
+        principal: PrincipalId,
+        target: &Target,
+    ) -> Result<Arc<Session>, Fault> {
+        let id = id.ok_or_else(|| {
+            let text = "missing mcp-session-id, expected the one that initialize was answered with";
+            Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No)
+        })?;
+        self.find(id, principal, target)
+    }
+
     /// The session of this principal on this path.
-    pub(in crate::relay) fn find(
+    fn find(
         &self,
         id: &str,
         principal: PrincipalId,

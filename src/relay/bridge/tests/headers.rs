@@ -30,9 +30,14 @@ fn checked(lines: &[(&str, &str)], method: &str, params: &str) -> Result<(), Str
     let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
     let envelope = scan(body.as_bytes()).expect("valid");
     let tools = tools();
-    headers
-        .check(&envelope, body.as_bytes(), method, tools.get("sql"))
-        .map_err(|fault| fault.to_string())
+    let checked = headers.check(&envelope, body.as_bytes(), method);
+    let tool = tools.get("sql").filter(|_| method == "tools/call");
+    let checked = checked.and_then(|()| {
+        tool.map_or(Ok(()), |tool| {
+            headers.check_arguments(&envelope, body.as_bytes(), tool)
+        })
+    });
+    checked.map_err(|fault| fault.to_string())
 }
 
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
