@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use rustix::process::{getpgid, getpid, getppid, getsid, setsid};
+use rustix::process::{getpid, getppid, setsid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use serde_json::{Value, json};
 use signal_hook::consts::SIGTERM;
@@ -151,8 +151,6 @@ pub(crate) fn identity() -> Value {
     json!({
         "pid": getpid().as_raw_nonzero().get(),
         "ppid": getppid().map_or(0, |parent| parent.as_raw_nonzero().get()),
-        "pgid": getpgid(None).map_or(0, |group| group.as_raw_nonzero().get()),
-        "sid": getsid(None).map_or(0, |session| session.as_raw_nonzero().get()),
         "cwd": std::env::current_dir().unwrap_or_default(),
         "args": std::env::args().collect::<Vec<_>>(),
     })

@@ -158,8 +158,12 @@ impl StdioServer {
     }
 
     /// The next message of stdout.
-    pub(crate) fn next(&self) -> Value {
-        let line = self.next_line().expect("stdout is open");
+    pub(crate) fn next(&mut self) -> Value {
+        let Some(line) = self.next_line() else {
+            let complaints: Vec<_> = std::iter::from_fn(|| self.next_complaint()).collect();
+            let ended = self.child.try_wait();
+            panic!("stdout ended ({ended:?}); on stderr: {}", complaints.join("\n"));
+        };
         serde_json::from_slice(&line)
             .unwrap_or_else(|fault| panic!("{fault}: {}", String::from_utf8_lossy(&line)))
     }
