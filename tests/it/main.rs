@@ -36,6 +36,8 @@ mod deadlines;
 #[cfg(test)]
 mod door;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod fidelity;
 #[cfg(test)]
 mod fixture;
@@ -43,6 +45,8 @@ mod fixture;
 mod fleet;
 #[cfg(test)]
 mod gateway_starts;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod mcp_attribution;
 #[cfg(test)]

@@ -162,7 +162,10 @@ impl StdioServer {
         let Some(line) = self.next_line() else {
             let complaints: Vec<_> = std::iter::from_fn(|| self.next_complaint()).collect();
             let ended = self.child.try_wait();
-            panic!("stdout ended ({ended:?}); on stderr: {}", complaints.join("\n"));
+            panic!(
+                "stdout ended ({ended:?}); on stderr: {}",
+                complaints.join("\n")
+            );
         };
         serde_json::from_slice(&line)
             .unwrap_or_else(|fault| panic!("{fault}: {}", String::from_utf8_lossy(&line)))

@@ -1,0 +1,1 @@
+//! Starts, ends, restarts and liveness of a server.

@@ -1,0 +1,1 @@
+//! Who may talk: addresses, tokens, hosts, origins (H026 to H046).

@@ -1,0 +1,1 @@
+//! What a hostile server writes, and tries (H093 to H107).

@@ -1,0 +1,1 @@
+//! Connections and HTTP framing, over raw sockets (H001 to H025).

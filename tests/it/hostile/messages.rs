@@ -1,0 +1,1 @@
+//! JSON and JSON-RPC from clients (H054 to H084).

@@ -1,0 +1,1 @@
+//! Paths and routing (H047 to H053).

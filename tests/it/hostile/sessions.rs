@@ -1,0 +1,1 @@
+//! Sessions, streams, and the wall between principals (H085 to H092).
