@@ -38,6 +38,7 @@ mod servers;
 mod share;
 mod slots;
 mod sse;
+mod strict;
 mod token;
 mod wrapper;
 

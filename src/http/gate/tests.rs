@@ -373,7 +373,9 @@ async fn an_absolute_target_and_odd_hosts_are_checked_on_the_wire() {
         ("/token", "host: localhost\r\nhost: localhost\r\n", "400"),
         ("//evil.example/token", "host: localhost\r\n", "404"),
         ("/token/", "host: localhost\r\n", "404"),
-        ("*", "host: localhost\r\n", "404"),
+        ("*", "host: localhost\r\n", "400"),
+        ("localhost:80", "host: localhost\r\n", "400"),
+        ("ftp://localhost/token", "host: localhost\r\n", "400"),
     ] {
         let mut wire: Wire = running.connect().await;
         wire.send(&format!(
