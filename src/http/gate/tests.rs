@@ -72,6 +72,7 @@ async fn ask(gate: &Gate<Router>, request: http::request::Builder) -> (u16, Stri
     (parts.status.as_u16(), code.to_owned(), parts.headers)
 }
 
+/// H026, without a socket: no path and no method is let in unnamed.
 #[tokio::test]
 async fn no_route_no_path_and_no_method_is_open() {
     let gate = gate(&fixture::config(), CancellationToken::new());
