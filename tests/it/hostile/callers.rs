@@ -1,1 +1,7 @@
 //! Who may talk: addresses, tokens, hosts, origins (H026 to H046).
+
+mod addresses;
+mod alone;
+mod origins;
+mod starts;
+mod tokens;

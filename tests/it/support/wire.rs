@@ -14,7 +14,7 @@ use super::socket::{Head, RawSocket};
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// The longest body that a refusal has.
-const SHORT: usize = 200;
+const SHORT: usize = 256;
 
 /// A message that is answered without a server.
 pub(crate) const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
@@ -59,7 +59,8 @@ impl Reply {
         self.head.status
     }
 
-    fn says_nothing(&self) {
+    /// Asserts that nothing of the request is in the answer, nor a word about us, and no leave for pages.
+    pub(crate) fn says_nothing(&self) {
         let Self { head, body } = self;
         assert!(body.len() < SHORT, "{body}");
         for text in [&head.text, body] {
