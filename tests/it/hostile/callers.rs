@@ -2,6 +2,7 @@
 
 mod addresses;
 mod alone;
+mod order;
 mod origins;
 mod starts;
 mod tokens;

@@ -84,7 +84,7 @@ pub(crate) fn request(gateway: &Gateway, line: &str, headers: &[&str], rest: &st
 
 /// A request with these header lines and no others.
 pub(crate) fn bare_request(line: &str, headers: &[&str], rest: &str) -> String {
-    let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    let headers: String = headers.iter().flat_map(|line| [line, "\r\n"]).collect();
     format!("{line} HTTP/1.1\r\n{headers}\r\n{rest}")
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -59,7 +60,7 @@ async fn guess(mut socket: RawSocket, guesses: String) -> (usize, usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_guesses_is_slowed_and_hurts_nobody_else() {
     let gateway = Gateway::builder()
-        .set("allowed_clients", serde_json::json!(["localhost"]))
+        .set("allowed_clients", json!(["localhost"]))
         .server(Server::gremlin("s1"))
         .start();
     let right = ready(&gateway, TOKEN);

@@ -14,7 +14,7 @@ const CHUNKED: &str = "Transfer-Encoding: chunked";
 
 fn gateway() -> Gateway {
     Gateway::builder()
-        .limit("body_ms", 500)
+        .limit("body_ms", 2000)
         .limit("max_body_bytes", 65_536)
         .server(Server::gremlin("s1"))
         .start()
@@ -151,10 +151,9 @@ async fn extensions_and_trailers_are_bounded_and_mean_nothing() {
     let gateway = gateway();
     let call = marked_call("trailed");
     let size = format!("{:x}", call.len());
-    let x = "x".repeat(1_000_000);
     for body in [
-        format!("{size};{x}\r\n{call}\r\n0\r\n\r\n"),
-        format!("{size}\r\n{call}\r\n0\r\nX: {}\r\n\r\n", &x[..20_000]),
+        format!("{size};{}\r\n{call}\r\n0\r\n\r\n", "x".repeat(1_000_000)),
+        format!("{size}\r\n{call}\r\n0\r\nX: {}\r\n\r\n", "x".repeat(20_000)),
     ] {
         let reply = followed_by_another(&gateway, &[CHUNKED], &body).await;
         assert!(is_400(&reply), "{reply:?}");

@@ -16,7 +16,7 @@ const SHORT: Duration = Duration::from_millis(400);
 const TRICKLE: Duration = Duration::from_millis(40);
 /// By when an end that came with the deadline has been seen, on a loaded machine: well before an end by
 /// any other deadline.
-const LATE: Duration = Duration::from_secs(5);
+const LATE: Duration = Duration::from_secs(20);
 
 fn gateway(deadline: &str) -> Gateway {
     let mut builder = Gateway::builder();
