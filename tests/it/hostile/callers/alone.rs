@@ -102,7 +102,8 @@ async fn a_flood_of_guesses_is_slowed_and_hurts_nobody_else() {
     assert_eq!((failed, limited), (60, CONNECTIONS * BATCHES * BATCH - 60));
     times.sort_unstable();
     let median = times[times.len() / 2];
-    assert!(median < Duration::from_millis(100), "{median:?}");
+    // They share the processor with the flood, and no more than that.
+    assert!(median < Duration::from_secs(1), "{median:?}");
     // Neither is the log flooded.
     let logged = gateway
         .logs()

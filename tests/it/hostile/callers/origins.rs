@@ -70,7 +70,7 @@ async fn a_message_that_does_not_say_that_it_is_json_is_415() {
     nothing_reached_the_server(&gateway).await;
 }
 
-/// H045: nobody is given leave, not even a page of our own: no browser is meant to talk to us.
+/// H045: no header gives leave to a page, not even to one whose origin is let in.
 #[tokio::test]
 async fn a_preflight_is_given_no_leave() {
     let gateway = gateway();
