@@ -36,8 +36,8 @@ impl RawSocket {
         Self::over(TcpStream::connect(address).await.expect("a connection"))
     }
 
-    /// Connects as a client of another address of this machine: any of 127.0.0.0/8 where that is all
-    /// loopback (Linux).
+    /// Connects as a client of another loopback address: any of 127.0.0.0/8 on Linux, those that lo0 was
+    /// given on macOS.
     pub(crate) async fn connect_from(source: [u8; 4], address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         let source = IpAddr::from(source);
