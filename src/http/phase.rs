@@ -341,6 +341,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_held_back_until_a_flush_has_the_deadline_of_a_write() {
+        let clock = clock();
+        clock.request_parsed();
+        let (ours, mut theirs) = duplex(4);
+        let ours = tokio::io::BufWriter::new(ours);
+        let mut ours = Watched::new(ours, Arc::clone(&clock));
+        ours.write_all(b"too long").await.unwrap();
+        assert_eq!(left(&clock), None);
+        let mut blocked = Box::pin(ours.flush());
+        assert!(futures_util::poll!(&mut blocked).is_pending());
+        assert_eq!(left(&clock), Some((4 * SECOND, Overdue::Write)));
+        let mut taken = [0; 8];
+        let taking = tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut taken);
+        let (flushed, _) = tokio::join!(blocked, taking);
+        flushed.unwrap();
+        assert_eq!(left(&clock), None);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_drop_of_a_response_ends_the_serving() {
         let clock = clock();
         clock.request_parsed();

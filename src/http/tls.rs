@@ -6,6 +6,8 @@
 
 mod door;
 mod identity;
+#[cfg(test)]
+mod tests;
 
 pub(super) use door::{HandshakeFault, TlsDoor};
 pub use identity::{Certificates, Identity, PrivateKey, Validity};

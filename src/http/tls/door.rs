@@ -128,6 +128,9 @@ impl HandshakeFault {
                     "{error}; what came is not TLS, such as a request for http:// instead of https://"
                 )
             }
+            Some(Error::PeerIncompatible(_) | Error::NoApplicationProtocol) => {
+                format!("{error}; expected TLS 1.2 or 1.3, and http/1.1 where ALPN is used")
+            }
             Some(Error::AlertReceived(
                 AlertDescription::UnknownCA
                 | AlertDescription::BadCertificate
