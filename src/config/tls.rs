@@ -69,6 +69,11 @@ struct Pem {
 
 /// Reads a file by the rules of a config: no other user may change who the gateway is.
 fn read(text: &Text, folder: &Path, scope: &mut Scope<'_>) -> Option<Pem> {
+    // The key itself in the place of its path must not be shown as a path that does not exist.
+    if text.value.contains("-----BEGIN") {
+        let reason = "is a text in PEM, expected the path of a file that holds it";
+        return scope.fault(&text.place, reason);
+    }
     let Some(path) = scope.env.path(&text.value).map(|path| folder.join(path)) else {
         let reason = "begins with \"~\", and there is no home directory";
         return scope.fault(&text.place, reason);

@@ -24,9 +24,12 @@ impl RefusalLog {
         }
     }
 
-    /// Logs one failed handshake, or counts it.
+    /// Logs one failed handshake, or counts it. A peer that just goes away has been refused nothing: probes
+    /// of a port do so all day.
     pub(super) fn note_handshake(&self, fault: &HandshakeFault, client: IpAddr, now: Instant) {
-        if self.has_room(client, now) {
+        if fault.is_disconnect() {
+            tracing::debug!(%client, "{client} has gone before TLS was agreed on");
+        } else if self.has_room(client, now) {
             let (reason, text) = (fault.as_str(), fault.text());
             tracing::info!(%client, reason, "TLS handshake with {client} failed: {text}");
         }

@@ -248,3 +248,22 @@ fn check_looks_at_the_certificate_and_its_key() {
     let expected = "has expired on 2024-01-01";
     assert!(expired.stdout.contains(expected), "{expired:?}");
 }
+
+#[test]
+fn client_config_names_https_and_what_clients_need() {
+    let home = tempfile::tempdir().unwrap();
+    let certificates = Certificates::new();
+    let builder = Gateway::builder().set("tls", certificates.config());
+    let config = builder.server(Server::gremlin("g1")).write(home.path());
+    let arguments = [
+        "--config",
+        config.to_str().unwrap(),
+        "client-config",
+        "curl",
+    ];
+    let shown = cli::run(home.path(), &arguments);
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    assert!(shown.stdout.contains("https://127.0.0.1:"), "{shown:?}");
+    assert!(!shown.stdout.contains("http://"), "{shown:?}");
+    assert!(shown.stderr.contains("--cacert"), "{shown:?}");
+}

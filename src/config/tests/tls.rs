@@ -87,6 +87,8 @@ c.json: tls.key_file (line 3): cert.pem: has none, expected a private key in PEM
 c.json: tls.cert_file (line 2): is required: a file with the certificate of the gateway, and those that lead to its root, in PEM
 c.json: tls.key_file (line 2): is required: a file with the private key of that certificate in PEM, mode 0600
 "##);
+    let inline = key.replace('\n', "\\n");
+    insta::assert_snapshot!(faults(&fixture, &tls("cert.pem", &inline)), @"c.json: tls.key_file (line 3): is a text in PEM, expected the path of a file that holds it");
     insta::assert_snapshot!(faults(&fixture, &with("\n\"tls\": true")), @r##"c.json: tls (line 2): expected an object, found true or false"##);
     insta::assert_snapshot!(faults(&fixture, &with("\n\"tls\": { \"cert\": \"x\" }")), @r##"
 c.json: tls.cert (line 2): unknown key

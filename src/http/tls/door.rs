@@ -116,6 +116,11 @@ impl HandshakeFault {
         }
     }
 
+    /// Whether the peer has gone, which is all that is known.
+    pub(in crate::http) fn is_disconnect(&self) -> bool {
+        matches!(self, Self::Failed(error) if tls_error(error).is_none())
+    }
+
     /// What happened, and what it is often due to; for the log.
     pub(in crate::http) fn text(&self) -> String {
         let error = match self {
