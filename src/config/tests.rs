@@ -5,6 +5,7 @@ mod faults;
 mod instances;
 mod limits;
 mod servers;
+mod tls;
 mod tokens;
 
 use std::ffi::OsString;
