@@ -38,6 +38,7 @@ mod servers;
 mod share;
 mod slots;
 mod sse;
+mod strict;
 mod tls;
 mod token;
 mod wrapper;

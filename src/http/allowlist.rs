@@ -117,6 +117,7 @@ mod tests {
             .collect()
     }
 
+    /// H028, H029 and H031: mapped is IPv4, and nothing else that has an IPv4 address in it.
     #[test]
     fn only_listed_networks_are_let_in_and_a_mapped_address_is_ipv4() {
         let list = Allowlist::new(
@@ -139,6 +140,7 @@ mod tests {
         assert!(!Allowlist::new(vec![], vec![]).allows(ip("127.0.0.1")));
     }
 
+    /// H032: the right-most hop that is no proxy, and only from a proxy.
     #[test]
     fn a_forwarding_header_is_believed_from_a_trusted_proxy_only() {
         let list = Allowlist::new(vec![], networks(&["10.0.0.0/8"]));

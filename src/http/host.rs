@@ -163,6 +163,7 @@ mod tests {
         names().check(&target.parse().unwrap(), &headers)
     }
 
+    /// H025.
     #[test]
     fn a_host_is_compared_without_case_and_one_trailing_dot() {
         for (host, ours) in [
@@ -208,6 +209,7 @@ mod tests {
         assert_eq!(check("/", &twice), Err(NameFault::HostCount));
     }
 
+    /// H024, of the authority.
     #[test]
     fn the_authority_of_an_absolute_target_has_to_be_ours_too() {
         let ours = [(HOST, "localhost")];
@@ -227,6 +229,7 @@ mod tests {
         );
     }
 
+    /// H042.
     #[test]
     fn an_origin_may_be_absent_and_must_otherwise_be_ours() {
         for (origin, ours) in [

@@ -72,6 +72,7 @@ async fn ask(gate: &Gate<Router>, request: http::request::Builder) -> (u16, Stri
     (parts.status.as_u16(), code.to_owned(), parts.headers)
 }
 
+/// H026, without a socket: no path and no method is let in unnamed.
 #[tokio::test]
 async fn no_route_no_path_and_no_method_is_open() {
     let gate = gate(&fixture::config(), CancellationToken::new());
@@ -373,7 +374,9 @@ async fn an_absolute_target_and_odd_hosts_are_checked_on_the_wire() {
         ("/token", "host: localhost\r\nhost: localhost\r\n", "400"),
         ("//evil.example/token", "host: localhost\r\n", "404"),
         ("/token/", "host: localhost\r\n", "404"),
-        ("*", "host: localhost\r\n", "404"),
+        ("*", "host: localhost\r\n", "400"),
+        ("localhost:80", "host: localhost\r\n", "400"),
+        ("ftp://localhost/token", "host: localhost\r\n", "400"),
     ] {
         let mut wire: Wire = running.connect().await;
         wire.send(&format!(

@@ -179,7 +179,6 @@ impl Gateway {
     fn learn_address(&mut self) -> Option<Refusal> {
         let mut refusal = None;
         let settled = blocks_until(START, || {
-            // The end first: what was logged before it is then complete or nearly so.
             let ended = self.child.try_wait().unwrap();
             if let Some(event) = self.logs.events("listening").first() {
                 let address = event["address"]
@@ -188,6 +187,8 @@ impl Gateway {
                 self.address = address.unwrap_or_else(|| panic!("no address in {event}"));
                 return true;
             }
+            // The end of the process is seen before the last of what it wrote.
+            let ended = ended.filter(|_| self.logs.is_complete());
             refusal = ended.map(|status| Refusal {
                 status,
                 stderr: self.logs.text(),

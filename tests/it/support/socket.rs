@@ -1,10 +1,10 @@
 //! A bare TCP connection, for what no HTTP client would send.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// The head of an HTTP/1.1 answer and where its body starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,20 @@ pub(crate) struct RawSocket {
 impl RawSocket {
     /// Connects.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("a connection");
+        Self::over(TcpStream::connect(address).await.expect("a connection"))
+    }
+
+    /// Connects as a client of another loopback address: any of 127.0.0.0/8 on Linux, those that lo0 was
+    /// given on macOS.
+    pub(crate) async fn connect_from(source: [u8; 4], address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        let source = IpAddr::from(source);
+        let bound = socket.bind(SocketAddr::new(source, 0));
+        bound.unwrap_or_else(|error| panic!("{source} is no address of this machine: {error}"));
+        Self::over(socket.connect(address).await.expect("a connection"))
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         Self {
             stream,
@@ -44,6 +57,16 @@ impl RawSocket {
     /// Sends bytes; what the peer makes of a closed connection is its answer, not a fault here.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref()).await;
+    }
+
+    /// Sends bytes; false when the connection is closed.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
+    }
+
+    /// Waits until there is something to read, or the end.
+    pub(crate) async fn ready(&self) {
+        self.stream.readable().await.expect("a socket");
     }
 
     /// Sends no more, and goes on reading.
