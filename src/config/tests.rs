@@ -2,6 +2,7 @@
 
 mod faults;
 mod instances;
+mod redaction;
 mod servers;
 mod tokens;
 
