@@ -1,10 +1,10 @@
 //! The edge: sockets, who may enter, and which endpoint a request is for.
 //!
 //! ```text
-//! accept ── connection ── gate ── routes ── one file an endpoint
-//! caps      hyper, its    address, Host,     negotiate, body,
-//! back-off  deadlines     Origin, token,     relay, error
-//! drain     (phase)       share, headers
+//! accept ── (tls) ── connection ── gate ── routes ── one file an endpoint
+//! caps      hand-    hyper, its    address, Host,     negotiate, body,
+//! back-off  shake    deadlines     Origin, token,     relay, error
+//! drain              (phase)       share, headers
 //! ```
 //!
 //! `gate` is the whole service that `accept` hands requests to, and the router is inside it: what is
@@ -38,6 +38,7 @@ mod servers;
 mod share;
 mod slots;
 mod sse;
+mod tls;
 mod token;
 mod wrapper;
 
@@ -47,6 +48,7 @@ pub use error::status;
 pub use host::is_host_rule;
 pub use routes::{RouteInfo, routes};
 pub use sse::event as sse_event;
+pub use tls::{Certificates, Identity, PrivateKey, Tls, Validity};
 pub use token::is_bearer_token;
 
 use std::io;
@@ -63,6 +65,7 @@ use body::BodyLimits;
 use connection::Ends;
 use gate::{Gate, Guard};
 use slots::Door;
+use tls::TlsDoor;
 
 use crate::instruments::Instruments;
 use crate::relay::Relay;
@@ -137,6 +140,7 @@ fn open(parts: Parts, drain: &CancellationToken) -> (Gate<Router>, Door) {
             Arc::new(move |peer| guard.admission.standing(peer))
         },
         instruments,
+        tls: config.tls.map(|tls| TlsDoor::new(tls, Arc::clone(&guard))),
     };
     (Gate::new(guard, routes::build().with_state(edge)), door)
 }

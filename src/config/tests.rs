@@ -4,6 +4,7 @@ mod faults;
 mod instances;
 mod redaction;
 mod servers;
+mod tls;
 mod tokens;
 
 use std::ffi::OsString;
