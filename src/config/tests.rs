@@ -4,6 +4,7 @@ mod addresses;
 mod faults;
 mod instances;
 mod limits;
+mod redaction;
 mod servers;
 mod tls;
 mod tokens;
