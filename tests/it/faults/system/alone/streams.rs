@@ -20,6 +20,8 @@ async fn a_stream_that_is_not_read_is_closed_and_the_others_miss_nothing() {
     let server = Server::gremlin("g1").set("request_timeout_ms", 60_000);
     let gateway = Gateway::builder()
         .fault_profile()
+        // Not for this: a write that waits longer ends the whole connection.
+        .limit("body_ms", 120_000)
         .server(Server::control())
         .server(server)
         .start();
@@ -114,6 +116,11 @@ async fn a_thousand_streams_outlive_the_process_and_are_told_once() {
         }
     }
     drop(streams);
+    wait_for("the end of their connections", SOON, async || {
+        let open = metric(&client, "host_mcp_gateway_connections").await;
+        (open < 10.0).then_some(())
+    })
+    .await;
     oracle.holds(&gateway, "g1").await;
 }
 
