@@ -62,7 +62,8 @@ impl Spawner {
         let runtime = Handle::current();
         let (tell, started) = oneshot::channel();
         // The fork copies page tables and the exec reads a file: not for a worker of the runtime. Nor for
-        // its blocking pool, which waits for ever where the system grants no further thread (EAGAIN).
+        // its blocking pool, which panics where the system grants it no thread (EAGAIN): the life would
+        // end without a word, and its server would be `stopping` for good.
         std::thread::Builder::new()
             .name("spawn".to_owned())
             .spawn(move || {
