@@ -54,6 +54,22 @@ impl RawSocket {
         }
     }
 
+    /// Connects with a receive buffer of this size, so that what is not read soon waits at the peer.
+    pub(crate) async fn connect_narrow(address: SocketAddr, receive_buffer: u32) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(receive_buffer).unwrap();
+        Self {
+            stream: socket.connect(address).await.expect("a connection"),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Reads so many bytes, if as many come, and resets the connection: the peer is told nothing else.
+    pub(crate) async fn reset_after(mut self, bytes: usize, deadline: Duration) {
+        while self.buffer.len() < bytes && self.fill(deadline).await {}
+        self.stream.set_zero_linger().unwrap();
+    }
+
     /// Sends bytes; what the peer makes of a closed connection is its answer, not a fault here.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref()).await;
@@ -111,6 +127,21 @@ impl RawSocket {
         Some((head, body))
     }
 
+    /// Everything up to and with this text; panics when the peer closes before it.
+    pub(crate) async fn until(&mut self, text: &str, deadline: Duration) -> String {
+        let mut looked_at = 0;
+        loop {
+            if let Some(begin) = find(&self.buffer[looked_at..], text.as_bytes()) {
+                let end = looked_at + begin + text.len();
+                let heard = self.buffer.drain(..end).collect();
+                return String::from_utf8(heard).expect("UTF-8");
+            }
+            looked_at = self.buffer.len().saturating_sub(text.len());
+            let more = self.fill(deadline).await;
+            assert!(more, "closed before {text:?}");
+        }
+    }
+
     /// Everything until the peer closes; panics when it does not.
     pub(crate) async fn rest(&mut self, deadline: Duration) -> Vec<u8> {
         while self.fill(deadline).await {}
@@ -132,7 +163,5 @@ pub(crate) async fn free_port() -> u16 {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
+    memchr::memmem::find(haystack, needle)
 }
