@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::instruments::DropReason;
-use crate::protocol::Envelope;
+use crate::protocol::{Envelope, Misframed};
 use crate::types::Incarnation;
 
 use super::handshake::Handshake;
@@ -37,6 +37,9 @@ pub trait Listener: Send + Sync + std::fmt::Debug {
 
     /// Something was dropped; `bytes` is its length.
     fn dropped(&self, why: DropReason, bytes: usize);
+
+    /// A life does not write messages as stdio wants them; told once in each life.
+    fn misframed(&self, mistake: Misframed);
 
     /// A life became ready.
     fn ready(&self, incarnation: Incarnation, handshake: &Handshake);

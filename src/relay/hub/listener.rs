@@ -7,7 +7,7 @@ use super::{Capabilities, Hearer, Hub, Life, Mark, Told, Users};
 use crate::instruments::DropReason;
 use crate::protocol::message::string;
 use crate::protocol::splice::into_frame;
-use crate::protocol::{Envelope, Era, Level, Span};
+use crate::protocol::{Envelope, Era, Level, Misframed, Span};
 use crate::supervisor::{Handshake, Listener};
 use crate::types::{Incarnation, PrincipalId};
 
@@ -69,6 +69,11 @@ impl Listener for Hub {
     fn dropped(&self, why: DropReason, bytes: usize) {
         self.instruments.dropped(why);
         tracing::debug!(server_id = %self.server, reason = why.as_str(), bytes, "dropped a message of the server");
+    }
+
+    fn misframed(&self, mistake: Misframed) {
+        let mistake = mistake.as_str();
+        tracing::warn!(server_id = %self.server, mistake, "the server {mistake}");
     }
 
     /// A new child knows nothing of what the old one was told, and its lists may be others.
