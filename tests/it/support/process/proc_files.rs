@@ -50,10 +50,22 @@ pub(super) fn footprint(pid: u32) -> Option<Footprint> {
         line.split_whitespace().next()?.parse().ok()
     };
     Some(Footprint {
-        descriptors: fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count(),
+        descriptors: descriptors(pid)?,
         threads: number("Threads:")?,
         resident_kib: number("VmRSS:")?,
     })
+}
+
+/// How many descriptors a process has. Those of the gateway only root may list, because it is not dumpable;
+/// since Linux 6.2 everybody may see their number, which is the size of the folder.
+fn descriptors(pid: u32) -> Option<usize> {
+    let folder = format!("/proc/{pid}/fd");
+    match fs::read_dir(&folder) {
+        Ok(entries) => Some(entries.count()),
+        Err(_) => usize::try_from(fs::metadata(folder).ok()?.len())
+            .ok()
+            .filter(|count| *count > 0),
+    }
 }
 
 pub(super) fn command_line(pid: u32) -> String {
