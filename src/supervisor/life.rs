@@ -295,9 +295,7 @@ impl<'a> Pipes<'a> {
                     News::Ready(handshake)
                 }
                 Err(reason) => {
-                    let also = shared.stdout.told().map(|told| format!("; it {told}"));
-                    let reason = format!("handshake failed: {reason}{}", also.unwrap_or_default());
-                    News::Event(Event::CannotStart(reason))
+                    News::Event(Event::CannotStart(format!("handshake failed: {reason}")))
                 }
             };
             let _ = news.send((incarnation, said)).await;
