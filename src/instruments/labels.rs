@@ -208,6 +208,7 @@ impl Labels {
 mod tests {
     use super::*;
 
+    /// H077.
     #[test]
     fn unknown_words_share_one_label() {
         assert_eq!(method_label("tools/call"), "tools/call");

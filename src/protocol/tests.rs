@@ -88,6 +88,7 @@ fn a_member_that_decides_must_not_stand_twice() {
     assert!(scan(br#"{"params":{"a":1,"a":2},"x":1,"x":2}"#).is_ok());
 }
 
+/// H060.
 #[test]
 fn nesting_is_followed_to_128_levels() {
     let nested = |levels: usize| {
@@ -201,6 +202,7 @@ fn what_a_client_may_send_is_taken_as_it_is() {
     ));
 }
 
+/// H096.
 #[test]
 fn a_childs_line_is_taken_for_what_it_is() {
     let read = |text: &'static str| ChildMessage::read(text.as_bytes()).0;
@@ -252,6 +254,7 @@ fn a_childs_line_is_taken_for_what_it_is() {
     ));
 }
 
+/// H065, H066.
 #[test]
 fn a_frame_is_one_line_and_says_the_same() {
     let body = b"{\"jsonrpc\":\"2.0\",\r\n \"params\":[\n{\"id\":\"evil\"}\n], \"text\":\"a\xE2\x80\xA8b\"}";

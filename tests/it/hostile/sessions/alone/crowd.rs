@@ -50,8 +50,8 @@ impl Worker {
             self.deed(known).await;
             self.deeds += 1;
         }
-        for (mut session, mut own) in std::mem::take(&mut self.sessions) {
-            self.leave(&mut session, &mut own).await;
+        for (session, mut own) in std::mem::take(&mut self.sessions) {
+            self.leave(&session, &mut own).await;
         }
         self.deeds
     }
@@ -147,8 +147,8 @@ impl Worker {
                     .await;
             }
             8 => {
-                let (mut session, mut own) = self.sessions.remove(at);
-                self.leave(&mut session, &mut own).await;
+                let (session, mut own) = self.sessions.remove(at);
+                self.leave(&session, &mut own).await;
                 self.sessions.insert(at, open(&self.client, server).await);
             }
             _ => self.steals(known, at).await,
@@ -212,7 +212,7 @@ impl Worker {
     }
 
     /// Ends a session and looks at all that was on its stream.
-    async fn leave(&self, session: &mut Session, own: &mut Sse) {
+    async fn leave(&self, session: &Session, own: &mut Sse) {
         assert_eq!(session.end().await.status, 204);
         for told in own.messages(SOON).await {
             self.sees(&told.to_string());
