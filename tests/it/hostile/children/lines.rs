@@ -71,6 +71,13 @@ async fn a_carriage_return_before_the_end_of_a_line_belongs_to_the_end() {
     assert_eq!(dropped(&gateway.client(), "garbage_line").await, 0);
 }
 
+/// The mistake stands in the log, once.
+async fn said_once(gateway: &Gateway, mistake: &str) {
+    let message = format!("the server {mistake}");
+    gateway.logs().event(&message, SOON).await;
+    assert_eq!(gateway.logs().events(&message).len(), 1);
+}
+
 /// H093: a server with headers before its messages is told so in one sentence.
 #[tokio::test]
 async fn headers_before_messages_are_named_as_the_mistake() {
@@ -92,10 +99,7 @@ async fn headers_before_messages_are_named_as_the_mistake() {
     );
     let told = "writes Content-Length headers (LSP framing), expected one JSON message a line";
     assert_eq!(client.status("s1").await["stdout_fault"], told);
-    assert_eq!(
-        gateway.logs().events(&format!("the server {told}")).len(),
-        1
-    );
+    said_once(&gateway, told).await;
     is_well(&client).await;
 }
 
@@ -121,10 +125,7 @@ async fn a_reply_over_several_lines_is_none_and_named_as_the_mistake() {
     assert_eq!(dropped(&client, "garbage_line").await, before + 7);
     let told = "writes JSON over several lines, expected one JSON message a line";
     assert_eq!(client.status("s1").await["stdout_fault"], told);
-    assert_eq!(
-        gateway.logs().events(&format!("the server {told}")).len(),
-        1
-    );
+    said_once(&gateway, told).await;
     is_well(&client).await;
 }
 

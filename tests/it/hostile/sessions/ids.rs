@@ -9,8 +9,9 @@ use crate::support::socket::RawSocket;
 
 /// Every way to use a session that is named so.
 async fn used(session: &Session) -> [Answer; 3] {
+    let call = tool_call("f", "echo", &json!({"text": "forged"}));
     [
-        session.tell(&ping()).await,
+        session.tell(&call).await,
         session.get_whole().await,
         session.end().await,
     ]
@@ -46,7 +47,6 @@ async fn what_is_no_id_is_unknown() {
     let gateway = two_people();
     let client = gateway.alice();
     let own = open(&client).await;
-    let frames = gateway.journal("s1").entries().len();
     let (start, _) = own.id.split_at(31);
     let last = if own.id.ends_with('0') { "1" } else { "0" };
     let forged = [
@@ -76,7 +76,8 @@ async fn what_is_no_id_is_unknown() {
         assert_eq!(answer.status, 431);
     }
     assert_eq!(own.tell(&ping()).await.status, 200);
-    assert_eq!(gateway.journal("s1").entries().len(), frames);
+    assert_eq!(own.call("echo", &json!({"text": "mine"})).await, "mine");
+    assert_eq!(gateway.journal("s1").count("forged"), 0);
 }
 
 /// H086: bytes that are no text, control characters, and two ids at once.
