@@ -78,6 +78,8 @@ mod real_servers;
 #[cfg(test)]
 mod shares;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod support_itself;
@@ -87,6 +89,8 @@ mod telemetry;
 mod telemetry_cost;
 #[cfg(test)]
 mod telemetry_served;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod two_clients;
 #[cfg(test)]

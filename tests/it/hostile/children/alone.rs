@@ -128,13 +128,13 @@ async fn a_server_that_keeps_all_processors_busy_delays_the_others_little() {
 /// H107: one that writes without end, to stdout or stderr, fills nothing and delays nobody.
 #[tokio::test]
 async fn a_server_that_writes_without_end_fills_nothing() {
-    const TIMES: u64 = 100_000;
+    const TIMES: u64 = 50_000;
     let gateway = beside_control(Server::gremlin("s1").set("request_timeout_ms", 60_000));
     let client = gateway.client();
     let oracle = Oracle::before(&gateway, &["control", "s1"]).await;
     let note = r#"{"jsonrpc":"2.0","method":"notifications/invented","params":{"n":@N@,"x":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}}"#;
     let stdout = json!({"do": "write", "frame": note, "times": TIMES});
-    let stderr = json!({"do": "stderr", "bytes": 64 * 1024 * 1024});
+    let stderr = json!({"do": "stderr", "bytes": 32 * 1024 * 1024});
     for flood in [stdout, stderr] {
         let (answer, longest) = beside(&gateway, client.deed("s1", &flood)).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
