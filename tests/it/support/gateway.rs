@@ -150,9 +150,10 @@ impl Gateway {
         let folder = tempfile::tempdir().unwrap();
         let marker = places::new_marker();
         let (forgives_strays, variables) = (builder.forgives_strays, builder.variables.clone());
+        let unprivileged = builder.unprivileged;
         let file = folder.path().join(config::FILE);
         config::write(&file, &builder.into_config(folder.path(), &marker));
-        let mut child = Command::new(places::gateway())
+        let mut child = command(unprivileged)
             .arg("--config")
             .arg(&file)
             .env_clear()
@@ -203,6 +204,18 @@ impl Gateway {
         assert!(settled, "neither listening nor ended after {START:?}");
         refusal
     }
+}
+
+/// The gateway's binary, or what becomes it without capabilities (`setpriv` is a part of util-linux).
+fn command(unprivileged: bool) -> Command {
+    if !unprivileged {
+        return Command::new(places::gateway());
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--bounding-set=-all", "--inh-caps=-all", "--"])
+        .arg(places::gateway());
+    command
 }
 
 impl Drop for Gateway {

@@ -1,25 +1,8 @@
 //! What a server can reach beyond its pipes (H105, H106).
 
-use rustix::process::getuid;
-
 use super::*;
 use crate::support::gateway::TOKEN;
-use crate::support::{places, process};
-
-/// A gremlin without the rights that root has over every process, and servers should not have.
-fn unprivileged_gremlin() -> Server {
-    if !getuid().is_root() {
-        return Server::gremlin("s1");
-    }
-    let gremlin = places::gremlin();
-    let arguments = [
-        "--bounding-set=-all",
-        "--inh-caps=-all",
-        "--",
-        gremlin.to_str().unwrap(),
-    ];
-    Server::new("s1", "setpriv", &arguments)
-}
+use crate::support::process;
 
 /// H105: a server runs as the user of the gateway, and still cannot look into it: not at its environment,
 /// not into its memory, not at what it has open. (That it can send it signals, and read the files of its
@@ -31,7 +14,8 @@ async fn a_server_cannot_look_into_the_gateway() {
     }
     let gateway = Gateway::builder()
         .env("SECRET", "canary-of-the-gateway")
-        .server(unprivileged_gremlin())
+        .unprivileged()
+        .server(Server::gremlin("s1"))
         .start();
     let client = gateway.client();
     let read = async |path: String| {

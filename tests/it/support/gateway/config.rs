@@ -25,6 +25,7 @@ pub(crate) struct Builder {
     server_defaults: Vec<(String, Value)>,
     pub(super) variables: Vec<(String, String)>,
     pub(super) forgives_strays: bool,
+    pub(super) unprivileged: bool,
 }
 
 impl Builder {
@@ -43,6 +44,7 @@ impl Builder {
             server_defaults: Vec::new(),
             variables: Vec::new(),
             forgives_strays: false,
+            unprivileged: false,
         }
     }
 
@@ -88,6 +90,12 @@ impl Builder {
     /// Processes may outlive this gateway: for what only Linux can promise.
     pub(crate) fn forgives_strays(mut self) -> Self {
         self.forgives_strays = true;
+        self
+    }
+
+    /// Gateway and servers run without what root may do to every process, also where the test is root's.
+    pub(crate) fn unprivileged(mut self) -> Self {
+        self.unprivileged = rustix::process::getuid().is_root();
         self
     }
 
