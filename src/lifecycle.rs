@@ -10,6 +10,9 @@
 //! once ─► last telemetry exported ─► exit
 //! ```
 
+#[cfg_attr(not(target_os = "linux"), path = "lifecycle/memory_unix.rs")]
+#[cfg_attr(target_os = "linux", path = "lifecycle/memory_linux.rs")]
+mod memory;
 #[cfg_attr(not(target_os = "linux"), path = "lifecycle/service_unix.rs")]
 #[cfg_attr(target_os = "linux", path = "lifecycle/service_linux.rs")]
 mod service;
@@ -64,6 +67,7 @@ pub fn run(
     let lookup = |name: &str| std::env::var(name).ok();
     let _entered = runtime.enter();
     let telemetry = telemetry::init(&config.log, &lookup).context("cannot start telemetry")?;
+    memory::close();
     let ended = runtime
         .block_on(serve(config, &telemetry, ready))
         .unwrap_or_else(|error| {

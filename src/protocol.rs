@@ -10,6 +10,7 @@ pub mod level;
 pub mod line;
 pub mod members;
 pub mod message;
+mod misframed;
 pub mod request;
 mod salvage;
 pub mod splice;
@@ -20,6 +21,7 @@ pub use era::Era;
 pub use level::Level;
 pub use line::{Line, LineBuffer};
 pub use message::{ChildMessage, ClientMessage};
+pub use misframed::Misframed;
 
 #[cfg(test)]
 mod tests;

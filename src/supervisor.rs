@@ -30,6 +30,7 @@ mod mux;
 mod pipes;
 mod status;
 mod stderr;
+mod stdout;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -53,6 +54,7 @@ use actor::{Actor, OrderKind};
 use handle::Inner;
 use machine::{Event, Machine};
 use stderr::StderrRing;
+use stdout::StdoutFault;
 
 use crate::instruments::Instruments;
 
@@ -112,12 +114,14 @@ impl Supervisor {
         let labels = self.instruments.for_server(&config.id);
         let mux = Arc::new(Mux::new(config.requests, machine.gate()));
         let stderr = Arc::new(StderrRing::new());
+        let stdout = Arc::new(StdoutFault::default());
         let (orders, order_receiver) = mpsc::channel(ORDER_QUEUE);
         let shared = life::Shared {
             config: Arc::clone(&config),
             mux: Arc::clone(&mux),
             listener,
             stderr: Arc::clone(&stderr),
+            stdout: Arc::clone(&stdout),
             spawner: self.spawner.clone(),
         };
         let (actor, watched) = Actor::new(
@@ -131,6 +135,7 @@ impl Supervisor {
             config,
             mux,
             stderr,
+            stdout,
             orders,
             watched,
         }));

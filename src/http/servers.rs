@@ -45,6 +45,8 @@ struct View {
     last_exit_signal: Option<String>,
     last_error: Option<String>,
     stderr_tail: Vec<String>,
+    /// What is wrong with how it writes its messages, where the mistake is known.
+    stdout_fault: Option<&'static str>,
     protocol: Option<String>,
     server_info: Option<Box<RawValue>>,
     in_flight: usize,
@@ -76,6 +78,7 @@ struct Found {
     name: Option<Arc<str>>,
     status: Arc<Status>,
     stderr_tail: Vec<String>,
+    stdout_fault: Option<&'static str>,
     in_flight: usize,
     memory_bytes: Option<u64>,
 }
@@ -89,6 +92,7 @@ impl Found {
         Self {
             name: process.name.clone(),
             stderr_tail,
+            stdout_fault: process.handle.stdout_fault(),
             in_flight: process.handle.mux().load().in_flight,
             memory_bytes: status.pid.and_then(supervisor::resident_bytes),
             status,
@@ -185,6 +189,8 @@ fn view(overview: &Overview<'_>, found: &[Found], now: Instant) -> View {
         stderr_tail: worst
             .map(|process| process.stderr_tail.clone())
             .unwrap_or_default(),
+        // All run the same program: what one of them does wrong, the others do.
+        stdout_fault: found.iter().find_map(|process| process.stdout_fault),
         protocol: status.protocol.clone(),
         // The child's own words; what is no JSON is shown as unknown.
         server_info: info.and_then(|info| serde_json::from_str(info).ok()),

@@ -107,7 +107,7 @@ impl Outcome {
     }
 }
 
-/// Why something that a child wrote, or that was meant for a client, was dropped.
+/// Why something that a child wrote, or that was meant for a client or a child, was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropReason {
     /// An answer to a request that has left the table: timed out, cancelled, or of an earlier life.
@@ -122,6 +122,8 @@ pub enum DropReason {
     UnfinishedLine,
     /// Progress of nothing that is under way.
     UnknownProgress,
+    /// A client's cancellation of nothing of its own that is under way, or of what could be several.
+    UnknownCancellation,
     /// A request of a child that asks and does not read.
     UnreadRequest,
     /// A message that cannot be attributed to one caller.
@@ -134,13 +136,14 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::LateReply,
         Self::UnknownReply,
         Self::GarbageLine,
         Self::OversizeLine,
         Self::UnfinishedLine,
         Self::UnknownProgress,
+        Self::UnknownCancellation,
         Self::UnreadRequest,
         Self::Unattributed,
         Self::NoListener,
@@ -156,6 +159,7 @@ impl DropReason {
             Self::OversizeLine => "oversize_line",
             Self::UnfinishedLine => "unfinished_line",
             Self::UnknownProgress => "unknown_progress",
+            Self::UnknownCancellation => "unknown_cancellation",
             Self::UnreadRequest => "unread_request",
             Self::Unattributed => "unattributed",
             Self::NoListener => "no_listener",
@@ -204,6 +208,7 @@ impl Labels {
 mod tests {
     use super::*;
 
+    /// H077.
     #[test]
     fn unknown_words_share_one_label() {
         assert_eq!(method_label("tools/call"), "tools/call");

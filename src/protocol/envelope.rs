@@ -82,6 +82,9 @@ pub struct Envelope {
     pub result_is_input_required: bool,
     /// `error`
     pub error: Option<Span>,
+    /// A member stands there whose name differs from one of the above in its case only. It is none of
+    /// them, and a reader that folds case would see another message (CVE-2026-27896).
+    pub look_alike: bool,
     /// The closing brace of the message.
     pub close: usize,
 }
@@ -163,12 +166,23 @@ pub fn scan(text: &[u8]) -> Result<Envelope, ScanError> {
             }
             b"error" => once(&mut envelope.error, "error", cursor.value(1)?),
             b"params" => once(&mut envelope.params, "params", params(cursor, text)?),
-            _ => cursor.value(1).map(drop),
+            other => {
+                envelope.look_alike |= is_look_alike(other);
+                cursor.value(1).map(drop)
+            }
         }
     })?;
     envelope.close = cursor.at().saturating_sub(1);
     cursor.end()?;
     Ok(envelope)
+}
+
+/// Whether a name that is none of JSON-RPC's would be one if case did not matter. As in Go's
+/// `encoding/json`, `ſ` is an `s` then.
+fn is_look_alike(name: &[u8]) -> bool {
+    const NAMES: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+    let name = String::from_utf8_lossy(name).to_uppercase().to_lowercase();
+    NAMES.contains(&name.as_str())
 }
 
 /// A result, and what kind of one it is.

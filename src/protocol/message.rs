@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::envelope::{Envelope, ScanError, Span};
+use super::members::Object;
 
 /// Longest id, progress token or method, in bytes of JSON text. Ids are echoed, methods become names
 /// of spans: neither may carry a payload.
@@ -29,6 +30,9 @@ pub enum InvalidMessage {
         /// What it must hold.
         expected: &'static str,
     },
+    /// A member that is none of JSON-RPC's, and that another reader may take for one.
+    #[error("a member has the name of one of JSON-RPC's in another case")]
+    LookAlike,
     /// Neither a request, nor a notification, nor a response.
     #[error(
         "neither a request (method and id), nor a notification (method), nor a response (id and either result or error)"
@@ -64,6 +68,9 @@ impl<'a> ClientMessage<'a> {
         let version = envelope.jsonrpc.map(|span| span.of(text));
         if version != Some(b"\"2.0\"") && version.and_then(string).as_deref() != Some("2.0") {
             return Err(wrong("jsonrpc", version, "the string \"2.0\""));
+        }
+        if envelope.look_alike {
+            return Err(InvalidMessage::LookAlike);
         }
         if let Some(id) = envelope.id {
             check_token(
@@ -129,7 +136,8 @@ fn check_token(
     let legal = match json.first() {
         Some(b'"') => json.len() <= MAX_NAME && string(json).is_some(),
         Some(b'-' | b'0'..=b'9') => {
-            json.len() <= MAX_DIGITS && json.iter().skip(1).all(u8::is_ascii_digit)
+            let digits = json.strip_prefix(b"-").unwrap_or(json);
+            digits.len() <= MAX_DIGITS && digits.iter().all(u8::is_ascii_digit)
         }
         _ => false,
     };
@@ -250,15 +258,29 @@ impl<'a> ChildMessage<'a> {
                     Ending::Result
                 },
             },
-            (None, Some(error)) if error.of(text).first() == Some(&b'{') => Self::Response {
+            (None, Some(error)) if is_error(text, error) => Self::Response {
                 id,
                 span,
                 ending: Ending::Error(error),
             },
-
             _ => Self::BadResponse { id },
         }
     }
+}
+
+/// Whether a value is an error object: with one code, an integer (JSON-RPC 2.0, 5.1). Without it no client
+/// could read the response; the rest of it is the client's.
+fn is_error(text: &[u8], error: Span) -> bool {
+    let Some(members) = Object::read(text, error, ["code", "data"]) else {
+        return false;
+    };
+    let [code, _data] = members.values;
+    let is_integer = code.is_some_and(|code| {
+        let code = code.of(text);
+        let digits = code.strip_prefix(b"-").unwrap_or(code);
+        !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+    });
+    is_integer && !members.ambiguous
 }
 
 /// An id of ours as a child gives it back: an integer, or the same digits as a string, which is not

@@ -32,6 +32,7 @@ use super::servers::{Leased, Server};
 use super::session::{Response, Session};
 use super::{Answer, Caller, Door, Failure, Shared, Target};
 use crate::fault::{Delivered, Fault, FaultKind};
+use crate::instruments::DropReason;
 use crate::protocol::splice::into_frame;
 use crate::protocol::{ClientMessage, Era, Span};
 use crate::relay::config::Instance;
@@ -279,7 +280,13 @@ impl Way<'_> {
             // What one client's roots are is of no use to a child of many.
             "notifications/roots/list_changed" if !upstream.is_owned() => {}
             "notifications/cancelled" => {
-                self.cancel(mux, session.as_deref(), plain);
+                let ended = self.cancel(mux, session.as_deref(), plain);
+                if !ended {
+                    upstream
+                        .instruments
+                        .dropped(DropReason::UnknownCancellation);
+                    tracing::debug!(server_id = %self.server.id, "ignored a cancellation of nothing that is under way, or of several requests");
+                }
             }
             // No notification of the modern era's own goes from client to server by this transport.
             _ if self.caller.door == Door::Mcp && self.era == Era::Modern => {}
@@ -288,14 +295,15 @@ impl Way<'_> {
         Ok(Answer::Accepted)
     }
 
-    fn cancel(&self, mux: &Mux, session: Option<&Session>, plain: Option<InSession>) {
+    /// `false` where nothing was cancelled.
+    fn cancel(&self, mux: &Mux, session: Option<&Session>, plain: Option<InSession>) -> bool {
         let request = self
             .message
             .envelope
             .params
             .and_then(|params| params.request_id);
         let Some(request) = request else {
-            return;
+            return false;
         };
         let origin = Origin {
             principal: self.caller.principal.id,
@@ -306,11 +314,8 @@ impl Way<'_> {
         };
         let reason = reason(self.message.params());
         // What is not at the child waits for something else, and must not get there any more.
-        let ended = mux.cancel(&origin, reason.as_deref())
-            || session.is_some_and(|session| session.cancel(&origin.client_id));
-        if !ended {
-            tracing::debug!(server_id = %self.server.id, "ignored a cancellation of nothing that is under way, or of several requests");
-        }
+        mux.cancel(&origin, reason.as_deref())
+            || session.is_some_and(|session| session.cancel(&origin.client_id))
     }
 }
 

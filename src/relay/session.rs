@@ -153,9 +153,14 @@ impl Session {
         own.map(|(_, ear)| Arc::clone(ear))
     }
 
-    /// Notes that a request with this id is under way; refused where one is already.
+    /// Notes that a request with this id is under way; refused where one is already, and where the session
+    /// has ended since it was found.
     pub(super) fn begin(self: &Arc<Self>, id: &Bytes) -> Result<Running, Fault> {
-        match self.usage().running.entry(id.clone()) {
+        let mut usage = self.usage();
+        if usage.ended {
+            return Err(directory::unknown());
+        }
+        match usage.running.entry(id.clone()) {
             Entry::Occupied(_) => {
                 let text = "a request with this id is under way in this session";
                 return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
@@ -195,18 +200,18 @@ impl Session {
         silent && !self.streams.any_read()
     }
 
-    /// Ends it: its calls, its streams, what its client was asked, and what it heard.
+    /// Ends it: its calls, its streams, what its client was asked, and what it heard. Each call under way is
+    /// answered with that.
     fn end(&self) {
         self.usage().ended = true;
         self.streams.close();
         self.asks.refuse_all("the session has ended");
-        let running = std::mem::take(&mut self.usage().running);
         let ears = std::mem::take(&mut *self.ears());
         for (leased, _) in &ears {
             leased.handle.mux().cancel_session(&self.id);
         }
         // What was not at a child yet gets to none any more.
-        for cancellation in running.into_values() {
+        for cancellation in self.usage().running.values() {
             cancellation.cancel();
         }
     }

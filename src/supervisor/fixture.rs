@@ -120,6 +120,10 @@ impl Listener for Heard {
         false
     }
 
+    fn misframed(&self, mistake: crate::protocol::Misframed) {
+        self.note(format!("misframed {mistake:?}"));
+    }
+
     fn ready(&self, incarnation: Incarnation, _handshake: &Handshake) {
         self.note(format!("ready {incarnation}"));
     }
@@ -151,6 +155,7 @@ impl Unattended {
             mux: Arc::clone(&mux),
             config: Arc::new(config),
             stderr: Arc::new(StderrRing::new()),
+            stdout: Arc::default(),
             orders,
             watched: Watched {
                 status: statuses,
@@ -192,6 +197,7 @@ impl Unattended {
         let reader = Reader {
             mux: Arc::clone(&self.mux),
             listener: Arc::clone(listener),
+            fault: Arc::default(),
             incarnation: Incarnation(1),
             max_line_bytes: self.handle.config().max_line_bytes,
             ended: CancellationToken::new(),

@@ -11,6 +11,7 @@ use super::handshake::Handshake;
 use super::mux::{Load, Mux};
 use super::status::{State, Status};
 use super::stderr::StderrRing;
+use super::stdout::StdoutFault;
 use super::{faults, machine};
 use crate::fault::{Delivered, Fault};
 use crate::instruments::Seen;
@@ -37,6 +38,7 @@ pub(super) struct Inner {
     pub(super) config: Arc<Config>,
     pub(super) mux: Arc<Mux>,
     pub(super) stderr: Arc<StderrRing>,
+    pub(super) stdout: Arc<StdoutFault>,
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) watched: Watched,
 }
@@ -167,6 +169,12 @@ impl ServerHandle {
     /// The newest lines of the server's stderr, oldest first.
     pub fn stderr_tail(&self) -> Vec<String> {
         self.0.stderr.tail(TAIL_LINES)
+    }
+
+    /// What is wrong with how the server writes its messages, where its present or last life made a mistake
+    /// that is known.
+    pub fn stdout_fault(&self) -> Option<&'static str> {
+        self.0.stdout.told()
     }
 
     /// The lines of stderr from now on; slow readers lose the oldest.

@@ -21,6 +21,7 @@ use super::mux::Mux;
 use super::pipes::{Reader, WriteEnd, drain_stderr, write_frames};
 use super::status::Exit;
 use super::stderr::StderrRing;
+use super::stdout::StdoutFault;
 use crate::protocol::Era;
 use crate::types::Incarnation;
 
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub(super) mux: Arc<Mux>,
     pub(super) listener: Arc<dyn Listener>,
     pub(super) stderr: Arc<StderrRing>,
+    pub(super) stdout: Arc<StdoutFault>,
     pub(super) spawner: Spawner,
 }
 
@@ -78,6 +80,7 @@ pub(super) async fn live(
         news,
     };
     life.shared.mux.begin(incarnation);
+    life.shared.stdout.clear();
     match life.shared.spawner.spawn(&life.shared.config).await {
         Ok(guard) => life.run(guard, known).await,
         Err(error) => {
@@ -170,6 +173,7 @@ impl<'a> Pipes<'a> {
             mux,
             listener,
             stderr: ring,
+            stdout: fault,
             spawner: _,
         } = &life.shared;
         let (close_stdin, ended) = (CancellationToken::new(), CancellationToken::new());
@@ -186,6 +190,7 @@ impl<'a> Pipes<'a> {
         let reading = Reader {
             mux: Arc::clone(mux),
             listener: Arc::clone(listener),
+            fault: Arc::clone(fault),
             incarnation: life.incarnation,
             max_line_bytes: config.max_line_bytes,
             ended: ended.clone(),

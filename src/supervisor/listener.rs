@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::instruments::DropReason;
-use crate::protocol::Envelope;
+use crate::protocol::{Envelope, Misframed};
 use crate::types::Incarnation;
 
 use super::handshake::Handshake;
@@ -41,6 +41,9 @@ pub trait Listener: Send + Sync + std::fmt::Debug {
     /// Whether somebody who hears the child has yet to catch up with it, and may. The child is read on when
     /// nobody has; the answer stays `true` for a short time at most.
     fn is_behind(&self) -> bool;
+
+    /// A life does not write messages as stdio wants them; told once in each life.
+    fn misframed(&self, mistake: Misframed);
 
     /// A life became ready.
     fn ready(&self, incarnation: Incarnation, handshake: &Handshake);

@@ -12,6 +12,7 @@ use super::faults;
 use super::listener::Listener;
 use super::mux::{Answer, Frame, Mux, Progress};
 use super::stderr::StderrRing;
+use super::stdout::StdoutFault;
 use crate::instruments::DropReason;
 use crate::protocol::message::string;
 use crate::protocol::{ChildMessage, Envelope, Line, LineBuffer};
@@ -116,6 +117,7 @@ fn put_back_unwritten(mux: &Mux, frames: Vec<Frame>, written: usize) {
 pub(super) struct Reader {
     pub(super) mux: Arc<Mux>,
     pub(super) listener: Arc<dyn Listener>,
+    pub(super) fault: Arc<StdoutFault>,
     pub(super) incarnation: Incarnation,
     pub(super) max_line_bytes: usize,
     /// Cancelled when the process has ended.
@@ -190,7 +192,14 @@ impl Reader {
                 self.listener
                     .notification(self.incarnation, &method, line, &envelope);
             }
-            ChildMessage::Garbage => self.listener.dropped(DropReason::GarbageLine, line.len()),
+            ChildMessage::Garbage => self.garbage(line),
+        }
+    }
+
+    fn garbage(&self, line: &Bytes) {
+        self.listener.dropped(DropReason::GarbageLine, line.len());
+        if let Some(mistake) = self.fault.look_at(line) {
+            self.listener.misframed(mistake);
         }
     }
 

@@ -20,13 +20,16 @@
 //! | `raw` | `result` (JSON text) | the answer's result is exactly that text |
 //! | `refuse` | `code`, `message`, `data` | answers with a JSON-RPC error |
 //! | `dup_reply`, `wrong_id`, `string_id`, `no_id` | `say` | the answer twice; with an unknown id; with the id as text; without |
-//! | `write` | `frame` (text) | writes that line, then answers |
+//! | `line` | `line` (text) | writes that line, the call's id in the place of `@ID@`, and no other answer |
+//! | `write` | `frame` (text), `times` | writes that line, so often, then answers; `@N@` in it is the turn, from 0 |
 //! | `log` | `level`, `text` | a log notification, then the answer |
 //! | `logs` | `count`, `text`, `pause_every`, `pause_ms` | that many log notifications, numbered from 1, then the answer |
 //! | `list_changed` | `of` (`tools`, `prompts`, `resources`) | that notification, then the answer |
 //! | `updated` | `uri` | a resource update, then the answer |
 //! | `stderr` | `bytes`, `width`, `line` | noise on stderr, in lines of that many bytes (80), then the answer |
 //! | `fork_grandchild` | `hold_stdout`, `chatter`, `setsid`, `ignore_term` | starts a process that does nothing; answers its pid |
+//! | `spin` | `threads`, `ms` | so many threads are busy for so long; answers at once |
+//! | `read` | `path` | answers with the number of bytes in that file, or with the fault of reading it |
 //! | `list_fds`, `dump_env`, `whoami`, `count` | | what the process has open, was given, is, and how many frames it read |
 
 mod asking;
@@ -60,6 +63,7 @@ pub(crate) fn perform(gremlin: &Arc<Gremlin>, call: Call) -> Flow {
         "ask" => asking::ask(gremlin, call),
         "input_required" => asking::input_required(&call),
         "garbage" => noise::garbage(&call),
+        "line" => replies::line(&call),
         "write" => noise::write(&call),
         "log" => noise::log(&call),
         "logs" => noise::logs(&call),
@@ -75,6 +79,8 @@ pub(crate) fn perform(gremlin: &Arc<Gremlin>, call: Call) -> Flow {
         "string_id" => replies::with_id(&call, &format!("\"{}\"", call.id.trim_matches('"'))),
         "no_id" => replies::without_id(&call),
         "fork_grandchild" => processes::fork_grandchild(&call),
+        "spin" => processes::spin(&call),
+        "read" => call.say(&processes::read(call.text("path"))),
         "list_fds" => call.show(&processes::open_files()),
         "dump_env" => call.show(&processes::environment()),
         "whoami" => call.show(&processes::identity()),

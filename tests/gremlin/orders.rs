@@ -57,6 +57,10 @@ pub(crate) struct Orders {
     pub(crate) no_ping: bool,
     /// Leave `tools/list` unanswered.
     pub(crate) no_list: bool,
+    /// So many more tools than usual are listed, each with a schema that refers to `schema_ref`.
+    pub(crate) more_tools: usize,
+    /// A URL in the schema of each of `more_tools`.
+    pub(crate) schema_ref: String,
     /// Leave requests other than `initialize` unanswered until `initialize` came.
     pub(crate) silent_probe: bool,
     /// The error code for `server/discover` of a legacy server; `None` is -32601.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::{getpid, getppid, setsid};
@@ -154,4 +154,31 @@ pub(crate) fn identity() -> Value {
         "cwd": std::env::current_dir().unwrap_or_default(),
         "args": std::env::args().collect::<Vec<_>>(),
     })
+}
+
+/// Keeps processors busy for a while, and answers before that is over.
+pub(crate) fn spin(call: &Call) {
+    let time = Duration::from_millis(call.number("ms").unwrap_or_default());
+    let over = Arc::new(AtomicBool::new(false));
+    for _ in 0..call.size("threads") {
+        let over = Arc::clone(&over);
+        std::thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        });
+    }
+    std::thread::spawn(move || {
+        std::thread::sleep(time);
+        over.store(true, Ordering::Relaxed);
+    });
+    call.say("busy");
+}
+
+/// How many bytes can be read of a file, or why none can.
+pub(crate) fn read(path: &str) -> String {
+    match std::fs::read(path) {
+        Ok(bytes) => format!("{} bytes", bytes.len()),
+        Err(fault) => fault.to_string(),
+    }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::Flow;
 use crate::call::{Call, modern_meta, server_info};
 use crate::deeds;
-use crate::orders::{Era, HandshakeFault};
+use crate::orders::{Era, HandshakeFault, Orders};
 use crate::state::Gremlin;
 use crate::wire;
 
@@ -190,7 +190,7 @@ fn common(
     match method {
         "tools/call" => return tool_call(gremlin, id, params, raw, modern),
         "tools/list" if gremlin.orders.no_list => {}
-        "tools/list" => list(id, modern, "tools", &tools()),
+        "tools/list" => list(id, modern, "tools", &tools(&gremlin.orders)),
         "prompts/list" => list(id, modern, "prompts", &json!([{"name": "riddle"}])),
         "prompts/get" => {
             let said = json!([{"role": "user", "content": {"type": "text", "text": "what am i"}}]);
@@ -246,15 +246,23 @@ fn tool_call(
     Flow::Continue
 }
 
-fn tools() -> Value {
-    json!([
+fn tools(orders: &Orders) -> Value {
+    let mut tools = json!([
         {"name": "echo", "description": "gives back its text",
          "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}},
         {"name": "fidelity", "description": "gives back the bytes of its arguments as structuredContent",
          "inputSchema": {"type": "object"}},
         {"name": "gremlin", "description": "misbehaves",
          "inputSchema": {"type": "object", "properties": {"do": {"type": "string"}}, "required": ["do"]}},
-    ])
+    ]);
+    let more = (0..orders.more_tools).map(|number| {
+        let schema = json!({"type": "object", "$ref": orders.schema_ref});
+        json!({"name": format!("tool-{number}"), "inputSchema": schema})
+    });
+    if let Some(tools) = tools.as_array_mut() {
+        tools.extend(more);
+    }
+    tools
 }
 
 fn list(id: &str, modern: bool, name: &str, items: &Value) {

@@ -111,6 +111,7 @@ async fn a_body_that_does_not_come_is_408() {
     assert!(String::from_utf8(body).unwrap().contains("body_timeout"));
 }
 
+/// H084: on the plain endpoints.
 #[tokio::test]
 async fn another_type_is_415_and_another_wish_406() {
     let gateway = gateway();

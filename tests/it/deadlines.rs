@@ -224,6 +224,7 @@ async fn a_cancelled_request_is_409_and_the_child_hears_its_own_id() {
     assert_eq!(next.json()["result"]["content"][0]["text"], "on it goes");
 }
 
+/// H079.
 #[tokio::test]
 async fn nobody_cancels_the_request_of_another_token() {
     let gateway = Gateway::builder()

@@ -153,6 +153,7 @@ fn odd_requests() -> Vec<String> {
     ]
 }
 
+/// H058, H059, H063, H069, H095: what is the server's or the client's to read crosses byte for byte.
 #[tokio::test]
 async fn odd_requests_and_their_answers_are_those_of_the_server_itself() {
     let gateway = Gateway::builder().server(Server::gremlin("g1")).start();

@@ -170,6 +170,7 @@ async fn a_question_goes_to_the_one_whose_call_has_caused_it_while_another_liste
     }
 }
 
+/// H099: where it could be meant for a stranger, the server is refused and nobody is asked.
 #[tokio::test]
 async fn a_question_that_either_of_two_can_have_caused_is_put_to_neither() {
     let (_gateway, alice, bob) = two_people(Server::everything("all")).await;

@@ -84,6 +84,7 @@ async fn what_a_member_says_before_its_response_makes_the_answer_a_stream() {
     );
 }
 
+/// H073.
 #[tokio::test]
 async fn no_other_revision_has_batches() {
     let gateway = Gateway::builder().server(Server::gremlin("g1")).start();

@@ -19,6 +19,7 @@ async fn shaken(client: &Client, accept: Option<&str>) -> Answer {
     client.send(request).await
 }
 
+/// H084: on the MCP endpoints.
 #[tokio::test]
 async fn a_client_gets_the_form_that_it_takes() {
     let gateway = Gateway::builder().server(Server::gremlin("g1")).start();
@@ -44,6 +45,7 @@ async fn a_client_gets_the_form_that_it_takes() {
     assert_eq!(error["error"]["data"]["error_code"], "not_acceptable");
 }
 
+/// H083: by the header.
 #[tokio::test]
 async fn a_revision_that_nobody_knows_is_refused_with_those_that_are_served() {
     let gateway = Gateway::builder().server(Server::gremlin("g1")).start();

@@ -34,6 +34,7 @@ fn endless(id: &str) -> Value {
     tool_call(id, "gremlin", &json!({"do": "nothing"}))
 }
 
+/// H090: idle sessions end.
 #[tokio::test]
 async fn a_session_ages_only_while_no_stream_is_open_and_no_call_under_way() {
     let gateway = Gateway::builder()
@@ -79,6 +80,7 @@ async fn a_session_ages_only_while_no_stream_is_open_and_no_call_under_way() {
     assert_eq!(listening.tell(&ping()).await.status, 404);
 }
 
+/// H091: the server is told, and other sessions go on.
 #[tokio::test]
 async fn the_end_of_a_session_is_the_end_of_its_calls() {
     let gateway = Gateway::builder().server(Server::gremlin("g1")).start();
@@ -123,6 +125,7 @@ async fn a_session_of_an_earlier_life_of_the_gateway_is_unknown() {
     assert!(second.journal("g1").entries().is_empty());
 }
 
+/// H090.
 #[tokio::test]
 async fn a_token_has_so_many_sessions_and_one_more_is_refused_in_band() {
     let gateway = Gateway::builder()
@@ -174,6 +177,7 @@ fn is_taken(answer: &Answer) {
     );
 }
 
+/// H072, H079: within a session an id is unique while it is under way, as the specification wants it.
 #[tokio::test]
 async fn an_id_is_used_once_at_a_time_in_a_session_and_names_nothing_in_another() {
     let gateway = Gateway::builder()

@@ -73,6 +73,7 @@ async fn a_server_that_gives_no_list_of_its_tools_can_be_called() {
     assert_eq!(lists, 1, "it is asked once");
 }
 
+/// H082.
 #[tokio::test]
 async fn calls_at_once_ask_for_the_list_once_and_wait_for_no_more_than_a_part_of_their_own_time() {
     let server = Server::gremlin("g1").orders(&json!({"era": "modern", "no_list": true}));
@@ -132,6 +133,7 @@ async fn headers_must_say_what_the_body_says() {
     }
 }
 
+/// H083: by the claim; and claims that are missing.
 #[tokio::test]
 async fn a_request_must_make_its_claims() {
     let gateway = Gateway::builder().server(Server::gremlin("g1")).start();

@@ -36,6 +36,7 @@ async fn one_call(session: &Session, who: usize, number: usize) {
     assert_eq!(response["result"]["content"][0]["text"], note, "{response}");
 }
 
+/// H080: tokens are the same in all sessions, and each call hears its own.
 #[tokio::test]
 async fn the_progress_of_many_calls_comes_whole_and_before_their_responses() {
     let gateway = Gateway::builder().server(Server::gremlin("g1")).start();

@@ -23,6 +23,7 @@ fn asking() -> Value {
     )
 }
 
+/// H074, H099: a question goes to the one that has caused it, and a response from anybody else answers nothing.
 #[tokio::test]
 async fn a_question_comes_on_the_stream_of_its_call_and_only_its_client_can_answer() {
     let gateway = Gateway::builder()
@@ -83,6 +84,7 @@ async fn asked_modern(client: &Client, capabilities: &Value) -> Value {
     answer.json()
 }
 
+/// H099: the server is refused at once.
 #[tokio::test]
 async fn whoever_declared_nothing_is_asked_nothing_and_the_tool_comes_to_its_end() {
     for era in ["legacy", "modern"] {

@@ -143,6 +143,7 @@ fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
     (answer.status, headers.collect(), answer.text())
 }
 
+/// H085: status, headers and body are the same.
 #[tokio::test]
 async fn a_session_of_another_is_as_unknown_as_one_that_never_was() {
     let gateway = Gateway::builder()
@@ -186,6 +187,7 @@ async fn a_session_of_another_is_as_unknown_as_one_that_never_was() {
     );
 }
 
+/// H087: what a client brings along opens nothing.
 #[tokio::test]
 async fn everything_but_initialize_wants_a_session() {
     let gateway = one_gremlin();

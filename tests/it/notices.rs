@@ -99,6 +99,7 @@ async fn a_changed_list_reaches_every_stream_of_the_server_once() {
     hears(&mut other, "notifications/prompts/list_changed").await;
 }
 
+/// H101.
 #[tokio::test]
 async fn an_updated_resource_reaches_its_subscribers_alone() {
     let gateway = Gateway::builder().server(Server::gremlin("g1")).start();
@@ -157,6 +158,7 @@ async fn the_child_is_told_when_the_last_subscriber_is_gone() {
     .await;
 }
 
+/// H102.
 #[tokio::test]
 async fn a_log_message_reaches_only_the_one_it_can_be_attributed_to() {
     let gateway = two_tokens();
@@ -200,6 +202,7 @@ async fn a_log_message_reaches_only_the_one_it_can_be_attributed_to() {
     assert!(metrics.contains("reason=\"unattributed\"} 1"), "{metrics}");
 }
 
+/// H085: also of the plain endpoints.
 #[tokio::test]
 async fn a_session_is_of_one_token_and_one_server() {
     let gateway = two_tokens();

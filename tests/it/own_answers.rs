@@ -91,6 +91,7 @@ async fn discover_is_answered(client: &Client, server_id: &str) {
     );
 }
 
+/// H078: on the plain endpoints too, and whatever the era of the server.
 #[tokio::test]
 async fn handshakes_and_pings_are_answered_for_either_era_and_reach_no_child() {
     let gateway = Gateway::builder()
@@ -199,6 +200,7 @@ async fn a_modern_child_that_is_too_slow_for_the_probe_is_ready_in_its_first_lif
     );
 }
 
+/// H099: whoever calls from an endpoint that cannot be asked is not asked.
 #[tokio::test]
 async fn a_child_is_answered_its_ping_and_refused_what_nobody_was_asked_for() {
     let gateway = Gateway::builder().server(Server::gremlin("g1")).start();

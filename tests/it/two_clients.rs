@@ -106,17 +106,19 @@ async fn rounds(first: Value, second: Value, count: usize) {
     Oracle::written_at_most_once(&gateway, "g1");
 }
 
+/// H072, H080: each hears its own progress.
 #[tokio::test]
 async fn the_same_id_and_token_at_the_same_moment_are_two_requests() {
     rounds(json!(1), json!(1), 10_000).await;
 }
 
+/// H071, H080.
 #[tokio::test]
 async fn a_name_as_text_and_as_a_number_are_two_names() {
     rounds(json!(1), json!("1"), 1_000).await;
 }
 
-/// Several requests of one client under one id, which is its own fault, are each answered all the same.
+/// H072: several requests of one client under one id, which is its own fault, are each answered all the same.
 #[tokio::test]
 async fn one_id_many_times_at_once_is_answered_as_often() {
     let gateway = gateway_for_two();

@@ -61,10 +61,11 @@ impl Prober for SupervisedProber {
         };
         if let Err(fault) = handle.start(true).await {
             let reason = handle.status().last_error.clone();
-            return failed(
-                reason.unwrap_or_else(|| fault.message.into_owned()),
-                Some(&handle),
-            );
+            let mut reason = reason.unwrap_or_else(|| fault.message.into_owned());
+            if let Some(mistake) = handle.stdout_fault() {
+                reason = format!("{reason}: it {mistake}");
+            }
+            return failed(reason, Some(&handle));
         }
         let caller = Caller {
             principal: person,

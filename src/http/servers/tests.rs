@@ -80,6 +80,7 @@ fn found(name: Option<&str>, status: Status) -> Found {
         name: name.map(Arc::from),
         status: Arc::new(status),
         stderr_tail: vec!["a \"line\"".to_owned()],
+        stdout_fault: name.is_none().then_some("writes nonsense"),
         in_flight: 3,
         memory_bytes: Some(4096),
     }
@@ -119,6 +120,7 @@ fn every_member_is_there_in_its_order_and_no_argument_or_variable_is() {
         r#""restart_policy":"on-failure","command":"npx","working_directory":"/srv","#,
         r#""incarnation":2,"uptime_seconds":0,"next_start_in_ms":1500,"last_exit_signal":null,"#,
         r#""last_error":"exited with code 3","stderr_tail":["a \"line\""],"#,
+        r#""stdout_fault":"writes nonsense","#,
         r#""protocol":"2025-11-25","server_info":{"name": "x"},"in_flight":3,"sessions":2,"#,
         r#""memory_bytes":4096,"list_gaps":[],"instance":"shared"}"#
     );

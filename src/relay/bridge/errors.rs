@@ -1,7 +1,8 @@
 //! Error responses, and the codes that mean something in one era only.
 
 use crate::protocol::Span;
-use crate::protocol::members::Object;
+use crate::protocol::members::{self, Object};
+use crate::protocol::message::string;
 use crate::protocol::splice::Patch;
 
 /// JSON-RPC 2.0: Invalid params.
@@ -54,9 +55,86 @@ impl Error {
     }
 }
 
+/// Takes from a child's error what would make it look like one of the gateway's own: `data.origin` with
+/// the value `gateway`, by which clients of the MCP endpoints tell the two apart.
+///
+/// `error` is the value of the response's `error`. Everything else in it stays as it was written; data
+/// that says its origin twice is replaced by `null`, since two readers could see two origins.
+pub(in crate::relay) fn disown(line: &[u8], error: Span) -> Vec<Patch> {
+    let member = |object: Span, name: &str| Object::read(line, object, [name]);
+    let data = member(error, "data").and_then(|found| found.values[0]);
+    let Some((data, found)) = data.and_then(|data| Some((data, member(data, "origin")?))) else {
+        return Vec::new();
+    };
+    if found.ambiguous {
+        let with = "null".to_owned();
+        return vec![Patch { span: data, with }];
+    }
+    let forged =
+        found.values[0].filter(|origin| string(origin.of(line)).as_deref() == Some("gateway"));
+    let Some(forged) = forged else {
+        return Vec::new();
+    };
+    let spans = members::cut(line, [forged]).spans.into_iter();
+    spans.map(Patch::cut).collect()
+}
+
 /// Where a response's `result` and `error` stand.
 pub(super) fn parts(line: &[u8]) -> [Option<Span>; 2] {
     let whole = Span::whole(line);
     let response = Object::read(line, whole, ["result", "error"]);
     response.map_or([None; 2], |response| response.values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::scan;
+    use crate::protocol::splice::patched;
+
+    fn disowned(data: &str) -> String {
+        let line = format!(r#"{{"id":1,"error":{{"code":-31005,"message":"m"{data}}}}}"#);
+        let error = scan(line.as_bytes()).unwrap().error.unwrap();
+        let out = patched(line.as_bytes(), &disown(line.as_bytes(), error));
+        let out = String::from_utf8(out).unwrap();
+        let start = r#"{"id":1,"error":{"code":-31005,"message":"m""#;
+        let rest = out.strip_prefix(start).unwrap();
+        rest.strip_suffix("}}").unwrap().to_owned()
+    }
+
+    /// H104: only the gateway says that an error is the gateway's.
+    #[test]
+    fn the_error_of_a_child_does_not_say_that_it_is_the_gateways() {
+        for (data, left) in [
+            (r#","data":{"origin":"gateway"}"#, r#","data":{}"#),
+            (
+                r#","data":{"origin":"gateway","error_code":"server_lost"}"#,
+                r#","data":{"error_code":"server_lost"}"#,
+            ),
+            (
+                r#","data":{"a" : 1 , "\u006frigin" : "g\u0061teway" }"#,
+                r#","data":{"a" : 1  }"#,
+            ),
+            (
+                r#","data":{"origin":"db","origin":"gateway"}"#,
+                r#","data":null"#,
+            ),
+            (
+                r#","data":{"\ud800":0,"origin":"gateway"}"#,
+                r#","data":{"\ud800":0}"#,
+            ),
+        ] {
+            assert_eq!(disowned(data), left, "{data}");
+        }
+        for data in [
+            "",
+            r#","data":null"#,
+            r#","data":["origin","gateway"]"#,
+            r#","data":{"origin":"db"}"#,
+            r#","data":{"origin":{"origin":"gateway"}, "a":1.0}"#,
+            r#","data":{"Origin":"gateway"}"#,
+        ] {
+            assert_eq!(disowned(data), data);
+        }
+    }
 }

@@ -106,6 +106,7 @@ pub(in crate::relay) fn invalid(error: &InvalidMessage) -> Fault {
         ) => FaultKind::ParseError,
         InvalidMessage::Scan(ScanError::NotAnObject { .. } | ScanError::Duplicate(_))
         | InvalidMessage::Member { .. }
+        | InvalidMessage::LookAlike
         | InvalidMessage::Shape => FaultKind::InvalidRequest,
     };
     Fault::new(kind, format!("not a JSON-RPC 2.0 message: {error}"))

@@ -15,10 +15,12 @@ use crate::audit;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::{Operation, Outcome};
 use crate::protocol::level::Level;
-use crate::protocol::splice::{Edit, splice};
+use crate::protocol::message::Ending;
+use crate::protocol::splice::{Edit, Patch, splice};
 use crate::protocol::{Era, Span};
 use crate::relay::Shared;
 use crate::relay::api::{Caller, Door, Failure, Reply, Target};
+use crate::relay::bridge::errors;
 use crate::relay::calls::{Asked, Call, Entered, MAX_ASKS, Party, Reach, Voice};
 use crate::relay::ended;
 use crate::relay::hub::{Ear, Raised};
@@ -335,12 +337,18 @@ impl Request {
         outcome.map(|answer| (answer, ended))
     }
 
-    /// A child's line with the client's own id in it.
+    /// A child's line with the client's own id in it, and nothing in it that only the gateway says.
     pub(super) fn with_own_id(&self, answer: &Answer) -> Bytes {
-        let edit = Edit {
+        let own_id = Edit {
             span: answer.id,
             with: self.client_id(),
         };
-        splice(&answer.line, &mut [edit]).into()
+        let Ending::Error(error) = answer.ending else {
+            return splice(&answer.line, &mut [own_id]).into();
+        };
+        let forged = errors::disown(&answer.line, error);
+        let mut edits = vec![own_id];
+        edits.extend(forged.iter().map(Patch::edit));
+        splice(&answer.line, &mut edits).into()
     }
 }

@@ -8,7 +8,7 @@ use super::{Capabilities, Hearer, Hub, Life, Mark, Told, Users};
 use crate::instruments::DropReason;
 use crate::protocol::message::string;
 use crate::protocol::splice::into_frame;
-use crate::protocol::{Envelope, Era, Level, Span};
+use crate::protocol::{Envelope, Era, Level, Misframed, Span};
 use crate::supervisor::{Handshake, Listener};
 use crate::types::{Incarnation, PrincipalId};
 
@@ -74,6 +74,11 @@ impl Listener for Hub {
 
     fn is_behind(&self) -> bool {
         self.pressure().is_felt(Instant::now())
+    }
+
+    fn misframed(&self, mistake: Misframed) {
+        let mistake = mistake.as_str();
+        tracing::warn!(server_id = %self.server, mistake, "the server {mistake}");
     }
 
     /// A new child knows nothing of what the old one was told, and its lists may be others.

@@ -94,9 +94,7 @@ impl Directory {
         let found = self.sessions().get(id).cloned();
         let own =
             found.filter(|session| session.principal == principal && session.target == *target);
-        let session = own.ok_or_else(|| {
-            Fault::new(FaultKind::SessionNotFound, "unknown session").delivered(Delivered::No)
-        })?;
+        let session = own.ok_or_else(unknown)?;
         session.touch();
         Ok(session)
     }
@@ -147,4 +145,9 @@ impl Directory {
             session.asks.refuse_all("the gateway is shutting down");
         }
     }
+}
+
+/// The fault of a session that is not there, or is somebody else's, or has ended.
+pub(super) fn unknown() -> Fault {
+    Fault::new(FaultKind::SessionNotFound, "unknown session").delivered(Delivered::No)
 }

@@ -132,7 +132,7 @@ impl Streams {
     /// is kept for the reader that resumes.
     pub(in crate::relay) fn push(&self, stream: u64, message: Bytes) -> bool {
         let mut state = self.state();
-        if state.closed {
+        if state.closed && stream == OWN {
             return false;
         }
         let Some(log) = state.logs.get_mut(&stream) else {
@@ -182,17 +182,10 @@ impl Streams {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Ends all streams for good.
+    /// Ends the session's own stream for good. Those of its requests end with their responses, as ever.
     pub(in crate::relay) fn close(&self) {
-        let mut state = self.state();
-        state.closed = true;
-        let all = state.logs.values_mut().flat_map(|log| {
-            log.ended = true;
-            log.readers.iter_mut().filter_map(|one| one.waker.take())
-        });
-        let wakers: Vec<_> = all.collect();
-        drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        self.state().closed = true;
+        self.end(OWN);
     }
 
     /// Somebody reads the session's own stream.

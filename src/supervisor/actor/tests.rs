@@ -26,6 +26,7 @@ fn ready() -> Actor {
         config,
         listener: Arc::new(Heard::default()),
         stderr: Arc::new(StderrRing::new()),
+        stdout: Arc::default(),
         spawner: Spawner::new(),
     };
     let (_, orders) = mpsc::channel(1);

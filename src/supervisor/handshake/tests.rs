@@ -59,6 +59,7 @@ impl Scripted {
         let reader = Reader {
             mux: Arc::clone(&self.mux),
             listener: Arc::new(Heard::default()),
+            fault: Arc::default(),
             incarnation: LIFE,
             max_line_bytes: 4096,
             ended: CancellationToken::new(),

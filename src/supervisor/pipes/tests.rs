@@ -195,6 +195,7 @@ fn reading() -> Reading {
     let reader = Reader {
         mux: Arc::clone(&mux),
         listener: Arc::clone(&heard) as Arc<dyn Listener>,
+        fault: Arc::default(),
         incarnation: FIRST,
         max_line_bytes: 100,
         ended: ended.clone(),

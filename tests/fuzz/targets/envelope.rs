@@ -79,6 +79,19 @@ fn is_ambiguous(message: &Value) -> bool {
         })
 }
 
+/// Whether a name differs from one of JSON-RPC's in its case only, with the two letters that fold to an ASCII one.
+fn is_look_alike(name: &str) -> bool {
+    let folded: String = name
+        .chars()
+        .map(|letter| match letter {
+            'ſ' => 's',
+            'ı' => 'i',
+            other => other.to_ascii_lowercase(),
+        })
+        .collect();
+    !TOP.contains(&name) && TOP.contains(&folded.as_str())
+}
+
 /// Every member that was found stands where the slow reader sees it, and no other.
 fn members(envelope: &Envelope, message: &Value, text: &[u8]) {
     let same = |found: &[Option<Span>], names: &[&str], object: Option<&Value>| {
@@ -100,6 +113,7 @@ fn members(envelope: &Envelope, message: &Value, text: &[u8]) {
         result_is_error,
         result_is_input_required,
         error,
+        look_alike,
         close,
     } = *envelope;
     let whole = params.map(|params| params.span);
@@ -109,6 +123,9 @@ fn members(envelope: &Envelope, message: &Value, text: &[u8]) {
         Some(message),
     );
     assert_eq!(close, message.end - 1);
+    let names = message.members().iter();
+    let mut names = names.filter_map(|member| member.name.as_deref());
+    assert_eq!(look_alike, names.any(is_look_alike));
     let params_expected = message.member("params");
     let params = params.unwrap_or_default();
     let meta = params.meta.map(|meta| meta.span);

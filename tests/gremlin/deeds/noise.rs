@@ -30,9 +30,11 @@ pub(super) fn garbage(call: &Call) {
     call.say("that was garbage");
 }
 
-/// Writes one line as it is, then the answer.
+/// Writes one line as it is, once or more often, then the answer.
 pub(super) fn write(call: &Call) {
-    wire::frame(call.text("frame"));
+    for turn in 0..call.number("times").unwrap_or(1) {
+        wire::frame(&call.text("frame").replace("@N@", &turn.to_string()));
+    }
     call.say("written");
 }
 

@@ -34,6 +34,11 @@ pub(super) fn refuse(call: &Call) {
     wire::refuse(&call.id, code, call.text("message"), data.as_deref());
 }
 
+/// A line of the caller's choice instead of the answer.
+pub(super) fn line(call: &Call) {
+    wire::frame(&call.text("line").replace("@ID@", &call.id));
+}
+
 /// The answer, twice.
 pub(super) fn twice(call: &Call) {
     call.say(call.text("say"));

@@ -117,7 +117,13 @@ impl Gateway {
 
     /// Every process of it and its servers, itself included.
     pub(crate) fn family(&self) -> Vec<Process> {
-        process::marked(&self.marker)
+        let mut family = process::marked(&self.marker);
+        // Its environment, in which the marker is, may be closed to the test.
+        let own = process::find(self.pid()).filter(|own| own.state != 'Z');
+        if let Some(own) = own.filter(|own| family.iter().all(|member| member.pid != own.pid)) {
+            family.insert(0, own);
+        }
+        family
     }
 
     /// Sends it a signal.

@@ -142,13 +142,16 @@ fn what_came_before_the_first_reader_is_not_lost() {
 }
 
 #[test]
-fn a_closed_session_ends_every_stream() {
+fn a_closed_session_ends_its_own_stream_and_those_of_requests_end_with_their_responses() {
     let streams = streams(false);
     let stream = streams.begin();
     let (mut own, mut one) = (streams.read(OWN), streams.read(stream));
     assert_eq!(seen(&mut own).len() + seen(&mut one).len(), 0);
     streams.close();
     assert_eq!(seen(&mut own), ["end"]);
-    assert_eq!(seen(&mut one), ["end"]);
     assert!(!streams.push(OWN, text("a")));
+    assert_eq!(seen(&mut one).len(), 0);
+    assert!(streams.push(stream, text("a")));
+    streams.end(stream);
+    assert_eq!(seen(&mut one), ["1-1 a", "end"]);
 }

@@ -15,6 +15,7 @@ async fn two_full_pipes_do_not_wait_for_each_other() {
     let reader = Reader {
         mux: Arc::clone(&mux),
         listener: heard,
+        fault: Arc::default(),
         incarnation: FIRST,
         max_line_bytes: 10_000,
         ended: CancellationToken::new(),

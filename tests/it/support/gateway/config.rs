@@ -115,6 +115,15 @@ impl Builder {
         SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).expect("a port")))
     }
 
+    /// Gateway and servers run without what root may do to every process, also where the test is root's.
+    pub(crate) fn unprivileged(self) -> Self {
+        if rustix::process::getuid().is_root() {
+            self.run_by(&["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"])
+        } else {
+            self
+        }
+    }
+
     /// Short deadlines and small bounds, so that faults show within seconds.
     ///
     /// The longest run of delays before the restart limit is 0.1+0.2+0.4+0.8+1.6 s, ±20 %: well inside its window.

@@ -46,7 +46,7 @@ pub(super) fn marked(marker: &str) -> Vec<Process> {
 
 pub(super) fn footprint(pid: u32) -> Option<Footprint> {
     Some(Footprint {
-        descriptors: fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count(),
+        descriptors: descriptors(pid)?,
         threads: status_number(pid, "Threads:")?,
         resident_kib: status_number(pid, "VmRSS:")?,
     })
@@ -70,6 +70,18 @@ pub(super) fn cpu_time(pid: u32) -> Option<Duration> {
     let ticks = rest.split(' ').skip(11).take(2);
     let ticks: u64 = ticks.map(|field| field.parse().unwrap_or(0)).sum();
     Some(Duration::from_millis(ticks * 10))
+}
+
+/// How many descriptors a process has. Those of the gateway only root may list, because it is not dumpable;
+/// since Linux 6.2 everybody may see their number, which is the size of the folder.
+fn descriptors(pid: u32) -> Option<usize> {
+    let folder = format!("/proc/{pid}/fd");
+    match fs::read_dir(&folder) {
+        Ok(entries) => Some(entries.count()),
+        Err(_) => usize::try_from(fs::metadata(folder).ok()?.len())
+            .ok()
+            .filter(|count| *count > 0),
+    }
 }
 
 pub(super) fn command_line(pid: u32) -> String {
