@@ -1,7 +1,9 @@
 //! The pipes against children of memory and a clock that only waiting moves.
 
 mod both;
+mod former;
 mod later;
+mod slept;
 
 use std::sync::Mutex;
 
