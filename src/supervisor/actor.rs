@@ -196,6 +196,7 @@ impl Actor {
                     Event::Ended(exit) => {
                         self.last_exit = Some((*exit, wall::now()));
                         self.pid = None;
+                        self.tell_a_hard_end(*exit);
                     }
                     // The era that worked last time may be the reason: the next life is asked anew.
                     Event::CannotStart(_) => self.era = None,
@@ -216,6 +217,14 @@ impl Actor {
                 }
                 self.step(event);
             }
+        }
+    }
+
+    /// A server that had to be killed may have lost what it was about to keep: its operator should know.
+    fn tell_a_hard_end(&self, exit: Exit) {
+        if exit == Exit::Signal(9) && matches!(self.machine.state(), State::Stopping(_)) {
+            let id = &self.shared.config.id;
+            tracing::warn!(server_id = %id, "server {id} was stopped by SIGKILL");
         }
     }
 
