@@ -38,6 +38,9 @@ pub trait Listener: Send + Sync + std::fmt::Debug {
     /// Something was dropped; `bytes` is its length.
     fn dropped(&self, why: DropReason, bytes: usize);
 
+    /// An answer was taken although its id is not written as it was asked: a string of the same digits.
+    fn tolerated_id(&self);
+
     /// A life became ready.
     fn ready(&self, incarnation: Incarnation, handshake: &Handshake);
 

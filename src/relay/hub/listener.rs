@@ -71,6 +71,10 @@ impl Listener for Hub {
         tracing::debug!(server_id = %self.server, reason = why.as_str(), bytes, "dropped a message of the server");
     }
 
+    fn tolerated_id(&self) {
+        self.instruments.tolerated_id();
+    }
+
     /// A new child knows nothing of what the old one was told, and its lists may be others.
     fn ready(&self, incarnation: Incarnation, handshake: &Handshake) {
         let mut state = self.state();
