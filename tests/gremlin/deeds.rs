@@ -8,6 +8,8 @@
 //! | `partial` | `exit` (code) | writes half of the answer without a newline, then exits if told to |
 //! | `close_stdout`, `close_stdin` | | the descriptor is closed, the process lives on |
 //! | `stop_reading` | `ms` (absent: for good) | answers, then reads nothing |
+//! | `trickle` | `bytes`, `every_ms` | answers, then reads that many bytes at a time and heeds nothing |
+//! | `block` | `ms`, `say` | answers later, and reads nothing until then |
 //! | `sleep` | `ms`, `say` | answers later, unless cancelled; others overtake it |
 //! | `late_reply` | `ms`, `say` | the same, cancelled or not |
 //! | `progress` | `count`, `interval_ms`, `note` | that many progress notifications, then the answer |
@@ -25,6 +27,7 @@
 //! | `updated` | `uri` | a resource update, then the answer |
 //! | `stderr` | `bytes`, `line` | noise on stderr, then the answer |
 //! | `fork_grandchild` | `hold_stdout`, `chatter`, `setsid`, `ignore_term` | starts a process that does nothing; answers its pid |
+//! | `bequeath` | `setsid`, `ignore_term` | starts a process that answers this request when its parent is gone, again and again |
 //! | `list_fds`, `dump_env`, `whoami`, `count` | | what the process has open, was given, is, and how many frames it read |
 
 mod asking;
@@ -51,6 +54,8 @@ pub(crate) fn perform(gremlin: &Arc<Gremlin>, call: Call) -> Flow {
         "close_stdout" => endings::close_stdout(),
         "close_stdin" => return endings::close_stdin(&call),
         "stop_reading" => return endings::stop_reading(&call),
+        "trickle" => return endings::trickle(&call),
+        "block" => timed::block(&call),
         "sleep" => timed::sleep(gremlin, call, timed::Cancelled::SaysNothing),
         "late_reply" => timed::sleep(gremlin, call, timed::Cancelled::Answers),
         "progress" => timed::progress(call),
@@ -71,6 +76,7 @@ pub(crate) fn perform(gremlin: &Arc<Gremlin>, call: Call) -> Flow {
         "string_id" => replies::with_id(&call, &format!("\"{}\"", call.id.trim_matches('"'))),
         "no_id" => replies::without_id(&call),
         "fork_grandchild" => processes::fork_grandchild(&call),
+        "bequeath" => processes::bequeath(&call),
         "list_fds" => call.show(&processes::open_files()),
         "dump_env" => call.show(&processes::environment()),
         "whoami" => call.show(&processes::identity()),
