@@ -46,7 +46,7 @@ async fn killed_with_a_grandchild(grandchild: &Value) -> (Gateway, Duration) {
     (gateway, answered - killed)
 }
 
-/// F19.
+/// F19: the answer waits for no more than the drain.
 #[tokio::test]
 async fn a_grandchild_that_holds_stdout_does_not_hide_the_end() {
     let grandchild = json!({"do": "fork_grandchild", "hold_stdout": true, "ignore_term": true});
@@ -63,7 +63,7 @@ async fn a_grandchild_that_keeps_writing_does_not_hide_the_end() {
     assert!(dropped(&gateway.client(), "g1", "unknown_reply").await > 0.5);
 }
 
-/// F21.
+/// F21: what is under way is lost before its own deadline, and the process is stopped.
 #[tokio::test]
 async fn a_server_that_closes_its_stdout_and_lives_on_is_restarted() {
     let gateway = fault_gateway(Server::gremlin("g1"));
@@ -153,7 +153,7 @@ async fn a_server_that_stops_reading_is_restarted_and_loses_one_request() {
     oracle.holds(&gateway, "g1").await;
 }
 
-/// F23 with many requests in one write: those that the pipe did not take are not lost with the others.
+/// F23: of many requests in one write, those that the pipe did not take are not lost with the others.
 #[tokio::test]
 async fn a_server_that_stops_reading_loses_what_is_in_the_pipe_and_nothing_else() {
     const COUNT: usize = 120;

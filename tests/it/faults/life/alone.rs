@@ -1,0 +1,7 @@
+//! Starts and ends whose times are measured, or that take all the machine has.
+
+mod failed_starts;
+mod many_times;
+mod policy;
+
+use super::*;
