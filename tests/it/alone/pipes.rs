@@ -126,19 +126,21 @@ async fn a_server_that_stops_reading_is_restarted_and_loses_one_request() {
     // Each is more than a pipe of 64 KiB holds.
     let big = json!({"do": "progress", "padding": "p".repeat(100 * 1024)});
     let health = async {
-        let (mut slowest, mut last) = (Duration::ZERO, Value::Null);
+        let mut took = Vec::new();
         while client.status("g1").await["incarnation"] == 1 {
             let asked = Instant::now();
-            last = client.get("/health").await.json();
-            slowest = slowest.max(asked.elapsed());
+            assert_eq!(client.get("/health").await.status, 200);
+            took.push(asked.elapsed());
         }
-        (slowest, last)
+        took.sort_unstable();
+        took
     };
-    let (answers, (slowest, _)) =
-        tokio::join!(deeds_at_once(&gateway, "g1", &big, "big", 20), health);
+    let (answers, took) = tokio::join!(deeds_at_once(&gateway, "g1", &big, "big", 20), health);
+    // The slowest one is the machine's as much as the gateway's.
+    let (median, slowest) = (took[took.len() / 2], took[took.len() - 1]);
     assert!(
-        slowest < Duration::from_millis(250),
-        "health took {slowest:?} beside a stalled server"
+        median < Duration::from_millis(50) && slowest < Duration::from_millis(250),
+        "health took {median:?}, at most {slowest:?}, beside a stalled server"
     );
     let (answered, lost): (Vec<_>, Vec<_>) =
         answers.iter().partition(|answer| answer.status == 200);

@@ -18,7 +18,7 @@ async fn an_answer_of_a_former_life_reaches_nobody() {
         let heir = wait_for("the heir", SOON, async || {
             process::descendants(first)
                 .pop()
-                .filter(|heir| heir.session == heir.pid)
+                .filter(|heir| heir.group == heir.pid)
         })
         .await;
         process::signal(first, Signal::KILL);

@@ -50,7 +50,8 @@ async fn two_hundred_servers_start_at_once_and_share_nothing() {
     let mut owners: HashMap<&String, usize> = HashMap::new();
     for (number, open) in listed.iter().enumerate() {
         assert!(open.keys().eq([0, 1, 2].iter()), "g{number}: {open:?}");
-        for pipe in open.values() {
+        // Elsewhere the system does not tell what a descriptor is.
+        for pipe in open.values().filter(|_| cfg!(target_os = "linux")) {
             assert!(pipe.starts_with("pipe:"), "g{number}: {open:?}");
             let other = owners.insert(pipe, number);
             assert_eq!(other, None, "{pipe} is of g{number} too");
