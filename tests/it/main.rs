@@ -78,6 +78,8 @@ mod real_servers;
 #[cfg(test)]
 mod shares;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod support_itself;
