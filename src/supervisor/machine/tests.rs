@@ -178,6 +178,13 @@ fn the_policy_decides_what_follows_an_end() {
             assert_eq!((word, rig.gate), (expected, gate), "{case}");
             let error = rig.machine.last_error().unwrap_or_default();
             assert!(error.starts_with(&exit.to_string()), "{case}: {error}");
+            if word == AGAIN {
+                assert_jittered(rig.delay(), 100 * MS);
+                rig.until_due();
+                rig.step(Event::Ready);
+                assert_eq!(rig.machine.incarnation(), Incarnation(2), "{case}");
+                assert_eq!(rig.gate, Gate::Open, "{case}");
+            }
         }
     }
 }
@@ -232,7 +239,7 @@ fn failed_starts_in_a_row_are_given_up_however_slow() {
     );
 }
 
-/// F08: a server that was stable for long enough begins with the first delay each time.
+/// F08: a server that was stable for long enough (30 first delays) begins with the first delay each time.
 #[test]
 fn a_rare_crash_costs_the_first_delay_each_time() {
     let mut rig = Rig::ready(&fixture::config());

@@ -6,7 +6,6 @@ mod ends;
 mod eras;
 mod grandchild;
 mod liveness;
-mod slow_reader;
 mod starts;
 mod threads;
 
@@ -47,14 +46,28 @@ async fn delays_until(client: &Client, server_id: &str, incarnation: u64) -> Vec
     seen
 }
 
+/// What was logged of a server's life: that it is started, and why it changed its state.
+fn story(gateway: &Gateway, server_id: &str) -> Vec<Value> {
+    let mut events = gateway.logs().of_server(server_id);
+    events.retain(|event| is_start(event) || is_change(event));
+    events
+}
+
+fn is_start(event: &Value) -> bool {
+    event["message"] == "starting server"
+}
+
+fn is_change(event: &Value) -> bool {
+    event["state"].is_string() && event["reason"].is_string()
+}
+
 /// The time from each end of a server to the start after it, in milliseconds, as logged: the delay, and
 /// what the end itself took.
 fn pauses(gateway: &Gateway, server_id: &str) -> Vec<u64> {
-    let events = gateway.logs().of_server(server_id);
-    let starts = |event: &Value| event["message"] == "starting server";
-    let pairs = events.windows(2).filter(|pair| starts(&pair[1]));
+    let story = story(gateway, server_id);
+    let pairs = story.windows(2);
     pairs
-        .filter(|pair| pair[0]["reason"].is_string())
+        .filter(|pair| is_change(&pair[0]) && is_start(&pair[1]))
         .map(|pair| millis_between(&pair[0], &pair[1]))
         .collect()
 }

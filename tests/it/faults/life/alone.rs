@@ -3,5 +3,6 @@
 mod failed_starts;
 mod many_times;
 mod policy;
+mod slow_reader;
 
 use super::*;

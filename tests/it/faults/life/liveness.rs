@@ -14,9 +14,9 @@ fn probes(interval_ms: u64, timeout_ms: u64, misses: u64) -> Value {
 
 /// Whether anything was ever held against a server.
 fn was_blamed(gateway: &Gateway, server_id: &str) -> Vec<Value> {
-    let mut events = gateway.logs().of_server(server_id);
-    events.retain(|event| event["reason"].is_string());
-    events
+    let mut story = story(gateway, server_id);
+    story.retain(is_change);
+    story
 }
 
 /// F50: a server with one thread answers no probe while it is at work.

@@ -61,15 +61,13 @@ async fn what_cannot_be_executed_fails_at_once_and_says_why() {
         assert!(status["pid"].is_null(), "{status}");
         let answer = client.call(server_id, "echo", &json!({"text": "no"})).await;
         assert_eq!(fault_of(&answer), fault(503, "server_failed", "no"));
-        let events = gateway.logs().of_server(server_id);
-        let attempts = events
-            .windows(2)
-            .filter(|pair| pair[0]["message"] == "starting server");
+        let story = story(&gateway, server_id);
+        let attempts = story.windows(2).filter(|pair| is_start(&pair[0]));
         let mut took: Vec<u64> = attempts
             .map(|pair| millis_between(&pair[0], &pair[1]))
             .collect();
         took.sort_unstable();
-        assert_eq!(took.len(), 5, "{events:?}");
+        assert_eq!(took.len(), 5, "{story:?}");
         assert!(took[2] <= AT_ONCE, "{server_id} took {took:?} ms");
     }
     oracle.holds(&gateway, "control").await;

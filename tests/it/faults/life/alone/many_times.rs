@@ -1,6 +1,6 @@
 //! What holds once must hold every time.
 //!
-//! How often is a matter of patience: `HMG_CYCLES=1000 cargo nextest run many_times` does each of these a
+//! How often is a matter of patience: `HMG_CYCLES=1000 cargo nextest run many_times::` does each of these a
 //! thousand times, which takes some minutes. `HMG_SEED` repeats a run whose moments were drawn at random.
 
 mod gateway_killed;

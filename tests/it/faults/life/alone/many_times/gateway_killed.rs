@@ -1,7 +1,6 @@
 //! The gateway is killed while it starts servers, at moments drawn at random.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher as _, RandomState};
 
 use rustix::process::Signal;
 use tokio::time::Instant;
@@ -11,24 +10,11 @@ use crate::support::places;
 
 const USUALLY: u64 = 40;
 
-/// splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: Duration) -> Duration {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        end.mul_f64(f64::from((mixed >> 32) as u32) / f64::from(u32::MAX))
-    }
-}
-
 /// The seed of this run: `HMG_SEED`, or another one each time.
 fn seed() -> u64 {
     let given = std::env::var("HMG_SEED").ok();
     given.map_or_else(
-        || RandomState::new().hash_one(0),
+        || fastrand::u64(..),
         |text| text.parse().expect("HMG_SEED: a number"),
     )
 }
@@ -72,7 +58,7 @@ async fn start_all(client: &Client, suffix: &str) {
 async fn a_gateway_killed_while_it_starts_servers_leaves_nothing() {
     let seed = seed();
     println!("HMG_SEED={seed}");
-    let mut random = Random(seed);
+    let mut rng = fastrand::Rng::with_seed(seed);
     let whole = {
         let gateway = gateway();
         let asked = Instant::now();
@@ -87,7 +73,7 @@ async fn a_gateway_killed_while_it_starts_servers_leaves_nothing() {
         let client = gateway.client();
         // The connection is made beforehand: it is not what is to be met.
         client.get("/health").await;
-        let offset = random.below(whole.mul_f64(1.2));
+        let offset = whole.mul_f64(rng.f64() * 1.2);
         let kill = async {
             let due = Instant::now() + offset;
             while Instant::now() < due {
