@@ -1,10 +1,10 @@
 //! The edge: sockets, who may enter, and which endpoint a request is for.
 //!
 //! ```text
-//! accept ── connection ── gate ── routes ── one file an endpoint
-//! caps      hyper, its    address, Host,     negotiate, body,
-//! back-off  deadlines     Origin, token,     relay, error
-//! drain     (phase)       share, headers
+//! accept ── (tls) ── connection ── gate ── routes ── one file an endpoint
+//! caps      hand-    hyper, its    address, Host,     negotiate, body,
+//! back-off  shake    deadlines     Origin, token,     relay, error
+//! drain              (phase)       share, headers
 //! ```
 //!
 //! `gate` is the whole service that `accept` hands requests to, and the router is inside it: what is
@@ -38,6 +38,7 @@ mod servers;
 mod share;
 mod slots;
 mod sse;
+mod tls;
 mod token;
 mod wrapper;
 
@@ -46,6 +47,7 @@ pub use config::{AdmissionConfig, Config, LimitsConfig, TokenEntry, canonical};
 pub use error::status;
 pub use host::is_host_rule;
 pub use routes::{RouteInfo, routes};
+pub use tls::{Certificates, Identity, PrivateKey, Tls, Validity};
 pub use token::is_bearer_token;
 
 use std::io;
@@ -58,6 +60,7 @@ use tokio_util::sync::CancellationToken;
 use body::BodyLimits;
 use gate::{Gate, Guard};
 use slots::Door;
+use tls::TlsDoor;
 
 use crate::instruments::Instruments;
 use crate::relay::Relay;
@@ -144,6 +147,7 @@ pub async fn serve(
             Arc::new(move |peer| guard.admission.standing(peer))
         },
         instruments,
+        tls: config.tls.map(|tls| TlsDoor::new(tls, Arc::clone(&guard))),
     };
     let service = Gate::new(guard, routes::build().with_state(edge));
     let end_streams = async {

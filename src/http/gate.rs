@@ -39,6 +39,7 @@ use super::limiter::MinuteCounts;
 use super::refusals::RefusalLog;
 use super::routes::{self, Route};
 use super::share::Shares;
+use super::tls::HandshakeFault;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::{HttpRequest, Instruments};
 use crate::spans::{self, HttpCall};
@@ -61,6 +62,8 @@ pub(super) struct Guard {
     pub(super) shares: Shares,
     pub(super) drain: CancellationToken,
     pub(super) instruments: Instruments,
+    /// `https` with TLS of our own, else `http`; for spans.
+    scheme: &'static str,
     failed_auth_per_minute: u32,
     failed_auth: MinuteCounts,
     refusals: RefusalLog,
@@ -74,10 +77,26 @@ impl Guard {
             shares: Shares::new(&config.admission, &config.limits),
             drain,
             instruments,
+            scheme: if config.tls.is_some() {
+                "https"
+            } else {
+                "http"
+            },
             failed_auth_per_minute: config.admission.failed_auth_per_minute,
             failed_auth: MinuteCounts::default(),
             refusals: RefusalLog::default(),
         }
+    }
+
+    /// Notes a peer that is closed before it said anything.
+    pub(super) fn turn_away(&self, refused: Refused) {
+        let _nobody_to_tell = self.refuse(refused);
+    }
+
+    /// Notes a connection whose handshake came to nothing.
+    pub(super) fn handshake_failed(&self, peer: IpAddr, fault: &HandshakeFault) {
+        self.instruments.handshake_failed(fault.as_str());
+        self.refusals.note_handshake(fault, peer, Instant::now());
     }
 
     /// What a refused request is told.
@@ -281,7 +300,7 @@ impl Watch {
                 method: parts.method.as_str(),
                 route: routes::template(parts.uri.path()),
                 path: parts.uri.path(),
-                scheme: "http",
+                scheme: guard.scheme,
                 peer,
                 parent: trace.as_ref(),
             })
