@@ -120,6 +120,10 @@ impl Listener for Heard {
         self.note("tolerated an id".to_owned());
     }
 
+    fn is_behind(&self) -> bool {
+        false
+    }
+
     fn ready(&self, incarnation: Incarnation, _handshake: &Handshake) {
         self.note(format!("ready {incarnation}"));
     }
