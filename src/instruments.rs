@@ -59,6 +59,7 @@ pub struct Instruments {
     restarts: Counter<u64>,
     watched: Watched,
     dropped: Counter<u64>,
+    tolerated_ids: Counter<u64>,
 }
 
 impl Instruments {
@@ -130,6 +131,11 @@ impl Instruments {
                 "starts of a server after its first",
             ),
             watched: Watched::new(meter),
+            tolerated_ids: count(
+                own!("server.tolerated_ids"),
+                "{message}",
+                "answers of a server that were taken although their id came back as a string",
+            ),
             dropped: count(
                 own!("server.dropped"),
                 "{message}",

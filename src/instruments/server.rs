@@ -99,6 +99,13 @@ impl ServerInstruments {
         Held::new(&self.all.streams, Some(self.server.clone()))
     }
 
+    /// Counts one answer whose id was a string of the digits that were asked with.
+    pub fn tolerated_id(&self) {
+        self.all
+            .tolerated_ids
+            .add(1, std::slice::from_ref(&self.server));
+    }
+
     /// Counts one message or line that was dropped.
     pub fn dropped(&self, why: DropReason) {
         let labels = [self.server.clone(), KeyValue::new("reason", why.as_str())];

@@ -1,7 +1,7 @@
 //! The actor of one server: feeds the machine with what happens and carries out what it decides.
 
-use std::future::Future;
-use std::pin::Pin;
+mod liveness;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::handshake::{self, Handshake};
+use super::handshake::Handshake;
 use super::life::{self, Ends, News, NewsSender, Shared};
 use super::machine::{Action, Event, Machine, Next, Rest, State};
 use super::status::{self, Exit, Status};
@@ -18,12 +18,12 @@ use crate::instruments::ServerInstruments;
 use crate::protocol::Era;
 use crate::types::{Incarnation, wall};
 
+pub(super) use liveness::OVERSLEPT;
+use liveness::{Probe, poll_probe};
+
 /// How often deadlines of requests are looked at while there are any, and while there are none.
 const SWEEP_BUSY: Duration = Duration::from_millis(50);
 const SWEEP_IDLE: Duration = Duration::from_millis(500);
-/// A timer that fires this much too late means that the whole machine slept: what was due then is
-/// given another chance, or a laptop's wake-up would look like a hung server.
-const OVERSLEPT: Duration = Duration::from_secs(1);
 /// News of a life that wait for the actor.
 const NEWS_QUEUE: usize = 16;
 
@@ -43,7 +43,15 @@ pub(super) struct Order {
     pub(super) done: oneshot::Sender<()>,
 }
 
-type Probe = Pin<Box<dyn Future<Output = bool> + Send>>;
+/// What ends a turn of an actor.
+enum Turn {
+    Order(Option<Order>),
+    News(Incarnation, News),
+    Probed(bool),
+    Demand,
+    Kill,
+    Timers,
+}
 
 /// What an actor lets others see, as of now.
 #[derive(Clone, Debug)]
@@ -131,19 +139,27 @@ impl Actor {
             };
         let due = self.machine.deadline().unwrap_or(sweep).min(sweep);
         let mux = Arc::clone(&self.shared.mux);
-        tokio::select! {
+        let turn = tokio::select! {
             biased;
-            order = self.orders.recv() => self.obey(order),
-            Some((incarnation, news)) = self.news.1.recv() => {
-                // News of an earlier life are old news.
-                if incarnation == self.machine.incarnation() {
-                    self.hear(news);
-                }
+            order = self.orders.recv() => Turn::Order(order),
+            Some((incarnation, news)) = self.news.1.recv() => Turn::News(incarnation, news),
+            alive = poll_probe(&mut self.probe) => Turn::Probed(alive),
+            () = mux.demanded() => Turn::Demand,
+            () = self.kill.cancelled(), if !self.ends.kill.is_cancelled() => Turn::Kill,
+            () = sleep_until(due) => Turn::Timers,
+        };
+        self.forgive_sleep(due);
+        match turn {
+            Turn::Order(order) => self.obey(order),
+            // News of an earlier life are old news.
+            Turn::News(incarnation, news) if incarnation == self.machine.incarnation() => {
+                self.hear(news);
             }
-            alive = poll_probe(&mut self.probe) => self.probed(alive),
-            () = mux.demanded() => self.step(Event::Demand),
-            () = self.kill.cancelled(), if !self.ends.kill.is_cancelled() => self.ends.kill.cancel(),
-            () = sleep_until(due) => self.timers(due),
+            Turn::News(..) => {}
+            Turn::Probed(alive) => self.probed(alive),
+            Turn::Demand => self.step(Event::Demand),
+            Turn::Kill => self.ends.kill.cancel(),
+            Turn::Timers => self.timers(),
         }
     }
 
@@ -180,6 +196,7 @@ impl Actor {
                     Event::Ended(exit) => {
                         self.last_exit = Some((*exit, wall::now()));
                         self.pid = None;
+                        self.tell_a_hard_end(*exit);
                     }
                     // The era that worked last time may be the reason: the next life is asked anew.
                     Event::CannotStart(_) => self.era = None,
@@ -203,13 +220,16 @@ impl Actor {
         }
     }
 
-    fn timers(&mut self, due: Instant) {
-        let now = Instant::now();
-        if now.saturating_duration_since(due) > OVERSLEPT {
-            // What was under way gets the chance to be heard before it is called late.
-            self.next_probe = now + self.shared.config.probe.interval;
-            return;
+    /// A server that had to be killed may have lost what it was about to keep: its operator should know.
+    fn tell_a_hard_end(&self, exit: Exit) {
+        if exit == Exit::Signal(9) && matches!(self.machine.state(), State::Stopping(_)) {
+            let id = &self.shared.config.id;
+            tracing::warn!(server_id = %id, "server {id} was stopped by SIGKILL");
         }
+    }
+
+    fn timers(&mut self) {
+        let now = Instant::now();
         let next_start = match self.machine.state() {
             State::Backoff { until } => Some(*until),
             State::Stopped(_)
@@ -228,42 +248,6 @@ impl Actor {
             self.step(Event::Timer);
         }
         self.start_probe(now);
-    }
-
-    fn start_probe(&mut self, now: Instant) {
-        let running = matches!(
-            self.machine.state(),
-            State::Ready { .. } | State::Unhealthy { .. }
-        );
-        if !running || self.probe.is_some() || now < self.next_probe {
-            return;
-        }
-        self.next_probe = now + self.shared.config.probe.interval;
-        // A server at work is not asked whether it is alive: its requests have deadlines of their own.
-        if !self.shared.mux.is_idle() {
-            return;
-        }
-        let (mux, timeout) = (
-            Arc::clone(&self.shared.mux),
-            self.shared.config.probe.timeout,
-        );
-        let era = self.era.unwrap_or(Era::Legacy);
-        self.probe_sent = Some(now);
-        self.probe = Some(Box::pin(async move {
-            handshake::probe(&mux, era, timeout).await
-        }));
-    }
-
-    fn probed(&mut self, alive: bool) {
-        self.probe = None;
-        let heard = self.shared.mux.last_heard() >= self.probe_sent;
-        // Silence while a request is under way is the silence of a server with one thread.
-        let busy = self.shared.mux.load().in_flight > 0;
-        if alive || heard {
-            self.step(Event::ProbeAnswered);
-        } else if !busy {
-            self.step(Event::ProbeMissed);
-        }
     }
 
     fn step(&mut self, event: Event) {
@@ -357,13 +341,6 @@ impl Actor {
             server_info: handshake.map(|handshake| Arc::clone(&handshake.server_info)),
         };
         self.status.send_replace(Arc::new(status));
-    }
-}
-
-async fn poll_probe(probe: &mut Option<Probe>) -> bool {
-    match probe {
-        Some(probe) => probe.await,
-        None => std::future::pending().await,
     }
 }
 

@@ -57,8 +57,16 @@ impl Spawner {
     /// Starts the guard of a server. The error is that of the system, such as a thread or a process that
     /// it does not grant.
     pub(super) async fn spawn(&self, config: &Config) -> io::Result<GuardProcess> {
-        let _permit = self.0.acquire().await.map_err(io::Error::other)?;
         let (env, args) = (config.launch.env.clone(), guard::arguments(config));
+        self.in_turn(move || start(env, args)).await?
+    }
+
+    /// Runs a start when it is its turn.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        start: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let _permit = self.0.acquire().await.map_err(io::Error::other)?;
         let runtime = Handle::current();
         let (tell, started) = oneshot::channel();
         // The fork copies page tables and the exec reads a file: not for a worker of the runtime. Nor for
@@ -69,9 +77,9 @@ impl Spawner {
             .spawn(move || {
                 let _entered = runtime.enter();
                 // Nobody waits for it any more: it is dropped, which ends the guard.
-                let _ = tell.send(start(env, args));
+                let _ = tell.send(start());
             })?;
-        started.await.map_err(io::Error::other)?
+        started.await.map_err(io::Error::other)
     }
 }
 
@@ -128,4 +136,36 @@ fn own_program() -> io::Result<PathBuf> {
 /// Tells a guard something. One that cannot be told is gone.
 pub(super) async fn order(orders: &mut OwnedWriteHalf, order: guard::Order) {
     let _ = orders.write_all(&[order.byte()]).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    /// F36: of two hundred starts at once, four are under way, never more and never fewer.
+    #[tokio::test]
+    async fn starts_take_turns() {
+        let spawner = Spawner::new();
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        // Nobody passes it before as many are there.
+        let barrier = Arc::new(Barrier::new(CONCURRENT_SPAWNS));
+        let starts = (0..200).map(|_| {
+            let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+            let barrier = Arc::clone(&barrier);
+            spawner.in_turn(move || {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                barrier.wait();
+                now.fetch_sub(1, Ordering::SeqCst);
+            })
+        });
+        for done in join_all(starts).await {
+            done.unwrap();
+        }
+        assert_eq!(most.load(Ordering::SeqCst), CONCURRENT_SPAWNS);
+    }
 }

@@ -116,6 +116,10 @@ impl Listener for Heard {
         self.note(format!("dropped {} {bytes}", why.as_str()));
     }
 
+    fn tolerated_id(&self) {
+        self.note("tolerated an id".to_owned());
+    }
+
     fn is_behind(&self) -> bool {
         false
     }

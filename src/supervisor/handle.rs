@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::actor::{Order, OrderKind, Watched};
+use super::actor::{OVERSLEPT, Order, OrderKind, Watched};
 use super::config::Config;
 use super::handshake::Handshake;
 use super::mux::{Load, Mux};
@@ -90,7 +90,8 @@ impl ServerHandle {
         if let Some(handshake) = known {
             return Ok(handshake);
         }
-        let mut deadline = Instant::now() + self.0.mux.knock()?;
+        let patience = self.0.mux.knock()?;
+        let mut deadline = Instant::now() + patience;
         let mut status = self.0.watched.status.clone();
         loop {
             let next_start = {
@@ -115,6 +116,11 @@ impl ServerHandle {
                 }
                 changed = status.changed() => changed.map_err(|_closed| gone())?,
                 () = tokio::time::sleep_until(deadline) => {
+                    if deadline.elapsed() > OVERSLEPT {
+                        // The gateway slept: a start that went on meanwhile is yet to be heard of.
+                        deadline = Instant::now() + patience;
+                        continue;
+                    }
                     let wait = next_start.map(|at| at.saturating_duration_since(Instant::now()));
                     return Err(faults::starting(wait));
                 }

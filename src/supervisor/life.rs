@@ -220,6 +220,8 @@ impl<'a> Pipes<'a> {
     async fn turn(&mut self) -> bool {
         let ends = &self.life.ends;
         let seen = tokio::select! {
+            // After a sleep of the gateway all of them may be there at once, and a report explains a closed pipe.
+            biased;
             report = self.reports.next() => Seen::Report(report),
             Some(end) = self.writer.join_next() => Seen::WriteEnd(end.ok()),
             Some(_) = self.reader.join_next() => Seen::StdoutEnd,

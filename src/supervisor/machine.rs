@@ -77,6 +77,13 @@ impl Machine {
         }
     }
 
+    /// The gateway slept for this long: a start gets that time back. A delay does not: it is over.
+    pub(super) fn slept(&mut self, time: Duration) {
+        if let State::Starting { deadline } = &mut self.state {
+            *deadline += time;
+        }
+    }
+
     /// What is done with requests in the present state.
     pub(super) fn gate(&self) -> Gate {
         match self.state {

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::actor::OVERSLEPT;
 use super::faults;
 use super::listener::Listener;
 use super::mux::{Answer, Frame, Mux, Progress};
@@ -87,6 +88,7 @@ async fn write_all(
 ) -> (usize, Option<WriteEnd>) {
     let mut written = 0;
     while let Some(rest) = batch.get(written..).filter(|rest| !rest.is_empty()) {
+        let began = Instant::now();
         let step = tokio::select! {
             biased;
             step = timeout(stall, stdin.write(rest)) => step,
@@ -95,6 +97,8 @@ async fn write_all(
         match step {
             Ok(Ok(count)) if count > 0 => written += count,
             Ok(_) => return (written, Some(WriteEnd::Broken)),
+            // The gateway slept, and the child perhaps with it.
+            Err(_elapsed) if began.elapsed() >= stall + OVERSLEPT => {}
             Err(_elapsed) => return (written, Some(WriteEnd::Stalled)),
         }
     }
@@ -170,6 +174,9 @@ impl Reader {
                 };
                 if !self.mux.answer(id, Ok(answer)) {
                     self.listener.dropped(self.mux.unexpected(id), line.len());
+                } else if span.of(line).first() == Some(&b'"') {
+                    // We mint integers only, so the digits in a string can mean no other request.
+                    self.listener.tolerated_id();
                 }
             }
             ChildMessage::BadResponse { id } => {

@@ -9,6 +9,8 @@
 //! | `partial` | `exit` (code) | writes half of the answer without a newline, then exits if told to |
 //! | `close_stdout`, `close_stdin` | | the descriptor is closed, the process lives on |
 //! | `stop_reading` | `ms` (absent: for good) | answers, then reads nothing |
+//! | `trickle` | `bytes`, `every_ms` | answers, then reads that many bytes at a time and heeds nothing |
+//! | `block` | `ms`, `say` | answers later, and reads nothing until then |
 //! | `sleep` | `ms`, `say` | answers later, unless cancelled; others overtake it |
 //! | `late_reply` | `ms`, `say` | the same, cancelled or not |
 //! | `progress` | `count`, `interval_ms`, `note` | that many progress notifications, then the answer |
@@ -30,6 +32,7 @@
 //! | `fork_grandchild` | `hold_stdout`, `chatter`, `setsid`, `ignore_term` | starts a process that does nothing; answers its pid |
 //! | `spin` | `threads`, `ms` | so many threads are busy for so long; answers at once |
 //! | `read` | `path` | answers with the number of bytes in that file, or with the fault of reading it |
+//! | `bequeath` | `setsid`, `ignore_term` | starts a process that answers this request when its parent is gone, again and again |
 //! | `list_fds`, `dump_env`, `whoami`, `count` | | what the process has open, was given, is, and how many frames it read |
 
 mod asking;
@@ -57,6 +60,8 @@ pub(crate) fn perform(gremlin: &Arc<Gremlin>, call: Call) -> Flow {
         "close_stdout" => endings::close_stdout(),
         "close_stdin" => return endings::close_stdin(&call),
         "stop_reading" => return endings::stop_reading(&call),
+        "trickle" => return endings::trickle(&call),
+        "block" => timed::block(&call),
         "sleep" => timed::sleep(gremlin, call, timed::Cancelled::SaysNothing),
         "late_reply" => timed::sleep(gremlin, call, timed::Cancelled::Answers),
         "progress" => timed::progress(call),
@@ -81,6 +86,7 @@ pub(crate) fn perform(gremlin: &Arc<Gremlin>, call: Call) -> Flow {
         "fork_grandchild" => processes::fork_grandchild(&call),
         "spin" => processes::spin(&call),
         "read" => call.say(&processes::read(call.text("path"))),
+        "bequeath" => processes::bequeath(&call),
         "list_fds" => call.show(&processes::open_files()),
         "dump_env" => call.show(&processes::environment()),
         "whoami" => call.show(&processes::identity()),

@@ -41,6 +41,13 @@ enum Flow {
     Continue,
     /// Read nothing for this long.
     Pause(Duration),
+    /// Read so many bytes at a time and so seldom, and heed nothing of it any more.
+    Trickle {
+        /// At a time; at least 1.
+        bytes: usize,
+        /// From one time to the next.
+        every: Duration,
+    },
 }
 
 fn main() -> ExitCode {
@@ -59,7 +66,7 @@ fn main() -> ExitCode {
     if orders.ignore_term {
         processes::ignore_term();
     }
-    if let Some(grandchild) = orders.grandchild {
+    if let Some(grandchild) = &orders.grandchild {
         processes::live_as_grandchild(grandchild);
     }
     orders.at_start();
@@ -80,8 +87,13 @@ fn serve(gremlin: &Arc<Gremlin>) {
             frame.pop();
         }
         gremlin.journal.record(&frame);
-        if let Flow::Pause(pause) = protocol::handle(gremlin, &frame) {
-            std::thread::sleep(pause);
+        match protocol::handle(gremlin, &frame) {
+            Flow::Continue => {}
+            Flow::Pause(pause) => std::thread::sleep(pause),
+            Flow::Trickle { bytes, every } => {
+                processes::trickle(bytes, every);
+                break;
+            }
         }
     }
     if gremlin.orders.ignore_eof {

@@ -34,13 +34,15 @@ pub(crate) enum HandshakeFault {
 }
 
 /// How a grandchild behaves; set by a gremlin for the process that it starts.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Grandchild {
     /// Leave the session of its parent.
     pub(crate) setsid: bool,
     /// Keep writing valid messages to the stdout it inherited.
     pub(crate) chatter: bool,
+    /// Keep answering the request with this id (JSON text) once its parent is gone.
+    pub(crate) heir_of: Option<String>,
 }
 
 /// The whole of `GREMLIN`; unknown keys are refused.
@@ -55,6 +57,8 @@ pub(crate) struct Orders {
     pub(crate) era: Era,
     /// Answer `ping` with "method not found".
     pub(crate) no_ping: bool,
+    /// Leave `ping` unanswered.
+    pub(crate) silent_ping: bool,
     /// Leave `tools/list` unanswered.
     pub(crate) no_list: bool,
     /// So many more tools than usual are listed, each with a schema that refers to `schema_ref`.

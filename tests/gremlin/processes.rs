@@ -20,6 +20,8 @@ use crate::wire;
 
 /// What a grandchild writes on its stderr once it is settled.
 const SETTLED: &[u8] = b"settled\n";
+/// From one answer of an heir to the next, and from the end of its parent to the first.
+const INHERITS_AFTER: Duration = Duration::from_millis(250);
 
 /// From now on SIGTERM does nothing.
 pub(crate) fn ignore_term() {
@@ -47,44 +49,60 @@ pub(crate) fn close_stdin() -> io::Result<()> {
 }
 
 /// Starts a grandchild, waits until it is settled, and answers with its pid.
-///
-/// It is never waited for: who reaps an orphan is what the tests want to know.
 pub(crate) fn fork_grandchild(call: &Call) {
     let role = Grandchild {
         setsid: call.flag("setsid"),
         chatter: call.flag("chatter"),
-    };
-    let orders = Orders {
-        grandchild: Some(role),
-        ignore_term: call.flag("ignore_term"),
-        ..Orders::default()
+        heir_of: None,
     };
     let holds_stdout = call.flag("hold_stdout") || role.chatter;
-    let started = std::env::current_exe().and_then(|program| {
-        let mut grandchild = Command::new(program)
-            .env("GREMLIN", serde_json::to_string(&orders)?)
-            .stdin(Stdio::null())
-            .stdout(if holds_stdout {
-                Stdio::inherit()
-            } else {
-                Stdio::null()
-            })
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let mut word = vec![0; SETTLED.len()];
-        if let Some(stderr) = &mut grandchild.stderr {
-            stderr.read_exact(&mut word)?;
-        }
-        Ok(grandchild.id())
-    });
-    match started {
+    match start_grandchild(call, role, holds_stdout) {
         Ok(pid) => call.say(&pid.to_string()),
         Err(fault) => wire::refuse(&call.id, -32603, &format!("no grandchild: {fault}"), None),
     }
 }
 
+/// Leaves the answer to a grandchild, which gives it when this process is gone.
+pub(crate) fn bequeath(call: &Call) {
+    let role = Grandchild {
+        setsid: call.flag("setsid"),
+        chatter: false,
+        heir_of: Some(call.id.clone()),
+    };
+    if let Err(fault) = start_grandchild(call, role, true) {
+        wire::refuse(&call.id, -32603, &format!("no grandchild: {fault}"), None);
+    }
+}
+
+/// Starts a grandchild and waits until it is settled; gives its pid.
+///
+/// It is never waited for: who reaps an orphan is what the tests want to know.
+fn start_grandchild(call: &Call, role: Grandchild, holds_stdout: bool) -> io::Result<u32> {
+    let orders = Orders {
+        grandchild: Some(role),
+        ignore_term: call.flag("ignore_term"),
+        ..Orders::default()
+    };
+    let mut grandchild = Command::new(std::env::current_exe()?)
+        .env("GREMLIN", serde_json::to_string(&orders)?)
+        .stdin(Stdio::null())
+        .stdout(if holds_stdout {
+            Stdio::inherit()
+        } else {
+            Stdio::null()
+        })
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut word = vec![0; SETTLED.len()];
+    if let Some(stderr) = &mut grandchild.stderr {
+        stderr.read_exact(&mut word)?;
+    }
+    Ok(grandchild.id())
+}
+
 /// The life of a grandchild. Does not return.
-pub(crate) fn live_as_grandchild(role: Grandchild) -> ! {
+pub(crate) fn live_as_grandchild(role: &Grandchild) -> ! {
+    let parent = getppid();
     if role.setsid
         && let Err(fault) = setsid()
     {
@@ -97,6 +115,16 @@ pub(crate) fn live_as_grandchild(role: Grandchild) -> ! {
     if settled.is_err() {
         std::process::exit(71);
     }
+    if let Some(id) = &role.heir_of {
+        while getppid() == parent {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        loop {
+            // Later than anybody waits for what a dead process had written.
+            std::thread::sleep(INHERITS_AFTER);
+            wire::reply(id, r#"{"content":[{"type":"text","text":"inherited"}]}"#);
+        }
+    }
     if role.chatter {
         loop {
             wire::reply("987654321", r#"{"content":[]}"#);
@@ -105,6 +133,14 @@ pub(crate) fn live_as_grandchild(role: Grandchild) -> ! {
     }
     loop {
         std::thread::sleep(LIFETIME);
+    }
+}
+
+/// Reads so many bytes of stdin at a time, past whatever was read ahead, until its end.
+pub(crate) fn trickle(bytes: usize, every: Duration) {
+    let mut heedless = vec![0; bytes];
+    while let Ok(1..) = rustix::io::read(rustix::stdio::stdin(), &mut heedless) {
+        std::thread::sleep(every);
     }
 }
 

@@ -212,6 +212,7 @@ fn common(
             let ack = json!({"notifications": honoured, "_meta": {SUBSCRIPTION: raw_id}});
             wire::notify("notifications/subscriptions/acknowledged", &ack.to_string());
         }
+        "ping" if gremlin.orders.silent_ping => {}
         "ping" if !modern && !gremlin.orders.no_ping => wire::reply(id, "{}"),
         "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" if !modern => {
             wire::reply(id, "{}");

@@ -11,7 +11,6 @@ mod inheritance;
 mod instances;
 mod noise;
 mod pipes;
-mod restart_cycles;
 mod stops;
 mod stray_answers;
 

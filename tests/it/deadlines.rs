@@ -111,6 +111,7 @@ async fn a_request_without_an_answer_times_out_and_the_child_is_told() {
     assert_eq!(next.json()["result"]["content"][0]["text"], "mine");
 }
 
+/// F49: progress keeps it alive for `request_max_ms`, and no longer.
 #[tokio::test]
 async fn progress_extends_a_request_up_to_its_hard_end() {
     let gateway = Gateway::builder()

@@ -72,6 +72,10 @@ impl Listener for Hub {
         tracing::debug!(server_id = %self.server, reason = why.as_str(), bytes, "dropped a message of the server");
     }
 
+    fn tolerated_id(&self) {
+        self.instruments.tolerated_id();
+    }
+
     fn is_behind(&self) -> bool {
         self.pressure().is_felt(Instant::now())
     }

@@ -117,20 +117,40 @@ async fn anything_heard_since_the_probe_proves_life() {
     assert_eq!(word(&actor), "ready");
 }
 
-/// F62: when the whole gateway slept, what came due then gets another chance.
+/// F62: the time that the whole gateway slept is counted against nobody.
 #[tokio::test(start_paused = true)]
 async fn a_long_sleep_of_the_gateway_makes_nothing_late() {
     let mut actor = ready();
     let (_, mut outcome) = submit(&actor);
     let life = actor.machine.incarnation();
     actor.shared.mux.next_batch(life, &mut Vec::new()).await;
+    advance(500 * MS).await;
     let due = Instant::now() + 50 * MS;
-    advance(10_000 * MS).await;
-    actor.timers(due);
-    assert!(outcome.try_recv().is_err(), "not yet");
+    advance(10_050 * MS).await;
+    actor.forgive_sleep(due);
+    actor.timers();
     assert_eq!(word(&actor), "ready");
     assert_eq!(actor.next_probe, Instant::now() + 500 * MS);
-    // The next turn is on time, and finds what is late still late.
-    actor.timers(Instant::now());
+    // What is left of its 2 s is left, whatever ends the turns.
+    advance(1449 * MS).await;
+    actor.forgive_sleep(Instant::now());
+    actor.timers();
+    assert!(outcome.try_recv().is_err(), "not yet");
+    advance(MS).await;
+    actor.timers();
+    assert!(outcome.try_recv().is_ok());
+}
+
+/// F62: a machine that is slow is not one that slept.
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_is_a_little_late_forgives_nothing() {
+    let mut actor = ready();
+    let (_, mut outcome) = submit(&actor);
+    let life = actor.machine.incarnation();
+    actor.shared.mux.next_batch(life, &mut Vec::new()).await;
+    let due = Instant::now() + 1000 * MS;
+    advance(2000 * MS).await;
+    actor.forgive_sleep(due);
+    actor.timers();
     assert!(outcome.try_recv().is_ok());
 }

@@ -129,7 +129,7 @@ pub(super) fn assert_jittered(delay: Duration, nominal: Duration) {
     );
 }
 
-/// F01 to F06: which end is followed by what.
+/// F01, F02, F03, F04, F05, F06: which end is followed by what.
 #[test]
 fn the_policy_decides_what_follows_an_end() {
     use RestartPolicy::{Always, Never, OnFailure};
@@ -178,11 +178,18 @@ fn the_policy_decides_what_follows_an_end() {
             assert_eq!((word, rig.gate), (expected, gate), "{case}");
             let error = rig.machine.last_error().unwrap_or_default();
             assert!(error.starts_with(&exit.to_string()), "{case}: {error}");
+            if word == AGAIN {
+                assert_jittered(rig.delay(), 100 * MS);
+                rig.until_due();
+                rig.step(Event::Ready);
+                assert_eq!(rig.machine.incarnation(), Incarnation(2), "{case}");
+                assert_eq!(rig.gate, Gate::Open, "{case}");
+            }
         }
     }
 }
 
-/// F07, of a server that crashes after it was ready: five restarts, then no more.
+/// F07: a server that crashes after it was ready is restarted five times, then no more.
 #[test]
 fn a_crash_loop_is_slowed_and_then_given_up() {
     let mut rig = Rig::ready(&fixture::config());
@@ -208,7 +215,7 @@ fn a_crash_loop_is_slowed_and_then_given_up() {
     assert_jittered(rig.delay(), 100 * MS);
 }
 
-/// F07, of a server that never gets ready, and F10: slow failures are failures too, window or not.
+/// F07, F10: of a server that never gets ready, slow failures are failures too, window or not.
 #[test]
 fn failed_starts_in_a_row_are_given_up_however_slow() {
     let mut rig = Rig::started(&fixture::config());
@@ -249,7 +256,7 @@ fn a_start_that_the_system_does_not_grant_is_tried_again_with_growing_delays() {
     assert_eq!(rig.spawns, 5, "one start for each delay");
 }
 
-/// F08: a server that was stable for long enough begins with the first delay each time.
+/// F08: a server that was stable for long enough (30 first delays) begins with the first delay each time.
 #[test]
 fn a_rare_crash_costs_the_first_delay_each_time() {
     let mut rig = Rig::ready(&fixture::config());
@@ -260,6 +267,25 @@ fn a_rare_crash_costs_the_first_delay_each_time() {
         rig.until_due();
         rig.step(Event::Ready);
     }
+}
+
+/// F62: a server that was starting while the gateway slept has the whole of its time all the same; a
+/// delay that passed in that sleep is over.
+#[test]
+fn a_sleep_of_the_gateway_is_no_part_of_a_start_but_of_a_delay() {
+    let mut rig = Rig::started(&fixture::config());
+    rig.wait(10_000 * MS);
+    rig.machine.slept(9_900 * MS);
+    rig.step(Event::Timer);
+    assert!(matches!(rig.state(), State::Starting { .. }));
+    let began = rig.now;
+    rig.until_due();
+    assert_eq!(rig.now - began, 1900 * MS, "startup_timeout");
+    rig.step(Event::Gone);
+    rig.wait(10_000 * MS);
+    rig.machine.slept(9_900 * MS);
+    rig.step(Event::Timer);
+    assert!(matches!(rig.state(), State::Starting { .. }));
 }
 
 /// F51: the first miss is shown, the third ends it, an answer between them forgives.

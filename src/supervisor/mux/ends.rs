@@ -160,6 +160,20 @@ impl Mux {
         )
     }
 
+    /// The gateway slept for this long: what waits gets that time back. Nothing waits longer for it than
+    /// what is let in now, which may have been let in after the sleep.
+    pub(in crate::supervisor) fn slept(&self, time: Duration) {
+        let now = Instant::now();
+        for entry in self.table().entries.values_mut() {
+            let latest = now + entry.submission.patience(&self.config);
+            entry.deadline = entry.deadline.max((entry.deadline + time).min(latest));
+            let latest = now + self.config.max;
+            entry.hard_deadline = entry
+                .hard_deadline
+                .max((entry.hard_deadline + time).min(latest));
+        }
+    }
+
     /// This incarnation begins: what was left over for an earlier one is not for it.
     pub(in crate::supervisor) fn begin(&self, incarnation: Incarnation) {
         let mut table = self.table();

@@ -1,7 +1,9 @@
 //! The pipes against children of memory and a clock that only waiting moves.
 
 mod both;
+mod former;
 mod later;
+mod slept;
 
 use std::sync::Mutex;
 
@@ -257,6 +259,7 @@ async fn every_line_finds_its_place_or_is_counted() {
         "notification notifications/message".to_owned(),
         "request roots/list \"a\"".to_owned(),
         "dropped garbage_line 0".to_owned(),
+        "tolerated an id".to_owned(),
         format!("dropped unfinished_line {}", lines[11].len()),
     ];
     assert_eq!(heard.take(), expected);

@@ -60,6 +60,15 @@ pub(super) fn stop_reading(call: &Call) -> Flow {
     Flow::Pause(call.number("ms").map_or(LIFETIME, Duration::from_millis))
 }
 
+/// Reads slowly after the answer, for good.
+pub(super) fn trickle(call: &Call) -> Flow {
+    call.say("reading slowly");
+    Flow::Trickle {
+        bytes: call.size("bytes").max(1),
+        every: Duration::from_millis(call.number("every_ms").unwrap_or(1000)),
+    }
+}
+
 fn exit_code(call: &Call, name: &str) -> i32 {
     i32::try_from(call.size(name)).unwrap_or(255)
 }

@@ -1,4 +1,4 @@
-//! Deeds that take time, each on a thread of its own.
+//! Deeds that take time, each but `block` on a thread of its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,12 @@ pub(super) fn sleep(gremlin: &Arc<Gremlin>, call: Call, cancelled: Cancelled) {
         }
         call.say(call.text("say"));
     });
+}
+
+/// Answers after a while, on the thread that reads: nothing else is done meanwhile.
+pub(super) fn block(call: &Call) {
+    std::thread::sleep(Duration::from_millis(call.number("ms").unwrap_or_default()));
+    call.say(call.text("say"));
 }
 
 /// Sends progress, then answers. Without a progress token only the answer is sent. A `note` tells the

@@ -39,7 +39,7 @@ async fn costs_nothing(gateway: &Gateway, incarnation: u64) {
     assert_eq!(health["status"], "degraded", "{health}");
 }
 
-/// F07, before it is ever ready: as many starts as `restart_limit.count`.
+/// F07: before it is ever ready, as many starts as `restart_limit.count`.
 #[tokio::test]
 async fn a_server_that_never_becomes_ready_is_given_up() {
     let orders = json!({"exit": 3});
@@ -56,7 +56,7 @@ async fn a_server_that_never_becomes_ready_is_given_up() {
     oracle.holds(&gateway, "g1").await;
 }
 
-/// F07, ready each time: as many restarts as `restart_limit.count`, and the end after that is the last.
+/// F07: ready each time, as many restarts as `restart_limit.count`, and the end after that is the last.
 #[tokio::test]
 async fn a_server_that_crashes_again_and_again_is_given_up_until_an_operator_starts_it() {
     let gateway = fault_gateway(Server::gremlin("g1").set("restart_policy", "always"));
@@ -76,7 +76,7 @@ async fn a_server_that_crashes_again_and_again_is_given_up_until_an_operator_sta
     oracle.holds(&gateway, "g1").await;
 }
 
-/// F10: even though the starts span more than the window of `restart_limit`.
+/// F10: it is given up even though the starts span more than the window of `restart_limit`.
 #[tokio::test]
 async fn a_handshake_that_is_never_answered_is_a_failed_start() {
     let orders = json!({"fail_handshake": "silent"});

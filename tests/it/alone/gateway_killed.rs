@@ -1,4 +1,4 @@
-//! The gateway dies without a word: nothing of its servers survives it (invariant I11, F29 to F31).
+//! The gateway dies without a word: nothing of its servers survives it (invariant I11).
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -74,24 +74,50 @@ async fn a_chain_of_wrappers_ends_with_a_killed_gateway() {
     kill(&mut gateway, &family).await;
 }
 
-/// What calls `setsid` leaves every group and session; only the reaper of its descendants finds it.
+/// F31: three servers, of which one is below wrappers, one started what left its session (only the reaper
+/// of its descendants finds that), and one ends by nothing but SIGKILL. None of it ever becomes an orphan
+/// of the system's.
 #[cfg(all(target_os = "linux", not(feature = "plain-unix")))]
 #[tokio::test]
-async fn a_grandchild_that_left_its_session_and_ignores_sigterm_ends_with_a_killed_gateway() {
-    let mut gateway = fault_gateway(wrapped("g1"));
+async fn nothing_of_three_servers_survives_a_killed_gateway() {
+    let stubborn = json!({"ignore_term": true, "ignore_eof": true});
+    let mut gateway = Gateway::builder()
+        .fault_profile()
+        .server(wrapped("wrapped"))
+        .server(Server::gremlin("scattered"))
+        .server(Server::gremlin("stubborn").orders(&stubborn))
+        .start();
     let client = gateway.client();
-    echoes(&client, "g1", "up").await;
+    let mut family = Vec::new();
+    let mut guards = Vec::new();
+    for server_id in ["wrapped", "scattered", "stubborn"] {
+        echoes(&client, server_id, "up").await;
+        let chain = chain(&gateway, innermost(&client, server_id).await);
+        guards.push(chain.last().expect("a guard").pid);
+        family.extend(chain.iter().map(|process| process.pid));
+    }
+    let holder = json!({"do": "fork_grandchild", "hold_stdout": true, "ignore_term": true});
+    family.push(pid_in(&client.deed("wrapped", &holder).await));
     let away = json!({"do": "fork_grandchild", "setsid": true, "ignore_term": true});
-    let away = pid_in(&client.deed("g1", &away).await);
+    let away = pid_in(&client.deed("scattered", &away).await);
     let process = process::find(away).expect("the grandchild");
     assert_eq!((process.group, process.session), (away, away));
-    let gremlin = innermost(&client, "g1").await;
-    let mut family: Vec<u32> = chain(&gateway, gremlin)
-        .iter()
-        .map(|process| process.pid)
-        .collect();
     family.push(away);
-    kill(&mut gateway, &family).await;
+    let orphans = || {
+        let everyone = process::all();
+        let below = everyone.iter().filter(|process| {
+            let is_guard = guards.contains(&process.pid);
+            family.contains(&process.pid) && !is_guard && !family.contains(&process.parent)
+        });
+        below.cloned().collect::<Vec<_>>()
+    };
+    let watched = async {
+        while family.iter().any(|pid| process::is_alive(*pid)) {
+            assert_eq!(orphans(), [], "left by their guard");
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::join!(kill(&mut gateway, &family), watched);
 }
 
 /// A server that listens neither to the end of its stdin nor to SIGTERM.
@@ -112,7 +138,7 @@ async fn a_server_that_ignores_everything_ends_with_a_killed_gateway() {
     kill(&mut gateway, &family).await;
 }
 
-/// F29 and F30: the same shapes, stopped by the operator, while the gateway lives on.
+/// F29, F30: the same shapes, stopped by the operator, while the gateway lives on.
 #[tokio::test]
 async fn a_stop_leaves_nothing_of_a_chain_of_wrappers() {
     let gateway = fault_gateway(wrapped("g1"));

@@ -11,7 +11,7 @@ use crate::support::places::MARKER;
 
 const SECRET: &str = "canary-inherited-9d2f6b1c";
 
-/// F37. Whoever starts the gateway may have left something open, and it may be a secret.
+/// F37: whoever starts the gateway may have left something open, and it may be a secret.
 #[tokio::test]
 async fn a_server_has_its_three_descriptors_and_no_other() {
     let folder = tempfile::tempdir().unwrap();

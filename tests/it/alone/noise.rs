@@ -94,7 +94,7 @@ async fn both_pipes_full_at_once_is_no_deadlock() {
     oracle.holds(&gateway, "g1").await;
 }
 
-/// F26.
+/// F26: and it is woken before it is asked to end, so that it can.
 #[tokio::test]
 async fn a_stopped_process_costs_its_callers_a_deadline_and_is_restarted_by_its_probes() {
     let limits = json!({"probe_interval_ms": 200, "probe_timeout_ms": 200, "probe_misses": 3});
@@ -113,6 +113,7 @@ async fn a_stopped_process_costs_its_callers_a_deadline_and_is_restarted_by_its_
     assert!(least <= took && took <= most, "took {took:?}");
     let status = ready_in(&client, "g1", 2).await;
     assert_eq!(status["restart_count"], 1, "{status}");
+    assert_eq!(status["last_exit_signal"], "SIGTERM", "{status}");
     echoes(&client, "g1", "after").await;
     oracle.gone(&gateway, &[first]).await;
     oracle.holds(&gateway, "g1").await;

@@ -46,7 +46,7 @@ async fn killed_with_a_grandchild(grandchild: &Value) -> (Gateway, Duration) {
     (gateway, answered - killed)
 }
 
-/// F19.
+/// F19: the answer waits for no more than the drain.
 #[tokio::test]
 async fn a_grandchild_that_holds_stdout_does_not_hide_the_end() {
     let grandchild = json!({"do": "fork_grandchild", "hold_stdout": true, "ignore_term": true});
@@ -63,7 +63,7 @@ async fn a_grandchild_that_keeps_writing_does_not_hide_the_end() {
     assert!(dropped(&gateway.client(), "g1", "unknown_reply").await > 0.5);
 }
 
-/// F21.
+/// F21: what is under way is lost before its own deadline, and the process is stopped.
 #[tokio::test]
 async fn a_server_that_closes_its_stdout_and_lives_on_is_restarted() {
     let gateway = fault_gateway(Server::gremlin("g1"));
@@ -126,19 +126,21 @@ async fn a_server_that_stops_reading_is_restarted_and_loses_one_request() {
     // Each is more than a pipe of 64 KiB holds.
     let big = json!({"do": "progress", "padding": "p".repeat(100 * 1024)});
     let health = async {
-        let (mut slowest, mut last) = (Duration::ZERO, Value::Null);
+        let mut took = Vec::new();
         while client.status("g1").await["incarnation"] == 1 {
             let asked = Instant::now();
-            last = client.get("/health").await.json();
-            slowest = slowest.max(asked.elapsed());
+            assert_eq!(client.get("/health").await.status, 200);
+            took.push(asked.elapsed());
         }
-        (slowest, last)
+        took.sort_unstable();
+        took
     };
-    let (answers, (slowest, _)) =
-        tokio::join!(deeds_at_once(&gateway, "g1", &big, "big", 20), health);
+    let (answers, took) = tokio::join!(deeds_at_once(&gateway, "g1", &big, "big", 20), health);
+    // The slowest one is the machine's as much as the gateway's.
+    let (median, slowest) = (took[took.len() / 2], took[took.len() - 1]);
     assert!(
-        slowest < Duration::from_millis(250),
-        "health took {slowest:?} beside a stalled server"
+        median < Duration::from_millis(50) && slowest < Duration::from_millis(250),
+        "health took {median:?}, at most {slowest:?}, beside a stalled server"
     );
     let (answered, lost): (Vec<_>, Vec<_>) =
         answers.iter().partition(|answer| answer.status == 200);
@@ -153,7 +155,7 @@ async fn a_server_that_stops_reading_is_restarted_and_loses_one_request() {
     oracle.holds(&gateway, "g1").await;
 }
 
-/// F23 with many requests in one write: those that the pipe did not take are not lost with the others.
+/// F23: of many requests in one write, those that the pipe did not take are not lost with the others.
 #[tokio::test]
 async fn a_server_that_stops_reading_loses_what_is_in_the_pipe_and_nothing_else() {
     const COUNT: usize = 120;

@@ -52,6 +52,8 @@ async fn stops_within(
     );
     assert_eq!(status["status"], "stopped", "{status}");
     assert_eq!(status["last_exit_signal"], signal, "{status}");
+    let logged = gateway.logs().text().contains("stopped by SIGKILL");
+    assert_eq!(logged, signal == SIGKILL);
     assert!(status["pid"].is_null(), "{status}");
     oracle.gone(&gateway, &[pid]).await;
     let answer = client.call("g1", "echo", &json!({"text": "no"})).await;
@@ -62,7 +64,7 @@ async fn stops_within(
     oracle.holds(&gateway, "g1").await;
 }
 
-/// F28.
+/// F28: and the stop is over then.
 #[tokio::test]
 async fn a_server_that_ignores_sigterm_is_killed_after_both_graces() {
     let orders = json!({"ignore_term": true, "ignore_eof": true});
@@ -81,6 +83,7 @@ async fn a_stopped_process_is_woken_to_end() {
     stops_within(&json!({}), true, SIGTERM, GRACE, BOTH_GRACES).await;
 }
 
+/// F27: woken, it still does not end, and is killed; the log tells that it came to that.
 #[tokio::test]
 async fn a_stopped_process_that_ignores_sigterm_is_killed_after_both_graces() {
     let orders = json!({"ignore_term": true, "ignore_eof": true});

@@ -1,4 +1,4 @@
-//! Answers that nobody asked for, twice, too late, or under another name (F46, F47).
+//! Answers that nobody asked for, twice, too late, or under another name.
 
 use serde_json::json;
 use tokio::time::Instant;
@@ -32,7 +32,7 @@ async fn dropped_in_all(client: &Client, reason: &str, count: u32) {
     .await;
 }
 
-/// F46.
+/// F46: what is dropped is counted, and so is the answer that is taken with its id as a text.
 #[tokio::test]
 async fn of_two_answers_the_first_counts_and_a_stray_one_for_nobody() {
     let gateway = fault_gateway(Server::gremlin("g1"));
@@ -51,6 +51,10 @@ async fn of_two_answers_the_first_counts_and_a_stray_one_for_nobody() {
     // The gateway mints integers only, so the digits as text can mean nothing else.
     let text = json!({"do": "string_id", "say": "text"});
     assert_eq!(echoed(&client.deed("g1", &text).await), "text");
+    let tolerated =
+        "host_mcp_gateway_server_tolerated_ids_total{host_mcp_gateway_server_id=\"g1\"}";
+    let counted = metric(&client, tolerated).await;
+    assert!((counted - 1.0).abs() < 0.5, "{counted} counted");
     let status = client.status("g1").await;
     assert_eq!(status["incarnation"], 1, "{status}");
     oracle.holds(&gateway, "g1").await;

@@ -53,6 +53,14 @@ impl Logs {
         events.filter(|event| event["message"] == message).collect()
     }
 
+    /// The events so far that name this server, with their fields on top.
+    pub(crate) fn of_server(&self, server_id: &str) -> Vec<Value> {
+        let lines = self.lines();
+        let events = lines.iter().filter_map(|line| event(line));
+        let named = events.filter(|event| event["server_id"] == server_id);
+        named.collect()
+    }
+
     /// Waits for the first event with this message.
     pub(crate) async fn event(&self, message: &str, deadline: Duration) -> Value {
         let what = format!("the log message {message:?}");
@@ -61,6 +69,22 @@ impl Logs {
         })
         .await
     }
+}
+
+/// How long after one event another one was logged, in milliseconds; less than a day.
+pub(crate) fn millis_between(earlier: &Value, later: &Value) -> u64 {
+    const DAY: u64 = 24 * 3600 * 1000;
+    let of_day = |event: &Value| -> u64 {
+        // 2026-11-21T10:00:00.000Z
+        let time = event["time"].as_str().expect("a time");
+        let numbers = time.split(['T', ':', '.', 'Z']).skip(1);
+        let numbers: Vec<u64> = numbers.map_while(|digits| digits.parse().ok()).collect();
+        let [hours, minutes, seconds, millis] = numbers[..] else {
+            panic!("{time}, expected RFC 3339 with milliseconds")
+        };
+        ((hours * 60 + minutes) * 60 + seconds) * 1000 + millis
+    };
+    (of_day(later) + DAY - of_day(earlier)) % DAY
 }
 
 /// A log line as one flat object. Fields may stand on top or below `fields`.
@@ -81,4 +105,15 @@ fn fields_of_a_log_line_are_found_on_top_and_below() {
     assert_eq!(nested, flat);
     assert_eq!(flat["address"], "a:1");
     assert_eq!(event("not json"), None);
+}
+
+#[test]
+fn the_time_between_two_log_lines_crosses_midnight() {
+    let at = |time: &str| serde_json::json!({ "time": time });
+    let (late, early) = (
+        at("2026-11-30T23:59:59.990Z"),
+        at("2026-12-01T00:00:01.005Z"),
+    );
+    assert_eq!(millis_between(&late, &early), 1015);
+    assert_eq!(millis_between(&early, &early), 0);
 }

@@ -9,9 +9,14 @@ pub(crate) const MARKER: &str = "HMG_TEST_ID";
 /// A marker of its own for each gateway or server that is started: the run, this process, a number.
 pub(crate) fn new_marker() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let run = std::env::var("HMG_TEST_RUN").unwrap_or_else(|_| "local".to_owned());
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("{run}.{}.{number}", std::process::id())
+    format!("{}.{number}", marker_of_this_process())
+}
+
+/// What every marker of this process begins with.
+pub(crate) fn marker_of_this_process() -> String {
+    let run = std::env::var("HMG_TEST_RUN").unwrap_or_else(|_| "local".to_owned());
+    format!("{run}.{}", std::process::id())
 }
 
 /// The repository.

@@ -47,6 +47,27 @@ async fn patience_with_a_start_ends_with_its_failure_and_begins_anew_when_open()
     assert_fault(&mut one, FaultKind::ServerTimeout, Delivered::Unknown);
 }
 
+/// F62: a sleep of the gateway is no part of what was waited, and buys nobody more than that.
+#[tokio::test(start_paused = true)]
+async fn a_sleep_is_given_back_to_those_who_waited_through_it() {
+    let mux = mux(Gate::Open);
+    let (_, mut before) = submit(&mux).unwrap();
+    take(&mux, FIRST);
+    advance(1000 * MS).await;
+    advance(10_000 * MS).await;
+    let (_, mut after) = submit(&mux).unwrap();
+    take(&mux, FIRST);
+    mux.slept(10_000 * MS);
+    advance(999 * MS).await;
+    assert_eq!(mux.expire(Instant::now(), None), 0);
+    advance(MS).await;
+    assert_eq!(mux.expire(Instant::now(), None), 1);
+    assert_fault(&mut before, FaultKind::ServerTimeout, Delivered::Unknown);
+    advance(1000 * MS).await;
+    assert_eq!(mux.expire(Instant::now(), None), 1, "2 s in all");
+    assert_fault(&mut after, FaultKind::ServerTimeout, Delivered::Unknown);
+}
+
 #[derive(Debug)]
 struct Deaf;
 

@@ -1,20 +1,18 @@
-//! Many lives of one server: what holds once must hold every time.
-
-use serde_json::json;
+//! A server that answers and ends in the same breath.
 
 use super::*;
-use crate::support::oracle::Oracle;
 
-const LIVES: u64 = 200;
+const USUALLY: u64 = 200;
 
 /// F17: an answer that was written before the end is the answer, also when the end follows at once.
 #[tokio::test]
 async fn an_answer_written_just_before_the_end_is_delivered_every_time() {
+    let lives = cycles(USUALLY);
     let gateway = fault_gateway(Server::gremlin("g1").set("restart_policy", "on-failure"));
     let client = gateway.client();
     let oracle = Oracle::before(&gateway, &["control", "g1"]).await;
     let exit = json!({"do": "exit", "reply": true, "code": 0});
-    for life in 1..=LIVES {
+    for life in 1..=lives {
         let answer = client.deed("g1", &exit).await;
         assert_eq!(echoed(&answer), "goodbye", "life {life}");
         // A clean end is not undone by this policy, which leaves the pace to this test.
@@ -22,11 +20,10 @@ async fn an_answer_written_just_before_the_end_is_delivered_every_time() {
             status["status"] == "stopped" && status["incarnation"] == life
         })
         .await;
-        let started = client.post("/servers/g1/start?wait", "").await;
-        assert_eq!(started.status, 200, "life {life}: {}", started.text());
+        ordered(&client, "g1", "start").await;
     }
     let status = client.status("g1").await;
-    assert_eq!(status["incarnation"], LIVES + 1, "{status}");
-    assert_eq!(status["restart_count"], LIVES, "{status}");
+    assert_eq!(status["incarnation"], lives + 1, "{status}");
+    assert_eq!(status["restart_count"], lives, "{status}");
     oracle.holds(&gateway, "g1").await;
 }

@@ -1,0 +1,168 @@
+//! A server that ends by itself: what follows is a matter of its policy and of how it ended.
+
+use super::*;
+
+/// The first delay of the fault profile with the least and the most jitter, in milliseconds.
+const LEAST: u64 = 80;
+const MOST: u64 = 120;
+
+/// Waits until a server that ended is left alone.
+async fn stopped(client: &Client, server_id: &str) -> Value {
+    status_where(client, server_id, "stopped", SOON, |status| {
+        status["status"] == "stopped"
+    })
+    .await
+}
+
+/// A request is refused and starts nothing.
+async fn stays_stopped(client: &Client, server_id: &str, incarnation: u64) {
+    let answer = client.call(server_id, "echo", &json!({"text": "no"})).await;
+    assert_eq!(fault_of(&answer), fault(503, "server_stopped", "no"));
+    let status = client.status(server_id).await;
+    assert_eq!(status["status"], "stopped", "{status}");
+    assert_eq!(status["incarnation"], incarnation, "{status}");
+    assert!(status["next_start_in_ms"].is_null(), "{status}");
+}
+
+/// F01: a clean end under `always` is undone after the first delay.
+#[tokio::test]
+async fn a_clean_end_under_always_is_undone_after_the_first_delay() {
+    let gateway = fault_gateway(Server::gremlin("g1").set("restart_policy", "always"));
+    let client = gateway.client();
+    let oracle = Oracle::before(&gateway, &["control", "g1"]).await;
+    let first = pid_of(&client, "g1").await;
+    exits(&client, "g1", 0).await;
+    let delays = delays_until(&client, "g1", 2).await;
+    assert!(delays.iter().all(|ms| *ms <= MOST), "{delays:?}");
+    let pauses = pauses(&gateway, "g1");
+    assert!(pauses.len() == 1 && pauses[0] >= LEAST, "{pauses:?}");
+    let status = client.status("g1").await;
+    assert_eq!(status["restart_count"], 1, "{status}");
+    assert_eq!(status["last_exit_code"], 0, "{status}");
+    assert_ne!(pid_of(&client, "g1").await, first);
+    echoes(&client, "g1", "after").await;
+    oracle.gone(&gateway, &[first]).await;
+    oracle.holds(&gateway, "g1").await;
+}
+
+/// F03: an error is undone under `on-failure`, and is the end under `never`.
+#[tokio::test]
+async fn an_error_is_undone_under_on_failure_and_is_the_end_under_never() {
+    let gateway = Gateway::builder()
+        .fault_profile()
+        .server(Server::control())
+        .server(Server::gremlin("g1").set("restart_policy", "on-failure"))
+        .server(Server::gremlin("g2").set("restart_policy", "never"))
+        .start();
+    let client = gateway.client();
+    let oracle = Oracle::before(&gateway, &["control", "g1", "g2"]).await;
+    for server_id in ["g1", "g2"] {
+        exits(&client, server_id, 1).await;
+    }
+    let status = ready_in(&client, "g1", 2).await;
+    assert_eq!(status["last_exit_code"], 1, "{status}");
+    assert_eq!(status["restart_count"], 1, "{status}");
+    echoes(&client, "g1", "after").await;
+    let status = stopped(&client, "g2").await;
+    assert_eq!(status["last_exit_code"], 1, "{status}");
+    assert!(status["pid"].is_null(), "{status}");
+    stays_stopped(&client, "g2", 1).await;
+    oracle.holds(&gateway, "g1").await;
+}
+
+/// F04: a signal by which programs are asked to end is a clean end.
+#[tokio::test]
+async fn a_server_that_was_asked_to_end_stays_ended_under_on_failure() {
+    let gateway = fault_gateway(Server::gremlin("g1").set("restart_policy", "on-failure"));
+    let client = gateway.client();
+    let oracle = Oracle::before(&gateway, &["control", "g1"]).await;
+    // The numbers are the same on every Unix.
+    let signals = [
+        (1, "SIGHUP"),
+        (2, "SIGINT"),
+        (15, "SIGTERM"),
+        (13, "SIGPIPE"),
+    ];
+    for (life, (number, name)) in (1..).zip(signals) {
+        let answer = client
+            .deed("g1", &json!({"do": "signal", "signal": number}))
+            .await;
+        assert_eq!(fault_of(&answer), server_lost(), "{name}");
+        let status = stopped(&client, "g1").await;
+        assert_eq!(status["last_exit_signal"], name, "{status}");
+        assert!(status["last_exit_code"].is_null(), "{status}");
+        stays_stopped(&client, "g1", life).await;
+        ordered(&client, "g1", "start").await;
+    }
+    oracle.holds(&gateway, "g1").await;
+}
+
+/// F05: a signal that nobody sends politely is a failure, and is named.
+#[tokio::test]
+async fn a_server_that_was_struck_down_is_restarted_and_its_signal_named() {
+    let gateway = fault_gateway(Server::gremlin("g1").set("restart_policy", "on-failure"));
+    let client = gateway.client();
+    let oracle = Oracle::before(&gateway, &["control", "g1"]).await;
+    for (life, (number, name)) in (2..).zip([(11, "SIGSEGV"), (6, "SIGABRT"), (9, "SIGKILL")]) {
+        let answer = client
+            .deed("g1", &json!({"do": "signal", "signal": number}))
+            .await;
+        assert_eq!(fault_of(&answer), server_lost(), "{name}");
+        let status = ready_in(&client, "g1", life).await;
+        assert_eq!(status["last_exit_signal"], name, "{status}");
+        assert!(status["last_exit_code"].is_null(), "{status}");
+        echoes(&client, "g1", name).await;
+    }
+    oracle.holds(&gateway, "g1").await;
+}
+
+/// F06: a clean end before the handshake is a failed start, whatever the policy thinks of clean ends.
+#[tokio::test]
+async fn a_clean_end_before_the_server_is_ready_is_a_failed_start() {
+    let server = Server::gremlin("g1").set("restart_policy", "on-failure");
+    let gateway = fault_gateway(server.orders(&json!({"exit": 0})));
+    let client = gateway.client();
+    let oracle = Oracle::before(&gateway, &["control"]).await;
+    let answer = client.call("g1", "echo", &json!({"text": "up"})).await;
+    assert_eq!(fault_of(&answer), fault(503, "server_starting", "no"));
+    let status = failed(&client, "g1").await;
+    assert_eq!(status["last_exit_code"], 0, "{status}");
+    assert_eq!(status["restart_count"], 4, "{status}");
+    let reason = status["last_error"].as_str().unwrap();
+    assert!(
+        reason.contains("5 failed starts in a row")
+            && reason.contains("exited with code 0 before it was ready"),
+        "{reason}"
+    );
+    for (pause, nominal) in pauses(&gateway, "g1").iter().zip([100, 200, 400, 800]) {
+        assert!(*pause >= nominal * 8 / 10, "{pause} ms for {nominal} ms");
+    }
+    oracle.holds(&gateway, "g1").await;
+}
+
+/// F08: who is stable for thirty first delays between its crashes is restarted after the first delay
+/// each time, and never given up.
+#[tokio::test]
+async fn a_rare_crash_costs_the_first_delay_each_time() {
+    const CRASHES: u64 = 6;
+    // Stable after 1.5 s; the limit would be reached by two crashes of an unstable server.
+    let orders = json!({"exit": 1, "exit_after_ms": 1900});
+    let server = Server::gremlin("g1")
+        .orders(&orders)
+        .set("restart_backoff_ms", 50)
+        .set("restart_backoff_max_ms", 400)
+        .set("restart_limit", json!({"count": 2, "window_ms": 3000}));
+    let gateway = fault_gateway(server);
+    let client = gateway.client();
+    let oracle = Oracle::before(&gateway, &["control", "g1"]).await;
+    for life in 2..=CRASHES + 1 {
+        let delays = delays_until(&client, "g1", life).await;
+        assert!(delays.iter().all(|ms| *ms <= 60), "{delays:?} in {life}");
+    }
+    let pauses = pauses(&gateway, "g1");
+    assert!(pauses.iter().all(|ms| *ms >= 40), "{pauses:?}");
+    assert_eq!(client.status("g1").await["restart_count"], CRASHES);
+    oracle.control_answers(&gateway, SOON).await;
+    ordered(&client, "g1", "stop").await;
+    oracle.holds(&gateway, "g1").await;
+}
