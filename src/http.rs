@@ -34,6 +34,7 @@ mod phase;
 mod refusals;
 mod routes;
 mod rpc;
+mod rules;
 mod servers;
 mod share;
 mod slots;
@@ -46,6 +47,7 @@ pub use config::{AdmissionConfig, Config, LimitsConfig, TokenEntry, canonical};
 pub use error::status;
 pub use host::is_host_rule;
 pub use routes::{RouteInfo, routes};
+pub use rules::{ConfigStatus, RefusedConfig, Rulebook};
 pub use token::is_bearer_token;
 
 use std::io;
@@ -68,7 +70,7 @@ pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
 /// What the edge is built from, beside its listener.
 pub struct Parts {
     /// Who may enter, and the limits.
-    pub config: Config,
+    pub rulebook: Rulebook,
     /// Where messages go.
     pub relay: Arc<Relay>,
     /// What `/metrics` shows.
@@ -80,14 +82,13 @@ pub struct Parts {
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Parts")
-            .field("config", &self.config)
+            .field("rulebook", &self.rulebook)
             .finish_non_exhaustive()
     }
 }
 
 /// What endpoints work with.
 struct Edge {
-    limits: LimitsConfig,
     relay: Arc<Relay>,
     metrics: MetricsText,
     guard: Arc<Guard>,
@@ -96,9 +97,10 @@ struct Edge {
 
 impl Edge {
     fn body_limits(&self) -> BodyLimits {
+        let limits = self.guard.rules().limits;
         BodyLimits {
-            max: self.limits.max_body_bytes,
-            deadline: self.limits.body,
+            max: limits.max_body_bytes,
+            deadline: limits.body,
         }
     }
 }
@@ -121,28 +123,30 @@ pub async fn serve(
     kill: CancellationToken,
 ) -> io::Result<()> {
     let Parts {
-        config,
+        rulebook,
         relay,
         metrics,
         instruments,
     } = parts;
-    let limits = config.limits;
     // A listener that fails drains the edge alone, so the token is one of our own.
     let drain = drain.child_token();
-    let guard = Arc::new(Guard::new(&config, drain.clone(), instruments.clone()));
+    let guard = Arc::new(Guard::new(
+        rulebook.clone(),
+        drain.clone(),
+        instruments.clone(),
+    ));
     let edge = Arc::new(Edge {
-        limits,
         relay: Arc::clone(&relay),
         metrics,
         guard: Arc::clone(&guard),
         started: Instant::now(),
     });
     let door = Door {
-        limits,
-        standing: {
-            let guard = Arc::clone(&guard);
-            Arc::new(move |peer| guard.admission.standing(peer))
+        limits: {
+            let rulebook = rulebook.clone();
+            Arc::new(move || rulebook.rules().limits)
         },
+        standing: Arc::new(move |peer| rulebook.rules().admission.standing(peer)),
         instruments,
     };
     let service = Gate::new(guard, routes::build().with_state(edge));

@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::exit::Exit;
 use super::terminal;
 use crate::config::{self, Config, Env, Faults};
 use crate::http::TokenEntry;
-use crate::lifecycle::{self, Ended};
+use crate::lifecycle::{self, Ended, Reread};
 use crate::supervisor;
 use crate::types::Secret;
 
@@ -135,8 +136,10 @@ pub(super) fn schema() -> anyhow::Result<String> {
 
 /// Runs the gateway with this config file until it is told to stop.
 pub(super) fn run(path: &Path) -> anyhow::Result<Exit> {
+    let file = path.to_owned();
+    let reread: Reread = Arc::new(move |bound| config::reload(&file, &Env::of_process(), bound));
     match config::load(path, &Env::of_process()) {
-        Ok(config) => serve(config, |_address| Ok(())),
+        Ok(config) => serve(config, Some(reread), |_address| Ok(())),
         Err(faults) => Ok(refused(&faults).complain()),
     }
 }
@@ -148,14 +151,15 @@ pub(super) fn demo(
     ready: &mut dyn FnMut(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Exit> {
     let config = config::from_text(text, Path::new("demo"), &Env::of_process())?;
-    serve(config, ready)
+    serve(config, None, ready)
 }
 
 fn serve(
     config: Config,
+    reread: Option<Reread>,
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Exit> {
-    match lifecycle::run(config, ready)? {
+    match lifecycle::run(config, reread, ready)? {
         Ended::AsAsked => Ok(Exit::Fine),
         Ended::Failed => Ok(Exit::Failed),
     }

@@ -40,7 +40,6 @@ where
         cut: kill.child_token(),
     };
     let _cut_when_dropped = ends.cut.clone().drop_guard();
-    let limits = door.limits;
     let slots = Slots::new(door);
     let mut backoff = Backoff::default();
     let outcome = loop {
@@ -57,7 +56,7 @@ where
                     // Failing means that the peer is gone already, and serving finds that out.
                     let _gone = socket.set_nodelay(true);
                     let service = service.clone();
-                    let ends = ends.clone();
+                    let (ends, limits) = (ends.clone(), slots.limits());
                     tracker.spawn(async move {
                         connection::serve(socket, peer, service, limits, ends).await;
                         drop(slot);
@@ -86,7 +85,7 @@ where
     tokio::select! {
         () = tracker.wait() => {}
         () = ends.cut.cancelled() => {}
-        () = tokio::time::sleep(limits.drain) => {
+        () = tokio::time::sleep(slots.limits().drain) => {
             tracing::warn!(connections = tracker.len(), "drain deadline passed, dropping what is still under way");
         }
     }

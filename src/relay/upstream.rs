@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tracing::Span as TraceSpan;
 
 use super::aggregate::{Kind, LastLists, list_frame};
@@ -37,6 +38,8 @@ pub(super) struct Upstream {
     pub(super) turnstile: Option<Arc<Semaphore>>,
     /// Whose the child is.
     pub(super) key: InstanceKey,
+    /// The server is no more: streams of it that never end by themselves end now.
+    pub(super) ended: CancellationToken,
     tools: Mutex<Option<KnownTools>>,
 }
 
@@ -59,6 +62,7 @@ pub(super) struct Parts {
     instruments: ServerInstruments,
     features: ClientFeatures,
     key: InstanceKey,
+    ended: CancellationToken,
 }
 
 impl Parts {
@@ -67,6 +71,7 @@ impl Parts {
         instruments: ServerInstruments,
         features: ClientFeatures,
         key: InstanceKey,
+        ended: CancellationToken,
     ) -> Self {
         let calls = Arc::new(Calls::new(server.clone()));
         Self {
@@ -75,6 +80,7 @@ impl Parts {
             instruments,
             features,
             key,
+            ended,
         }
     }
 
@@ -85,6 +91,7 @@ impl Parts {
             instruments,
             features,
             key,
+            ended,
         } = self;
         hub.attach(handle.clone());
         calls.attach(handle.clone());
@@ -96,6 +103,7 @@ impl Parts {
             last_lists: Arc::default(),
             turnstile: (features == ClientFeatures::Serialize).then(|| Arc::new(Semaphore::new(1))),
             key,
+            ended,
             tools: Mutex::default(),
         }
     }

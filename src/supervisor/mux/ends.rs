@@ -62,12 +62,13 @@ impl Mux {
         let now = Instant::now();
         let mut table = self.table();
         table.last_heard = Some(now);
+        let timeout = table.config.timeout;
         // Of what was not written the child cannot know: it guesses.
         let entry = table.entries.get_mut(&id);
         let Some(entry) = entry.filter(|entry| entry.is_written()) else {
             return Progress::Unknown;
         };
-        entry.restart_clock(now, self.config.timeout);
+        entry.restart_clock(now, timeout);
         entry
             .submission
             .observer
@@ -199,6 +200,7 @@ impl Mux {
         let now = Instant::now();
         let mut table = self.table();
         table.gate = gate;
+        let config = table.config;
         match gate {
             Gate::Open => {
                 for entry in table
@@ -206,7 +208,7 @@ impl Mux {
                     .values_mut()
                     .filter(|entry| !entry.is_written())
                 {
-                    entry.deadline = now + entry.submission.patience(&self.config);
+                    entry.deadline = now + entry.submission.patience(&config);
                 }
                 drop(table);
                 self.writable.notify_one();
