@@ -136,6 +136,8 @@ pub(super) fn schema() -> anyhow::Result<String> {
 
 /// Runs the gateway with this config file until it is told to stop.
 pub(super) fn run(path: &Path) -> anyhow::Result<Exit> {
+    // Before the first secret is in memory.
+    lifecycle::forbid_core_files()?;
     let file = path.to_owned();
     let reread: Reread = Arc::new(move |bound| config::reload(&file, &Env::of_process(), bound));
     match config::load(path, &Env::of_process()) {
@@ -150,6 +152,7 @@ pub(super) fn demo(
     text: &str,
     ready: &mut dyn FnMut(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Exit> {
+    lifecycle::forbid_core_files()?;
     let config = config::from_text(text, Path::new("demo"), &Env::of_process())?;
     serve(config, None, ready)
 }
