@@ -1,6 +1,7 @@
 //! Reload of the config by SIGHUP: what changes takes effect, what does not notices nothing, and a file that is
 //! refused changes nothing at all.
 
+mod alone;
 mod entry;
 mod servers;
 mod streams;
