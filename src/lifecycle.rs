@@ -46,8 +46,9 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(200);
 /// The least number of workers: one may be busy with an export while another serves.
 const MIN_WORKERS: usize = 2;
 
-/// Has the system write no core file of this process: its memory holds tokens and the secrets of servers.
-/// The guards, and with them the servers, are held to the same, whatever limit the gateway had inherited.
+/// Has the system write no core file of this process.
+///
+/// Its memory holds tokens and the secrets of servers. The guards, and with them the servers, are held to the same, whatever limit the gateway had inherited.
 pub fn forbid_core_files() -> anyhow::Result<()> {
     let none = rustix::process::Rlimit {
         current: Some(0),

@@ -31,7 +31,7 @@ use std::time::Duration;
 use orders::Orders;
 use state::Gremlin;
 
-/// No gremlin outlives this, whatever it was told: a broken test must not litter the machine for ever.
+/// No gremlin outlives this, unless it was told another lifetime: a broken test must not litter the machine for ever.
 const LIFETIME: Duration = Duration::from_mins(5);
 
 /// What the reading loop does after a frame.
@@ -51,8 +51,9 @@ fn main() -> ExitCode {
             return ExitCode::from(64);
         }
     };
-    std::thread::spawn(|| {
-        std::thread::sleep(LIFETIME);
+    let lifetime = orders.lifetime_s.map_or(LIFETIME, Duration::from_secs);
+    std::thread::spawn(move || {
+        std::thread::sleep(lifetime);
         std::process::exit(70);
     });
     if orders.ignore_term {

@@ -75,6 +75,8 @@ pub(crate) struct Orders {
     pub(crate) exit: Option<i32>,
     /// When `exit` happens, in milliseconds from the start.
     pub(crate) exit_after_ms: u64,
+    /// When it ends of itself, in seconds from the start; absent is five minutes.
+    pub(crate) lifetime_s: Option<u64>,
     /// Survive SIGTERM.
     pub(crate) ignore_term: bool,
     /// Stay alive when stdin ends.

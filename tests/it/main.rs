@@ -80,6 +80,8 @@ mod reload;
 #[cfg(test)]
 mod shares;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod support_itself;

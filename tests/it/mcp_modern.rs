@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::client::Client;
 use crate::support::mcp::{self, MODERN, modern, modern_post};
@@ -70,6 +71,25 @@ async fn a_server_that_gives_no_list_of_its_tools_can_be_called() {
     }
     let lists = gateway.journal("g1").count_method("tools/list");
     assert_eq!(lists, 1, "it is asked once");
+}
+
+#[tokio::test]
+async fn calls_at_once_ask_for_the_list_once_and_wait_for_no_more_than_a_part_of_their_own_time() {
+    let server = Server::gremlin("g1").orders(&json!({"era": "modern", "no_list": true}));
+    let gateway = Gateway::builder().server(server.autostart());
+    let gateway = gateway.set("request_timeout_ms", 3000).start();
+    let client = gateway.client();
+    let asked = Instant::now();
+    let calls = (0..8).map(|id| {
+        let message = call(id, "gremlin", &json!({"do": "nothing"}));
+        client.send(modern_post(&client, "/g1/mcp", &message))
+    });
+    for answer in futures_util::future::join_all(calls).await {
+        assert_eq!(answer.json()["error"]["code"], -31006, "{}", answer.text());
+    }
+    // A quarter of the time for the list, the whole for the call, and some for the machine.
+    assert!(asked.elapsed() < Duration::from_secs(6), "{asked:?}");
+    assert_eq!(gateway.journal("g1").count_method("tools/list"), 1);
 }
 
 #[tokio::test]

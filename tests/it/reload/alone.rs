@@ -1,8 +1,9 @@
 //! How soon what was opened by a token that is no more comes to its end.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{SOON, pid, reload};
 use crate::support::client::Client;

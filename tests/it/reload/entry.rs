@@ -1,13 +1,9 @@
 //! Who may enter, and how much, by the config that is in force.
 
-use std::time::{Duration, Instant};
-
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::{SOON, config_health, pid, reload};
-use crate::support::client::Client;
-use crate::support::mcp::{Session, modern, modern_post, request};
+use super::{SOON, config_health, reload};
 use crate::support::sse::Sse;
 use crate::support::wait::wait_for;
 use crate::support::{Gateway, Server};
@@ -21,7 +17,7 @@ async fn ends(stream: &mut Sse) {
     while stream.next(SOON).await.is_some() {}
 }
 
-/// H041: so does a token that reaches less now, or whose text is another.
+/// H041: a token that reaches less now, or whose text is another, is one that is gone.
 #[tokio::test]
 async fn a_token_whose_entry_has_changed_is_another_token() {
     let gateway = Gateway::builder()
@@ -32,7 +28,7 @@ async fn a_token_whose_entry_has_changed_is_another_token() {
     let alice = gateway.alice();
     let mut stream = alice.listen("/g1/rpc").await;
     reload(&gateway, |config| {
-        config["tokens"][0]["servers"] = json!(["g2"])
+        config["tokens"][0]["servers"] = json!(["g2"]);
     })
     .await;
     ends(&mut stream).await;

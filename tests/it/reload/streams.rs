@@ -83,7 +83,7 @@ async fn a_session_on_a_server_goes_on_over_its_change_and_ends_with_it() {
     let (mut own, mut plain) = (session.listen().await, client.listen("/g2/rpc").await);
     let before = pid(&gateway, "g2").await;
     reload(&gateway, |config| {
-        entry(config, "g2")["env"]["COLOUR"] = "blue".into()
+        entry(config, "g2")["env"]["COLOUR"] = "blue".into();
     })
     .await;
     let echo = tool_call(1, "echo", &json!({"text": "still here"}));

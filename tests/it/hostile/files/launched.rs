@@ -48,7 +48,7 @@ async fn a_command_and_its_arguments_are_executed_as_they_stand() {
         .server(server(&command, &arguments, &words))
         .start();
     answers(&gateway).await;
-    let expected: String = arguments.iter().map(|word| format!("[{word}]")).collect();
+    let expected = arguments.map(|word| format!("[{word}]")).concat();
     assert_eq!(std::fs::read_to_string(words).unwrap(), expected);
     assert!(!touched.exists());
 }

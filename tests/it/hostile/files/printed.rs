@@ -54,7 +54,8 @@ async fn nobody_writes_into_the_log_but_the_gateway() {
         .server(Server::gremlin("g1").env("NAME", evil.replace('\n', " ")))
         .start();
     let client = gateway.client();
-    let encoded: String = evil.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let encoded: Vec<_> = evil.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let encoded = encoded.concat();
     for path in [
         format!("/{encoded}/rpc"),
         format!("/g1/rpc?{encoded}"),

@@ -19,7 +19,7 @@ impl Sweep {
             "{name} is too short to be told from chance"
         );
         for piece in bytes.windows(PIECE) {
-            let percent: String = piece.iter().map(|byte| format!("%{byte:02x}")).collect();
+            let percent = percent_encoded(piece);
             let forms = [
                 String::from_utf8(piece.to_vec()).unwrap(),
                 hex::encode(piece),
@@ -44,17 +44,22 @@ impl Sweep {
     }
 }
 
+/// Every byte of it, also those that nobody has to encode.
+fn percent_encoded(bytes: &[u8]) -> String {
+    let encoded: Vec<_> = bytes.iter().map(|byte| format!("%{byte:02x}")).collect();
+    encoded.concat()
+}
+
 #[test]
 fn a_sweep_finds_a_piece_of_a_secret_in_any_form_and_nothing_else() {
     let secret = "q7Zk0vXw3Lr9Tb5Yc1Hn8Pd2Gs6Mf4";
     let sweep = Sweep::default().secret("it", secret);
     for start in 0..6 {
         let piece = &secret.as_bytes()[start..start + 18];
-        let percent: String = piece.iter().map(|byte| format!("%{byte:02X}")).collect();
         for form in [
             String::from_utf8(piece.to_vec()).unwrap(),
             hex::encode(piece),
-            percent,
+            percent_encoded(piece).to_uppercase(),
             STANDARD.encode(piece),
             URL_SAFE.encode([b"xy", piece].concat()),
             STANDARD.encode([b"z", piece].concat()),
@@ -62,5 +67,5 @@ fn a_sweep_finds_a_piece_of_a_secret_in_any_form_and_nothing_else() {
             assert_eq!(sweep.found_in(&format!("..{form}..")), ["it"], "{form}");
         }
     }
-    assert_eq!(sweep.found_in(&secret[..PIECE - 1]), [""; 0]);
+    assert_eq!(sweep.found_in(secret.split_at(PIECE - 1).0), [""; 0]);
 }

@@ -1,0 +1,133 @@
+//! The faults: one after the other, on servers drawn by chance.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use reqwest::Method;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::exchange::exchange;
+use super::scene::{FAULTY, Scene, server_id};
+use crate::support::client::Client;
+use crate::support::mcp::{post, tool_call};
+use crate::support::process;
+
+/// Draws with the number of no caller.
+const NUMBER: usize = 1000;
+
+/// How long an answer is waited for where none may come.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// Lets faults happen until the callers stop.
+pub(super) async fn reign(scene: Arc<Scene>) {
+    let client = scene.gateway.client();
+    let mut rng = scene.rng(NUMBER);
+    while scene.goes_on() {
+        let server = server_id(rng.usize(0..FAULTY));
+        match rng.u32(0..10) {
+            0..5 => order(&scene, &client, &server, &mut rng).await,
+            5..8 => strike(&scene, &client, &server, &mut rng).await,
+            8 => operate(&scene, &client, &server).await,
+            _ => strike_guard(&scene, &mut rng),
+        }
+        let pause = Duration::from_millis(rng.u64(50..700));
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Has a server do itself in.
+async fn order(scene: &Scene, client: &Client, server: &str, rng: &mut Rng) {
+    let orders = [
+        json!({"do": "exit", "code": 0}),
+        json!({"do": "exit", "code": 3}),
+        json!({"do": "exit", "code": 0, "reply": true}),
+        json!({"do": "signal", "signal": 11}),
+        json!({"do": "signal", "signal": 6}),
+        json!({"do": "partial", "exit": 1}),
+        json!({"do": "close_stdout"}),
+        json!({"do": "close_stdin"}),
+        json!({"do": "stop_reading"}),
+        json!({"do": "stop_reading", "ms": 500}),
+        json!({"do": "fork_grandchild", "hold_stdout": true}),
+        json!({"do": "fork_grandchild", "hold_stdout": true, "chatter": true}),
+        json!({"do": "fork_grandchild", "setsid": true, "ignore_term": true}),
+        json!({"do": "stderr", "bytes": 2_000_000}),
+        json!({"do": "garbage", "lines": 3000}),
+        json!({"do": "bigline", "bytes": 8_000_000, "id": "last"}),
+    ];
+    let order = &orders[rng.usize(0..orders.len())];
+    scene
+        .book
+        .fault(order["do"].as_str().unwrap_or_default().to_owned());
+    let call = tool_call(1, "gremlin", order);
+    let request = post(client, &format!("/{server}/rpc"), &call).timeout(GLANCE);
+    let _ = exchange(request).await;
+}
+
+/// Strikes the process of a server from outside.
+async fn strike(scene: &Scene, client: &Client, server: &str, rng: &mut Rng) {
+    let Ok(heard) = exchange(client.request(Method::GET, "/servers")).await else {
+        return;
+    };
+    let Some(pid) = heard
+        .messages
+        .first()
+        .and_then(|servers| pid_of(servers, server))
+    else {
+        return;
+    };
+    let signals = [
+        Signal::KILL,
+        Signal::TERM,
+        Signal::STOP,
+        Signal::SEGV,
+        Signal::HUP,
+    ];
+    let signal = signals[rng.usize(0..signals.len())];
+    scene.book.fault(format!("{signal:?}"));
+    process::signal(pid, signal);
+    if signal == Signal::STOP && rng.bool() {
+        tokio::time::sleep(Duration::from_millis(rng.u64(10..900))).await;
+        process::signal(pid, Signal::CONT);
+    }
+}
+
+fn pid_of(servers: &Value, server: &str) -> Option<u32> {
+    let entries = servers["servers"].as_array()?;
+    let entry = entries.iter().find(|entry| entry["server_id"] == server)?;
+    u32::try_from(entry["pid"].as_u64()?).ok()
+}
+
+/// What an operator does.
+async fn operate(scene: &Scene, client: &Client, server: &str) {
+    scene.book.fault("restart".to_owned());
+    let restart = client.request(Method::POST, &format!("/servers/{server}/restart"));
+    let _ = exchange(restart.timeout(GLANCE)).await;
+}
+
+/// Kills a guard, but not the one of the untouched server, which is the first that was started.
+fn strike_guard(scene: &Scene, rng: &mut Rng) {
+    let mut guards: Vec<u32> = process::descendants(scene.gateway.pid())
+        .into_iter()
+        .filter(|process| process.parent == scene.gateway.pid())
+        .map(|process| process.pid)
+        .collect();
+    guards.retain(|guard| !is_of_control(*guard));
+    if let Some(guard) = guards.get(rng.usize(0..guards.len().max(1))) {
+        scene.book.fault("guard killed".to_owned());
+        process::signal(*guard, Signal::KILL);
+    }
+}
+
+/// Whether a guard's server is the untouched one, by the journal that it was given.
+fn is_of_control(guard: u32) -> bool {
+    let family = process::descendants(guard)
+        .into_iter()
+        .map(|child| child.pid);
+    family.into_iter().any(|pid| {
+        let variables = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        String::from_utf8_lossy(&variables).contains("journal-control")
+    })
+}

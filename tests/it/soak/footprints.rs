@@ -1,0 +1,113 @@
+//! What the gateway holds over time: descriptors, threads, resident memory, and how they slope.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::book::{Book, Finding};
+use super::scene::Scene;
+use crate::support::process::Footprint;
+
+/// Between two samples.
+const EVERY: Duration = Duration::from_secs(1);
+/// What happens before this is warming up: allocators and caches find their size.
+const WARM_UP: Duration = Duration::from_mins(10);
+/// From here on a slope says something.
+const LONG: Duration = Duration::from_mins(30);
+/// The most that resident memory may grow, in KiB an hour.
+const MOST_KIB: f64 = 1024.0;
+
+/// What was held at a moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    at: Duration,
+    held: Footprint,
+}
+
+/// Its name, how it is read, and the most that it may grow in an hour.
+type Quantity = (&'static str, fn(&Footprint) -> usize, f64);
+
+/// Samples until the callers stop.
+pub(super) async fn watch(scene: &Scene) -> Vec<Sample> {
+    let began = Instant::now();
+    let mut samples = Vec::new();
+    while scene.goes_on() {
+        if let Some(held) = scene.gateway.footprint() {
+            samples.push(Sample {
+                at: began.elapsed(),
+                held,
+            });
+        }
+        tokio::time::sleep_until((Instant::now() + EVERY).min(scene.ends())).await;
+    }
+    samples
+}
+
+/// Says how each quantity went, and finds fault with what grew in a long run.
+pub(super) fn report(samples: &[Sample], lasts: Duration, book: &Book) -> String {
+    let warm = if lasts >= LONG { WARM_UP } else { lasts / 4 };
+    let samples: Vec<&Sample> = samples.iter().filter(|sample| sample.at >= warm).collect();
+    let mut text = String::new();
+    let quantities: [Quantity; 3] = [
+        ("resident KiB", |held| held.resident_kib, MOST_KIB),
+        ("descriptors", |held| held.descriptors, 4.0),
+        ("threads", |held| held.threads, 1.0),
+    ];
+    for (name, of, most) in quantities {
+        let points: Vec<(f64, f64)> = samples
+            .iter()
+            .map(|sample| (sample.at.as_secs_f64() / 3600.0, as_f64(of(&sample.held))))
+            .collect();
+        let slope = slope(&points);
+        let tenth = points.len() / 10 + 1;
+        let first = median(points.iter().take(tenth));
+        let last = median(points.iter().rev().take(tenth));
+        let _ = writeln!(
+            text,
+            "{name}: {slope:+.1} an hour after {warm:?}; median of the first tenth {first}, of the last {last}"
+        );
+        if lasts >= LONG && slope > most {
+            book.find(
+                Finding::Leftover,
+                format!("{name} grew by {slope:.1} an hour"),
+            );
+        }
+    }
+    text
+}
+
+fn as_f64(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// The slope of the line with the least squares through these points; 0 where there is none.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let count = as_f64(points.len().max(1));
+    let mean_x = points.iter().map(|(x, _)| x).sum::<f64>() / count;
+    let mean_y = points.iter().map(|(_, y)| y).sum::<f64>() / count;
+    let above: f64 = points
+        .iter()
+        .map(|(x, y)| (x - mean_x) * (y - mean_y))
+        .sum();
+    let below: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
+    if below > 0.0 { above / below } else { 0.0 }
+}
+
+fn median<'a>(points: impl Iterator<Item = &'a (f64, f64)>) -> f64 {
+    let mut values: Vec<f64> = points.map(|(_, y)| *y).collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+#[test]
+fn the_slope_of_a_line_is_found_and_a_level_has_none() {
+    let line: Vec<(f64, f64)> = (0..50)
+        .map(|x| (f64::from(x), 3.0 * f64::from(x) + 7.0))
+        .collect();
+    assert!((slope(&line) - 3.0).abs() < 1e-9);
+    let level = [(0.0, 5.0), (1.0, 5.0), (2.0, 5.0)];
+    assert!(slope(&level).abs() < 1e-9);
+    assert!((median(level.iter()) - 5.0).abs() < 1e-9);
+    assert!(slope(&[]).abs() < 1e-9);
+}
