@@ -27,6 +27,7 @@ mod section;
 mod servers;
 mod strength;
 mod time;
+mod tls;
 mod tokens;
 mod values;
 
@@ -88,7 +89,7 @@ fn load_for(path: &Path, env: &Env, bound: Option<SocketAddr>) -> Result<Config,
     let absolute = std::path::absolute(path).unwrap_or_else(|_empty| path.to_owned());
     let source = disk::read(&absolute, env.uid()).map_err(|refusal| match refusal {
         Refusal::Missing => Faults::missing(path),
-        Refusal::Because(text) => one_fault(path, None, &text),
+        Refusal::NotText(text) | Refusal::Because(text) => one_fault(path, None, &text),
     })?;
     read(&source, (path, &absolute), env, bound)
 }
@@ -183,10 +184,6 @@ fn build(
     scope: &mut Scope<'_>,
 ) -> Option<Config> {
     let folder = path.parent().unwrap_or(path);
-    if file.tls.is_given() {
-        let text = "this version has no TLS yet: run it behind a TLS proxy, or set \"allow_plaintext\": true in a network that you trust";
-        scope.fault::<()>(&file.tls.place, text);
-    }
     let defaults = Limits::take(&Members::none(&file.limits.place), scope);
     let limits = file.limits.get().unwrap_or(&defaults);
     let servers = named_servers(file, scope);
@@ -213,10 +210,12 @@ fn build(
     let known_as = bound.or(bind);
     let allowed_hosts = names::allowed_hosts(file, known_as.map(|at| at.ip()), scope);
     let allowed_origins = names::allowed_origins(file, known_as, scope);
+    let tls = tls::build(file, folder, scope);
     let log = log::build(&file.log, scope);
     Some(Config {
         http: http::Config {
             bind: bind?,
+            tls,
             admission: http::AdmissionConfig {
                 allowed_clients: allowed_clients?,
                 allowed_hosts: allowed_hosts?,

@@ -1,10 +1,10 @@
 //! The edge: sockets, who may enter, and which endpoint a request is for.
 //!
 //! ```text
-//! accept ── connection ── gate ── routes ── one file an endpoint
-//! caps      hyper, its    address, Host,     negotiate, body,
-//! back-off  deadlines     Origin, token,     relay, error
-//! drain     (phase)       share, headers
+//! accept ── (tls) ── connection ── gate ── routes ── one file an endpoint
+//! caps      hand-    hyper, its    address, Host,     negotiate, body,
+//! back-off  shake    deadlines     Origin, token,     relay, error
+//! drain              (phase)       share, headers
 //! ```
 //!
 //! `gate` is the whole service that `accept` hands requests to, and the router is inside it: what is
@@ -39,6 +39,7 @@ mod servers;
 mod share;
 mod slots;
 mod sse;
+mod tls;
 mod token;
 mod wrapper;
 
@@ -48,6 +49,7 @@ pub use error::status;
 pub use host::is_host_rule;
 pub use routes::{RouteInfo, routes};
 pub use rules::{ConfigStatus, RefusedConfig, Rulebook};
+pub use tls::{Certificates, Identity, PrivateKey, Tls, Validity};
 pub use token::is_bearer_token;
 
 use std::io;
@@ -60,6 +62,7 @@ use tokio_util::sync::CancellationToken;
 use body::BodyLimits;
 use gate::{Gate, Guard};
 use slots::Door;
+use tls::TlsDoor;
 
 use crate::instruments::Instruments;
 use crate::relay::Relay;
@@ -69,6 +72,8 @@ pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// What the edge is built from, beside its listener.
 pub struct Parts {
+    /// With it every connection is TLS; without it none is.
+    pub tls: Option<Tls>,
     /// Who may enter, and the limits.
     pub rulebook: Rulebook,
     /// Where messages go.
@@ -82,6 +87,7 @@ pub struct Parts {
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Parts")
+            .field("tls", &self.tls)
             .field("rulebook", &self.rulebook)
             .finish_non_exhaustive()
     }
@@ -123,6 +129,7 @@ pub async fn serve(
     kill: CancellationToken,
 ) -> io::Result<()> {
     let Parts {
+        tls,
         rulebook,
         relay,
         metrics,
@@ -132,6 +139,7 @@ pub async fn serve(
     let drain = drain.child_token();
     let guard = Arc::new(Guard::new(
         rulebook.clone(),
+        if tls.is_some() { "https" } else { "http" },
         drain.clone(),
         instruments.clone(),
     ));
@@ -148,6 +156,7 @@ pub async fn serve(
         },
         standing: Arc::new(move |peer| rulebook.rules().admission.standing(peer)),
         instruments,
+        tls: tls.map(|tls| TlsDoor::new(tls, Arc::clone(&guard))),
     };
     let service = Gate::new(guard, routes::build().with_state(edge));
     let end_streams = async {

@@ -53,6 +53,7 @@ pub struct Instruments {
     http_active: UpDownCounter<i64>,
     connections: UpDownCounter<i64>,
     refused_connections: Counter<u64>,
+    failed_handshakes: Counter<u64>,
     refusals: Counter<u64>,
     streams: UpDownCounter<i64>,
     restarts: Counter<u64>,
@@ -112,6 +113,11 @@ impl Instruments {
                 "{connection}",
                 "TCP connections that were closed for being over a cap",
             ),
+            failed_handshakes: count(
+                own!("handshakes.failed"),
+                "{connection}",
+                "TCP connections that were closed before TLS was agreed on, by reason",
+            ),
             refusals: count(
                 own!("refusals"),
                 "{request}",
@@ -150,6 +156,12 @@ impl Instruments {
     /// Counts a TCP connection that was closed for being over a cap.
     pub fn connection_refused(&self) {
         self.refused_connections.add(1, &[]);
+    }
+
+    /// Counts a TLS handshake that came to nothing; `reason` is one word of a few.
+    pub fn handshake_failed(&self, reason: &'static str) {
+        self.failed_handshakes
+            .add(1, &[KeyValue::new("reason", reason)]);
     }
 
     /// Counts a request that was refused before it reached an endpoint: `auth_failed`, `auth_denied`,

@@ -129,6 +129,7 @@ async fn serve(
     let rulebook = Rulebook::new(&config.http);
     let (drain, kill) = (CancellationToken::new(), CancellationToken::new());
     let parts = http::Parts {
+        tls: config.http.tls.clone(),
         rulebook: rulebook.clone(),
         relay: Arc::clone(&relay),
         metrics: Arc::new(telemetry.prometheus()),

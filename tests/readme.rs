@@ -69,7 +69,11 @@ fn definition(name: &str) -> Value {
 #[test]
 fn every_key_of_the_config_is_documented_with_its_default() {
     let mut top = properties(&config::schema());
-    for (key, inner) in [("restart_limit", "RestartLimit"), ("log", "Log")] {
+    for (key, inner) in [
+        ("restart_limit", "RestartLimit"),
+        ("log", "Log"),
+        ("tls", "Tls"),
+    ] {
         top.remove(key).expect(key);
         let inner = properties(&definition(inner)).into_iter();
         top.extend(inner.map(|(name, default)| (format!("{key}.{name}"), default)));

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use tokio_rustls::rustls::pki_types::CertificateDer;
+
 use super::exit::Exit;
 use super::terminal;
 use crate::config::{self, Config, Env, Faults};
-use crate::http::TokenEntry;
+use crate::http::{self, TokenEntry};
 use crate::lifecycle::{self, Ended, Reread};
 use crate::supervisor;
 use crate::types::Secret;
@@ -27,8 +29,8 @@ pub(super) struct Loaded {
     pub(super) warnings: Vec<String>,
     /// Where clients on this machine reach the gateway, such as `http://127.0.0.1:7411`.
     pub(super) base_url: String,
-    /// Why `base_url` may be another one in truth.
-    pub(super) base_url_doubt: Option<String>,
+    /// Why `base_url` may be another one in truth, or may not do for a client.
+    pub(super) base_url_doubts: Vec<&'static str>,
 }
 
 /// Why a config file was refused.
@@ -43,10 +45,10 @@ pub(super) struct Refused {
 /// Reads and checks a config file.
 pub(super) fn load(path: &Path) -> Result<Loaded, Refused> {
     let config = config::load(path, &Env::of_process()).map_err(|faults| refused(&faults))?;
-    let (base_url, base_url_doubt) = base_url(config.http.bind);
+    let (base_url, base_url_doubts) = base_url(&config.http);
     Ok(Loaded {
         base_url,
-        base_url_doubt,
+        base_url_doubts,
         servers: config
             .servers
             .into_iter()
@@ -56,23 +58,32 @@ pub(super) fn load(path: &Path) -> Result<Loaded, Refused> {
     })
 }
 
-/// Where clients on this machine reach a gateway that listens on `bind`, and what is uncertain about it.
-fn base_url(bind: SocketAddr) -> (String, Option<String>) {
-    let (mut address, mut doubt) = (bind, None);
+/// Where clients on this machine reach a gateway with this config, and what is uncertain about it.
+fn base_url(edge: &http::Config) -> (String, Vec<&'static str>) {
+    let bind = edge.bind;
+    let (mut address, mut doubts) = (bind, Vec::new());
     if bind.ip().is_unspecified() {
         address.set_ip(match bind {
             SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
             SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         });
-        doubt = Some(
-            "the gateway listens on every address; for clients elsewhere name one with --url"
-                .to_owned(),
+        doubts.push(
+            "the gateway listens on every address; for clients elsewhere name one with --url",
         );
     }
     if bind.port() == 0 {
-        doubt = Some("bind_port is 0, so the port is another one at each start: the log says which, name it with --url".to_owned());
+        doubts.push("bind_port is 0, so the port is another one at each start: the log says which, name it with --url");
     }
-    (format!("http://{address}"), doubt)
+    let scheme = if edge.tls.is_some() {
+        doubts.push(
+            "clients must call the gateway by a name that is in its certificate, so name that with --url; and they \
+             must trust its issuer: with one of your own, curl wants --cacert, and Node.js NODE_EXTRA_CA_CERTS",
+        );
+        "https"
+    } else {
+        "http"
+    };
+    (format!("{scheme}://{address}"), doubts)
 }
 
 fn refused(faults: &Faults) -> Refused {
@@ -108,6 +119,8 @@ pub(super) struct Door {
     pub(super) any_port: bool,
     /// A value of the Host header that the gateway lets in, where the URL's own is not.
     pub(super) host: Option<String>,
+    /// The certificate that it shows, where it speaks TLS.
+    pub(super) certificate: Option<CertificateDer<'static>>,
     /// A token of the config, where it has more than digests.
     pub(super) token: Option<Secret>,
 }
@@ -116,13 +129,17 @@ pub(super) struct Door {
 pub(super) fn door(path: &Path) -> Result<Door, Refused> {
     let env = Env::of_process();
     let config = config::load(path, &env).map_err(|faults| refused(&faults))?;
-    let (base_url, _) = base_url(config.http.bind);
+    let (base_url, _) = base_url(&config.http);
     let hosts = &config.http.admission.allowed_hosts;
-    let own = base_url.trim_start_matches("http://");
+    let own = base_url.split_once("://").map_or("", |(_scheme, own)| own);
     let name = own.rsplit_once(':').map_or(own, |(name, _port)| name);
     let is_let_in = hosts.iter().any(|host| host == own || host == name);
     Ok(Door {
         any_port: config.http.bind.port() == 0,
+        certificate: config
+            .http
+            .tls
+            .and_then(|tls| tls.identity().first().cloned()),
         host: hosts.first().filter(|_| !is_let_in).cloned(),
         token: config::operator_token(path, &env),
         base_url,
@@ -180,8 +197,13 @@ mod tests {
     #[test]
     fn an_address_that_nobody_can_call_is_told_apart() {
         let url = |bind: &str| {
-            let (url, doubt) = base_url(bind.parse().unwrap());
-            (url, doubt.is_some())
+            let text = r#"{"allowed_clients": ["localhost"], "auth_token": "0123456789abcdefghij", "servers": []}"#;
+            let mut edge = config::from_text(text, Path::new("c"), &Env::of_process())
+                .unwrap()
+                .http;
+            edge.bind = bind.parse().unwrap();
+            let (url, doubts) = base_url(&edge);
+            (url, !doubts.is_empty())
         };
         assert_eq!(
             url("127.0.0.1:7411"),

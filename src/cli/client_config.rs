@@ -38,7 +38,7 @@ pub(super) fn run(
     let base = match (&args.url, &loaded) {
         (Some(url), _) => checked(url)?,
         (None, Some(Ok(loaded))) => {
-            if let Some(doubt) = &loaded.base_url_doubt {
+            for doubt in &loaded.base_url_doubts {
                 terminal::remark(doubt);
             }
             loaded.base_url.clone()

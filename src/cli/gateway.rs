@@ -1,5 +1,7 @@
 //! A client of the running gateway, for the verbs that ask it.
 
+mod trust;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -66,12 +68,17 @@ impl Gateway {
             headers.insert(HOST, host);
         }
         // The token goes to the gateway itself, never to a proxy or to wherever it would be sent on.
-        let client = Client::builder()
+        let mut client = Client::builder()
             .default_headers(headers)
             .no_proxy()
             .redirect(Policy::none())
-            .timeout(PATIENCE)
-            .build();
+            .timeout(PATIENCE);
+        if let Some(certificate) = door.certificate {
+            let trust = trust::client(certificate);
+            let trust = trust.map_err(|error| Unanswered::Failed(error.to_string()))?;
+            client = client.tls_backend_preconfigured(trust);
+        }
+        let client = client.build();
         Ok(Self {
             base_url,
             client: client.map_err(|error| Unanswered::Failed(told(error)))?,

@@ -22,10 +22,11 @@ pub(super) fn bind(file: &File, scope: &mut Scope<'_>) -> Option<SocketAddr> {
         );
         return scope.fault(place, text);
     };
-    if !ip.is_loopback() && file.allow_plaintext.get() == Some(&false) {
+    let encrypted = file.tls.is_given();
+    if !ip.is_loopback() && !encrypted && file.allow_plaintext.get() == Some(&false) {
         let text = format!(
             "{ip} is not loopback, and without TLS tokens and answers could be read on the network: \
-             listen on 127.0.0.1 behind a TLS proxy, or set \"allow_plaintext\": true"
+             give \"tls\", listen on 127.0.0.1 behind a TLS proxy, or set \"allow_plaintext\": true"
         );
         return scope.fault(place, text);
     }

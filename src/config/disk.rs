@@ -36,6 +36,8 @@ impl Source {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     Missing,
+    /// What was read is not UTF-8.
+    NotText(String),
     Because(String),
 }
 
@@ -43,7 +45,7 @@ impl Refusal {
     pub(super) fn text(&self) -> &str {
         match self {
             Self::Missing => "there is no such file",
-            Self::Because(text) => text,
+            Self::NotText(text) | Self::Because(text) => text,
         }
     }
 }
@@ -98,10 +100,10 @@ fn read_open(file: File, path: &Path, uid: u32) -> Result<Source, Refusal> {
             mode: Mode::from_raw_mode(stat.st_mode),
             owner: stat.st_uid,
         }),
-        Err(error) => because(format!(
+        Err(error) => Err(Refusal::NotText(format!(
             "is not UTF-8: the byte at offset {} cannot stand there",
             error.valid_up_to()
-        )),
+        ))),
     }
 }
 
@@ -126,7 +128,7 @@ fn check(stat: &Stat, uid: u32) -> Result<(), Refusal> {
     }
     if mode.intersects(Mode::WGRP | Mode::WOTH) {
         return because(format!(
-            "can be written by others (mode {}), and whoever writes it runs commands here: chmod go-w",
+            "can be written by others (mode {}): chmod go-w",
             octal(mode)
         ));
     }

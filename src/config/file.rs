@@ -20,7 +20,7 @@ section! {
         /// The schema of this file, for editors.
         #[expect(dead_code, reason = "only editors read it")]
         schema as "$schema": Anything,
-        /// The IP address to listen on, or `localhost`. Anything but loopback needs `allow_plaintext`.
+        /// The IP address to listen on, or `localhost`. Anything but loopback needs `tls` or `allow_plaintext`.
         #[schemars(extend("examples" = ["127.0.0.1", "::1", "192.168.1.10", "0.0.0.0"]))]
         bind_host: Text = "127.0.0.1",
         /// The TCP port to listen on; 0 picks a free one and logs it.
@@ -53,17 +53,16 @@ section! {
         #[schemars(extend("minItems" = 1, "examples" = [["localhost", "mac-mini.local"]]))]
         allowed_hosts: Vec<Text>,
         /// The values of the Origin header that are let in, for clients in a browser: exactly what the browser
-        /// sends, with its port unless that is the scheme's own. Default: the default hosts, by HTTP and HTTPS, on
-        /// the scheme's own port and on `bind_port`. An empty list lets no browser in.
+        /// sends, with its port unless that is the scheme's own. Default: the default hosts, by HTTP and HTTPS (with
+        /// `tls` by HTTPS alone), on the scheme's own port and on `bind_port`. An empty list lets no browser in.
         #[schemars(extend("examples" = [["http://localhost:6274"]]))]
         allowed_origins: Vec<Text>,
         /// Proxies whose forwarding header is believed: IP addresses, networks, or `localhost`.
         trusted_proxies: Vec<Text>,
         /// Allows to listen beyond loopback without TLS: tokens and answers can then be read on the network.
         allow_plaintext: bool = false,
-        /// Certificates; not in this version.
-        #[schemars(skip)]
-        tls: Anything,
+        /// Serves HTTPS, and nothing else on this port. Without it the gateway speaks plain HTTP.
+        tls: Tls,
         /// Bounds and deadlines.
         limits: Limits,
         /// What is logged, and how.
@@ -83,6 +82,18 @@ section! {
         /// The sliding window that they are counted in. It must be long enough for `count` restarts with their
         /// delays; the default grows with them.
         window_ms: Millis = 600_000_u64,
+    }
+}
+
+section! {
+    /// TLS 1.2 and 1.3 with one certificate, both files in PEM and writable by their owner or root only. A relative
+    /// path begins at the folder of the config.
+    #[schemars(extend("required" = ["cert_file", "key_file"]))]
+    Tls {
+        /// The certificate of the gateway first, then those that lead to its root.
+        cert_file: Text,
+        /// The private key of the first certificate, without a passphrase, mode 0600.
+        key_file: Text,
     }
 }
 

@@ -24,7 +24,7 @@ section! {
         max_connections: Count = 1024_u64,
         /// Open connections from one address.
         max_connections_per_ip: Count = 256_u64,
-        /// From accepting a connection to its first byte.
+        /// From accepting a connection to its first byte; with TLS, to the end of its handshake, and again from there.
         first_byte_ms: Millis = 10_000_u64,
         /// From the first byte to the end of the headers.
         headers_ms: Millis = 10_000_u64,

@@ -3,6 +3,7 @@
 mod faults;
 mod instances;
 mod servers;
+mod tls;
 mod tokens;
 
 use std::ffi::OsString;

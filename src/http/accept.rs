@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use tokio::net::TcpListener;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,6 +41,7 @@ where
         cut: kill.child_token(),
     };
     let _cut_when_dropped = ends.cut.clone().drop_guard();
+    let tls = door.tls.clone();
     let slots = Slots::new(door);
     let mut backoff = Backoff::default();
     let outcome = loop {
@@ -52,13 +54,25 @@ where
         let pause = match accepted {
             Ok((socket, peer)) => {
                 backoff.recovered();
+                if tls.as_ref().is_some_and(|door| !door.lets_in(peer.ip())) {
+                    continue;
+                }
                 if let Some(slot) = slots.take(peer.ip()) {
                     // Failing means that the peer is gone already, and serving finds that out.
                     let _gone = socket.set_nodelay(true);
-                    let service = service.clone();
-                    let (ends, limits) = (ends.clone(), slots.limits());
+                    let (service, tls, ends) = (service.clone(), tls.clone(), ends.clone());
+                    let limits = slots.limits();
                     tracker.spawn(async move {
-                        connection::serve(socket, peer, service, limits, ends).await;
+                        let socket = match tls {
+                            None => Some(Either::Left(socket)),
+                            Some(door) => door
+                                .open(socket, peer, &limits, &ends)
+                                .await
+                                .map(|stream| Either::Right(Box::new(stream))),
+                        };
+                        if let Some(socket) = socket {
+                            connection::serve(socket, peer, service, limits, ends).await;
+                        }
                         drop(slot);
                     });
                 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::tls::Tls;
 use crate::types::Principal;
 
 /// The edge, every value final and checked.
@@ -12,6 +13,8 @@ use crate::types::Principal;
 pub struct Config {
     /// Where to listen; port 0 picks one.
     pub bind: SocketAddr,
+    /// With it every connection is TLS; without it none is.
+    pub tls: Option<Tls>,
     /// Who may enter.
     pub admission: AdmissionConfig,
     /// Bounds and deadlines of connections and requests.
@@ -79,7 +82,8 @@ pub struct LimitsConfig {
     pub max_in_flight_per_token: usize,
     /// Open event streams of one token.
     pub max_streams_per_token: usize,
-    /// Accepted to first byte.
+    /// Accepted to first byte; with TLS, accepted to the end of the handshake, and from there to the first
+    /// byte of a request.
     pub first_byte: Duration,
     /// First byte to end of the headers.
     pub headers: Duration,

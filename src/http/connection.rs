@@ -30,7 +30,7 @@ const MAX_HEADERS: usize = 100;
 
 /// The read buffer of a connection, and so the largest head. Large enough for a target that is
 /// refused as such (414), small enough that 1024 connections cost at most 96 MiB before anybody is
-/// let in. Trailers and chunk extensions are held to 16 KiB each by hyper.
+/// let in; with TLS, rustls holds up to 64 KiB of a handshake each before that. Trailers and chunk extensions are held to 16 KiB each by hyper.
 const HEAD_BUFFER: usize = 96 * 1024;
 
 /// Where a request's connection comes from; in the extensions of every request.

@@ -36,6 +36,7 @@ pub(super) fn config() -> Config {
     };
     Config {
         bind: "127.0.0.1:0".parse().unwrap(),
+        tls: None,
         admission: AdmissionConfig {
             allowed_clients: vec!["127.0.0.0/8".parse().unwrap()],
             allowed_hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
@@ -68,6 +69,7 @@ pub(super) fn door(limits: LimitsConfig) -> Door {
         limits: Arc::new(move || limits),
         standing: Arc::new(|_peer| Standing::Client),
         instruments: Instruments::noop(),
+        tls: None,
     }
 }
 

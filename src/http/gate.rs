@@ -38,6 +38,7 @@ use super::limiter::MinuteCounts;
 use super::refusals::RefusalLog;
 use super::routes::{self, Route};
 use super::rules::{Rulebook, Rules};
+use super::tls::HandshakeFault;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::{HttpRequest, Instruments};
 use crate::spans::{self, HttpCall};
@@ -64,14 +65,18 @@ pub(super) struct Guard {
     pub(super) rulebook: Rulebook,
     pub(super) drain: CancellationToken,
     pub(super) instruments: Instruments,
+    /// `https` with TLS of our own, else `http`; for spans.
+    scheme: &'static str,
     failed_auth: MinuteCounts,
     refusals: RefusalLog,
 }
 
 impl Guard {
-    /// Decides by these rules; `drain` turns requests away once it is cancelled.
+    /// Decides by these rules; `drain` turns requests away once it is cancelled. `scheme` is `https` with TLS of
+    /// our own, else `http`.
     pub(super) fn new(
         rulebook: Rulebook,
+        scheme: &'static str,
         drain: CancellationToken,
         instruments: Instruments,
     ) -> Self {
@@ -79,6 +84,7 @@ impl Guard {
             rulebook,
             drain,
             instruments,
+            scheme,
             failed_auth: MinuteCounts::default(),
             refusals: RefusalLog::default(),
         }
@@ -87,6 +93,17 @@ impl Guard {
     /// The rules in force.
     pub(super) fn rules(&self) -> Arc<Rules> {
         self.rulebook.rules()
+    }
+
+    /// Notes a peer that is closed before it said anything.
+    pub(super) fn turn_away(&self, refused: Refused) {
+        let _nobody_to_tell = self.refuse(refused);
+    }
+
+    /// Notes a connection whose handshake came to nothing.
+    pub(super) fn handshake_failed(&self, peer: IpAddr, fault: &HandshakeFault) {
+        self.instruments.handshake_failed(fault.as_str());
+        self.refusals.note_handshake(fault, peer, Instant::now());
     }
 
     /// What a refused request is told.
@@ -292,7 +309,7 @@ impl Watch {
                 method: parts.method.as_str(),
                 route: routes::template(parts.uri.path()),
                 path: parts.uri.path(),
-                scheme: "http",
+                scheme: guard.scheme,
                 peer,
                 parent: trace.as_ref(),
             })

@@ -2,12 +2,13 @@
 //!
 //! | phase | begins with | ends with | deadline |
 //! | --- | --- | --- | --- |
-//! | silent | the connection | its first byte | `first_byte` |
+//! | silent | the connection; with TLS, the end of its handshake | its first byte | `first_byte` |
 //! | head | the first byte of a request | its parsed head | `headers`, in total and not per read |
 //! | serving | the parsed head | the end of the response | none here: the body has its own, the relay has its own |
 //! | idle | the end of a response | the next request's first byte | `idle` |
 //! | lingering | the shutdown of our half | the end of theirs | [`LINGER`] |
 //!
+//! The handshake of TLS has `first_byte` of its own before that (`tls::door`); the bytes here are those inside TLS.
 //! Beside these, a write that the peer does not take is given up after `body`: a client that stops
 //! reading must not hold a response for ever.
 //!
@@ -34,7 +35,7 @@ use super::config::LimitsConfig;
 
 /// How long, and for how many bytes, we read past the end of our last response: enough for a client
 /// in the middle of the largest body that is taken by default.
-const LINGER: Duration = Duration::from_secs(1);
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a connection took too long for.
@@ -221,7 +222,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        // A socket takes what is written or does not, but TLS holds up to 64 KiB that it does not take, and a
+        // flush is where that shows. hyper flushes only when nothing is left to write.
+        let outcome = Pin::new(&mut self.socket).poll_flush(cx);
+        self.clock.wrote(outcome)
     }
 
     /// Ends our half and reads on for a moment.
@@ -333,6 +337,25 @@ mod tests {
             .await
             .unwrap();
         blocked.await.unwrap();
+        assert_eq!(left(&clock), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_held_back_until_a_flush_has_the_deadline_of_a_write() {
+        let clock = clock();
+        clock.request_parsed();
+        let (ours, mut theirs) = duplex(4);
+        let ours = tokio::io::BufWriter::new(ours);
+        let mut ours = Watched::new(ours, Arc::clone(&clock));
+        ours.write_all(b"too long").await.unwrap();
+        assert_eq!(left(&clock), None);
+        let mut blocked = Box::pin(ours.flush());
+        assert!(futures_util::poll!(&mut blocked).is_pending());
+        assert_eq!(left(&clock), Some((4 * SECOND, Overdue::Write)));
+        let mut taken = [0; 8];
+        let taking = tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut taken);
+        let (flushed, _) = tokio::join!(blocked, taking);
+        flushed.unwrap();
         assert_eq!(left(&clock), None);
     }
 

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::admission::Check;
 use super::limiter::MinuteCounts;
+use super::tls::HandshakeFault;
 
 /// Refusals of one address that are logged in a minute; the rest are counted.
 const LOGGED_PER_MINUTE: u32 = 5;
@@ -15,19 +16,36 @@ const LOGGED_PER_MINUTE: u32 = 5;
 pub(super) struct RefusalLog(MinuteCounts);
 
 impl RefusalLog {
-    /// Logs one refusal, or counts it; tells of the counted ones when their minute is over.
+    /// Logs one refusal, or counts it.
     pub(super) fn note(&self, check: Check, client: IpAddr, now: Instant) {
+        if self.has_room(client, now) {
+            let check = check.as_str();
+            tracing::info!(%client, check, "request of {client} refused by the check of its {check}");
+        }
+    }
+
+    /// Logs one failed handshake, or counts it. A peer that just goes away has been refused nothing: probes
+    /// of a port do so all day.
+    pub(super) fn note_handshake(&self, fault: &HandshakeFault, client: IpAddr, now: Instant) {
+        if fault.is_disconnect() {
+            tracing::debug!(%client, "{client} has gone before TLS was agreed on");
+        } else if self.has_room(client, now) {
+            let (reason, text) = (fault.as_str(), fault.text());
+            tracing::info!(%client, reason, "TLS handshake with {client} failed: {text}");
+        }
+    }
+
+    /// Whether one more line about an address may be written; tells of those that were not when their
+    /// minute is over.
+    fn has_room(&self, client: IpAddr, now: Instant) -> bool {
         let counted = self.0.count(client, now);
         for (address, count) in counted.ended {
             let suppressed = count.saturating_sub(LOGGED_PER_MINUTE);
             if suppressed > 0 {
-                tracing::info!(client = %address, suppressed, "{suppressed} more requests of {address} were refused");
+                tracing::info!(client = %address, suppressed, "{suppressed} more attempts of {address} were refused");
             }
         }
-        if counted.count <= LOGGED_PER_MINUTE {
-            let check = check.as_str();
-            tracing::info!(%client, check, "request of {client} refused by the check of its {check}");
-        }
+        counted.count <= LOGGED_PER_MINUTE
     }
 }
 
@@ -95,7 +113,7 @@ mod tests {
         refusals.note(Check::Host, other, start + Duration::from_mins(1));
         assert!(
             log.text()
-                .contains("3 more requests of 192.0.2.1 were refused")
+                .contains("3 more attempts of 192.0.2.1 were refused")
         );
     }
 
@@ -105,6 +123,7 @@ mod tests {
         let config = fixture::config();
         let guard = Guard::new(
             Rulebook::new(&config),
+            "http",
             CancellationToken::new(),
             Instruments::noop(),
         );

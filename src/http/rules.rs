@@ -61,6 +61,7 @@ impl Rulebook {
     pub fn new(config: &Config) -> Self {
         let Config {
             bind: _,
+            tls: _,
             admission,
             limits,
         } = config;
@@ -91,6 +92,7 @@ impl Rulebook {
     pub fn replace(&self, config: &Config, restart_needed: Vec<&'static str>) -> Vec<PrincipalId> {
         let Config {
             bind: _,
+            tls: _,
             admission,
             limits,
         } = config;

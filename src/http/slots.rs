@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::allowlist::Standing;
 use super::config::{LimitsConfig, canonical};
 use super::limiter::MinuteCounts;
+use super::tls::TlsDoor;
 use crate::instruments::{Held, Instruments};
 
 /// Strangers, who will all be refused, have one place in sixteen, so that they cannot keep out those
@@ -18,6 +19,8 @@ pub(super) struct Door {
     pub(super) limits: Arc<dyn Fn() -> LimitsConfig + Send + Sync>,
     pub(super) standing: Arc<dyn Fn(IpAddr) -> Standing + Send + Sync>,
     pub(super) instruments: Instruments,
+    /// What is before a connection that has a place, with TLS.
+    pub(super) tls: Option<TlsDoor>,
 }
 
 /// The connections that are open, in total and by address.

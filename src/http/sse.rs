@@ -232,6 +232,7 @@ mod tests {
         config.limits.max_streams_per_token = 1;
         let guard = Guard::new(
             Rulebook::new(&config),
+            "http",
             CancellationToken::new(),
             Instruments::noop(),
         );

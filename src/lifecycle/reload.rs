@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::service;
 use crate::config::{Config, Faults};
-use crate::http::Rulebook;
+use crate::http::{Rulebook, Tls};
 use crate::relay::{Relay, Reloaded};
 use crate::telemetry::{self, Telemetry};
 use crate::types::ServerId;
@@ -82,6 +82,7 @@ impl Reloads<'_> {
             tracing::warn!(config = %path, keys, "what has changed in {keys} takes effect when the gateway is restarted");
         }
         config.http.bind = self.running.http.bind;
+        config.http.tls = renewed(self.running.http.tls.clone(), config.http.tls);
         config.http.listens_on(self.port);
         self.telemetry.set_filter(&config.log.filter);
         let gone = self.rulebook.replace(&config.http, keys);
@@ -111,6 +112,14 @@ fn listed(servers: &[ServerId]) -> String {
     ids.join(", ")
 }
 
+/// The handle on TLS that is in use, which shows the certificate of the new config from now on.
+fn renewed(running: Option<Tls>, new: Option<Tls>) -> Option<Tls> {
+    if let (Some(running), Some(new)) = (&running, new) {
+        running.reload(new.identity());
+    }
+    running
+}
+
 /// The keys that a running gateway cannot change.
 fn restart_needed(running: &Config, config: &Config) -> Vec<&'static str> {
     let (before, after) = (running.http.bind, config.http.bind);
@@ -118,6 +127,10 @@ fn restart_needed(running: &Config, config: &Config) -> Vec<&'static str> {
     let keys = [
         ("bind_host", before.ip() != after.ip()),
         ("bind_port", before.port() != after.port()),
+        (
+            "tls",
+            running.http.tls.is_some() != config.http.tls.is_some(),
+        ),
         ("log.format", running.log.format != *format),
     ];
     let differing = keys.into_iter().filter(|(_, differs)| *differs);

@@ -92,6 +92,8 @@ mod telemetry_cost;
 #[cfg(test)]
 mod telemetry_served;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod two_clients;
 #[cfg(test)]
 mod verbs;

@@ -1,5 +1,6 @@
 //! What the tests stand on: a gateway to start, servers to put behind it, clients to talk to it, and eyes on its processes.
 
+pub(crate) mod certificates;
 pub(crate) mod cli;
 pub(crate) mod client;
 pub(crate) mod gateway;

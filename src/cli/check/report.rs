@@ -133,7 +133,7 @@ impl Report {
             servers,
             warnings,
             base_url: _,
-            base_url_doubt: _,
+            base_url_doubts: _,
         } = loaded;
         let reports = servers.iter().map(|server| {
             let outcome = if server.disabled {

@@ -62,7 +62,7 @@ fn loaded(ids: &[&str]) -> Loaded {
         servers: ids.iter().map(|id| server(id)).collect(),
         warnings: vec!["notes: a folder in PATH is writable by others".to_owned()],
         base_url: "http://127.0.0.1:7411".to_owned(),
-        base_url_doubt: None,
+        base_url_doubts: Vec::new(),
     }
 }
 

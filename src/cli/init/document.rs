@@ -29,9 +29,8 @@ impl Document {
              // Everything that is wrong with it: host-mcp-gateway check\n\
              {{\n\
              {schema}  \
-             // This machine only. For clients elsewhere put a TLS proxy in front; or, in a network that you\n  \
-             // trust, name an address of this machine, add \"allow_plaintext\": true, and its names in\n  \
-             // \"allowed_hosts\".\n  \
+             // This machine only. For clients elsewhere name an address of this machine, its names in\n  \
+             // \"allowed_hosts\", and a certificate: \"tls\": {{ \"cert_file\": ..., \"key_file\": ... }}.\n  \
              \"bind_host\": \"127.0.0.1\",\n  \
              \"bind_port\": 7411,\n\n  \
              // Addresses, networks such as 192.168.1.0/24, or \"localhost\"; everybody else is refused.\n  \

@@ -23,7 +23,7 @@ fn every_fault_of_a_file_is_reported_at_once_with_its_key_and_line() {
     "hold_ms": 5,
   },
   "log": { "level": "infoo", "format": "xml" },
-  "tls": { "cert_file": "a" },
+  "tls": { "key_file": 7 },
   "servers": [
     { "server_id": "git", "command": "/bin/sh", "restart_policy": "allways" },
     {
@@ -62,7 +62,8 @@ c.json: limits.hold_ms (line 14): expected a number, found null
 c.json: limits.hold_ms (line 15): stands here twice, first on line 14
 c.json: log.format (line 17): unknown value "xml", expected auto, json or text
 c.json: log.level (line 17): "infoo" is no level or filter, expected error, warn, info, debug, trace, off or such as "info,host_mcp_gateway=debug"
-c.json: tls (line 18): this version has no TLS yet: run it behind a TLS proxy, or set "allow_plaintext": true in a network that you trust
+c.json: tls.key_file (line 18): expected a string, found a number
+c.json: tls.cert_file (line 18): is required: a file with the certificate of the gateway, and those that lead to its root, in PEM
 c.json: servers[0].restart_policy (line 20): unknown value "allways", expected always, on-failure or never
 c.json: servers[1].command (line 21): is required: the program that is the server
 c.json: servers[1].server_id (line 22): "git" is already the id of servers[0].server_id (line 20)
@@ -110,7 +111,7 @@ c.json: auth_token: is required: nobody could enter without a token, give "auth_
 
 #[test]
 fn the_network_is_not_listened_on_in_plain_text_unasked() {
-    insta::assert_snapshot!(faults(&with(r#""bind_host": "192.0.2.1""#)), @r##"c.json: bind_host (line 1): 192.0.2.1 is not loopback, and without TLS tokens and answers could be read on the network: listen on 127.0.0.1 behind a TLS proxy, or set "allow_plaintext": true"##);
+    insta::assert_snapshot!(faults(&with(r#""bind_host": "192.0.2.1""#)), @r##"c.json: bind_host (line 1): 192.0.2.1 is not loopback, and without TLS tokens and answers could be read on the network: give "tls", listen on 127.0.0.1 behind a TLS proxy, or set "allow_plaintext": true"##);
     assert!(faults(&with(r#""bind_host": "::""#)).contains("not loopback"));
 }
 

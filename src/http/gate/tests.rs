@@ -47,7 +47,7 @@ fn router(limits: LimitsConfig) -> Router {
 }
 
 fn gate(config: &Config, drain: CancellationToken) -> Gate<Router> {
-    let guard = Guard::new(Rulebook::new(config), drain, Instruments::noop());
+    let guard = Guard::new(Rulebook::new(config), "http", drain, Instruments::noop());
     Gate::new(Arc::new(guard), router(config.limits))
 }
 

@@ -53,6 +53,13 @@ impl Answer {
     }
 }
 
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(PATIENCE)
+        .redirect(reqwest::redirect::Policy::none())
+}
+
 /// A client of one gateway.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -64,15 +71,22 @@ pub(crate) struct Client {
 impl Client {
     /// A client that sends this token with every request.
     pub(crate) fn new(address: SocketAddr, token: Option<&str>) -> Self {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(PATIENCE)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
         Self {
-            http,
+            http: builder().build().unwrap(),
             base: format!("http://{address}"),
+            token: token.map(str::to_owned),
+        }
+    }
+
+    /// The same over TLS, trusting nobody but this root.
+    pub(crate) fn secure(
+        address: SocketAddr,
+        token: Option<&str>,
+        root: reqwest::Certificate,
+    ) -> Self {
+        Self {
+            http: builder().tls_certs_only([root]).build().unwrap(),
+            base: format!("https://{address}"),
             token: token.map(str::to_owned),
         }
     }
