@@ -1,9 +1,13 @@
 //! Who may enter, and how much, by the config that is in force.
 
+use rustix::process::Signal;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::{SOON, config_health, reload};
+use crate::support::certificates::Certificates;
+use crate::support::client::Client;
+use crate::support::gateway::TOKEN;
 use crate::support::sse::Sse;
 use crate::support::wait::wait_for;
 use crate::support::{Gateway, Server};
@@ -77,13 +81,13 @@ async fn addresses_limits_and_the_log_level_are_those_of_the_new_file() {
     assert!(answered.iter().all(|event| event["status"] == 200));
 
     gateway.rewrite_config(|config| config["allowed_clients"] = json!(["192.0.2.0/24"]));
-    gateway.signal(rustix::process::Signal::HUP);
+    gateway.signal(Signal::HUP);
     wait_for("a closed door", SOON, async || {
         (client.get("/health").await.error_code() == "auth_denied").then_some(())
     })
     .await;
     gateway.rewrite_config(|config| config["allowed_clients"] = json!(["127.0.0.1"]));
-    gateway.signal(rustix::process::Signal::HUP);
+    gateway.signal(Signal::HUP);
     wait_for("an open door", SOON, async || {
         (client.get("/health").await.status == 200).then_some(())
     })
@@ -111,4 +115,28 @@ async fn what_only_a_restart_can_change_is_named_and_left_as_it_was() {
     let text = "what has changed in bind_host, bind_port, log.format takes effect when the gateway is restarted";
     let warned = gateway.logs().events(text);
     assert_eq!((warned.len(), &warned[0]["level"]), (1, &json!("warn")));
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_to_new_connections_and_open_ones_go_on() {
+    let (old, new) = (Certificates::new(), Certificates::new());
+    let gateway = Gateway::builder()
+        .set("tls", old.config())
+        .server(Server::gremlin("g1"))
+        .start();
+    let by = |certificates: &Certificates| {
+        Client::secure(gateway.address(), Some(TOKEN), certificates.root())
+    };
+    let before = by(&old);
+    let mut stream = before.listen("/g1/rpc").await;
+    gateway.rewrite_config(|config| config["tls"] = new.config());
+    gateway.signal(Signal::HUP);
+    gateway.logs().event("config reloaded", SOON).await;
+    let after = by(&new);
+    let health = after.get("/health").await.json();
+    assert_eq!(health["config"]["restart_needed"], json!([]));
+    let deed = json!({"do": "list_changed", "of": "tools"});
+    assert_eq!(after.deed("g1", &deed).await.status, 200);
+    let heard = stream.message(SOON).await;
+    assert_eq!(heard["method"], "notifications/tools/list_changed");
 }
