@@ -39,6 +39,7 @@ mod servers;
 mod share;
 mod slots;
 mod sse;
+mod strict;
 mod tls;
 mod token;
 mod wrapper;
@@ -49,17 +50,22 @@ pub use error::status;
 pub use host::is_host_rule;
 pub use routes::{RouteInfo, routes};
 pub use rules::{ConfigStatus, RefusedConfig, Rulebook};
+pub use sse::event as sse_event;
 pub use tls::{Certificates, Identity, PrivateKey, Tls, Validity};
 pub use token::is_bearer_token;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use body::BodyLimits;
+use connection::Ends;
 use gate::{Gate, Guard};
 use slots::Door;
 use tls::TlsDoor;
@@ -116,18 +122,8 @@ pub async fn bind(config: &Config) -> io::Result<TcpListener> {
     TcpListener::bind(config.bind).await
 }
 
-/// Serves until `drain` or `kill`, and returns when the last connection is gone.
-///
-/// On `drain` nothing new is accepted, requests that still come are refused with `shutting_down`,
-/// the relay is drained, which ends its event streams, and what is under way has `limits.drain` to
-/// end. On `kill` everything is dropped at once. The error is that of a listener that cannot accept
-/// any more; it is returned after a drain of the edge.
-pub async fn serve(
-    listener: TcpListener,
-    parts: Parts,
-    drain: CancellationToken,
-    kill: CancellationToken,
-) -> io::Result<()> {
+/// The whole service, gate first, and the door that its connections come in by.
+fn open(parts: Parts, drain: &CancellationToken) -> (Gate<Router>, Door) {
     let Parts {
         tls,
         rulebook,
@@ -135,8 +131,6 @@ pub async fn serve(
         metrics,
         instruments,
     } = parts;
-    // A listener that fails drains the edge alone, so the token is one of our own.
-    let drain = drain.child_token();
     let guard = Arc::new(Guard::new(
         rulebook.clone(),
         if tls.is_some() { "https" } else { "http" },
@@ -144,7 +138,7 @@ pub async fn serve(
         instruments.clone(),
     ));
     let edge = Arc::new(Edge {
-        relay: Arc::clone(&relay),
+        relay,
         metrics,
         guard: Arc::clone(&guard),
         started: Instant::now(),
@@ -158,7 +152,46 @@ pub async fn serve(
         instruments,
         tls: tls.map(|tls| TlsDoor::new(tls, Arc::clone(&guard))),
     };
-    let service = Gate::new(guard, routes::build().with_state(edge));
+    (Gate::new(guard, routes::build().with_state(edge)), door)
+}
+
+/// Serves one connection to its end, without a listener: for whoever has one already, be it in memory.
+///
+/// It is the connection of `peer`. On `drain` it ends after the request under way, which is refused with
+/// `shutting_down` if it still comes; to cut it short, drop the future.
+pub async fn serve_connection<Io>(
+    socket: Io,
+    peer: SocketAddr,
+    parts: Parts,
+    drain: CancellationToken,
+) where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (service, door) = open(parts, &drain);
+    let ends = Ends {
+        drain,
+        cut: CancellationToken::new(),
+    };
+    let limits = (door.limits)();
+    connection::serve(socket, peer, service, limits, ends).await;
+}
+
+/// Serves until `drain` or `kill`, and returns when the last connection is gone.
+///
+/// On `drain` nothing new is accepted, requests that still come are refused with `shutting_down`,
+/// the relay is drained, which ends its event streams, and what is under way has `limits.drain` to
+/// end. On `kill` everything is dropped at once. The error is that of a listener that cannot accept
+/// any more; it is returned after a drain of the edge.
+pub async fn serve(
+    listener: TcpListener,
+    parts: Parts,
+    drain: CancellationToken,
+    kill: CancellationToken,
+) -> io::Result<()> {
+    let relay = Arc::clone(&parts.relay);
+    // A listener that fails drains the edge alone, so the token is one of our own.
+    let drain = drain.child_token();
+    let (service, door) = open(parts, &drain);
     let end_streams = async {
         drain.cancelled().await;
         relay.drain();

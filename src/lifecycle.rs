@@ -37,8 +37,9 @@ pub use reload::Reread;
 use reload::Reloads;
 use signals::Signals;
 
-/// How long the last export of telemetry may take.
-const TELEMETRY_SHUTDOWN: Duration = Duration::from_secs(3);
+/// How long the last export of telemetry may take: with it, a gateway at rest ends within 2 s whatever
+/// the collector does.
+const TELEMETRY_SHUTDOWN: Duration = Duration::from_millis(1500);
 /// Beyond the servers' own ladder: how long their stop may take before it becomes a kill.
 const STOP_MARGIN: Duration = Duration::from_secs(3);
 /// What a runtime's own threads get to end; nothing of ours is left on them by then.

@@ -10,6 +10,7 @@ pub mod level;
 pub mod line;
 pub mod members;
 pub mod message;
+pub mod request;
 mod salvage;
 pub mod splice;
 pub mod trace_context;

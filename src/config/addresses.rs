@@ -131,6 +131,7 @@ const EXPECTED: &str = "is no address or network, expected such as \"192.168.1.1
 mod tests {
     use super::*;
 
+    /// H030, rule by rule.
     #[test]
     fn mapped_networks_are_ipv4_and_what_is_unclear_is_refused() {
         let shown = |text| network(text).map(|network| network.to_string());

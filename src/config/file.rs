@@ -54,7 +54,8 @@ section! {
         allowed_hosts: Vec<Text>,
         /// The values of the Origin header that are let in, for clients in a browser: exactly what the browser
         /// sends, with its port unless that is the scheme's own. Default: the default hosts, by HTTP and HTTPS (with
-        /// `tls` by HTTPS alone), on the scheme's own port and on `bind_port`. An empty list lets no browser in.
+        /// `tls` by HTTPS alone) on the scheme's own port, and on `bind_port` by what is spoken there. An empty list
+        /// lets no browser in.
         #[schemars(extend("examples" = [["http://localhost:6274"]]))]
         allowed_origins: Vec<Text>,
         /// Proxies whose forwarding header is believed: IP addresses, networks, or `localhost`.

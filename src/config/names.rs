@@ -35,9 +35,10 @@ pub(super) fn allowed_hosts(
 }
 
 /// The values of `Origin` that are let in. Without a list: the default hosts on the default ports of
-/// HTTP and HTTPS and on the gateway's own, which is what a page of the gateway itself would send; port 0
-/// stands for the one that it will listen on. With TLS of our own, HTTPS alone: whoever sits on the line can
-/// make a plain page of any name.
+/// HTTP and HTTPS, as a proxy in front may serve them, and on the gateway's own port with the scheme that
+/// is spoken there, which is what a page of the gateway itself would send; port 0 stands for the one that
+/// it will listen on. With TLS of our own, HTTPS alone: whoever sits on the line can make a plain page of
+/// any name.
 pub(super) fn allowed_origins(
     file: &File,
     bind: Option<SocketAddr>,
@@ -45,17 +46,15 @@ pub(super) fn allowed_origins(
 ) -> Vec<String> {
     let Some(list) = file.allowed_origins.get() else {
         let own_port = bind.map(|bind| bind.port());
-        let schemes: &[&str] = if file.tls.is_given() {
-            &["https"]
+        let (schemes, own_scheme): (&[&str], _) = if file.tls.is_given() {
+            (&["https"], "https")
         } else {
-            &["http", "https"]
+            (&["http", "https"], "http")
         };
         let mut origins = Vec::new();
         for host in default_hosts(bind.map(|bind| bind.ip())) {
-            for scheme in schemes {
-                origins.push(format!("{scheme}://{host}"));
-                origins.extend(own_port.map(|port| format!("{scheme}://{host}:{port}")));
-            }
+            origins.extend(schemes.iter().map(|scheme| format!("{scheme}://{host}")));
+            origins.extend(own_port.map(|port| format!("{own_scheme}://{host}:{port}")));
         }
         return origins;
     };

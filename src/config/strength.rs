@@ -66,6 +66,7 @@ pub(super) fn strength(token: &str) -> Strength {
 mod tests {
     use super::*;
 
+    /// H046, of what a token may be.
     #[test]
     fn what_can_be_guessed_is_refused() {
         for token in [

@@ -1,7 +1,10 @@
 //! What the loader promises about whole files.
 
+mod addresses;
 mod faults;
 mod instances;
+mod limits;
+mod redaction;
 mod servers;
 mod tls;
 mod tokens;
@@ -191,60 +194,4 @@ fn every_key_of_the_schema_is_read_and_its_default_is_the_loaders() {
         format!("{:?}", config.expect("faults"))
     };
     assert_eq!(shown(explicit), shown(implicit));
-}
-
-#[test]
-fn addresses_hosts_and_origins_are_normalised() {
-    let config = loaded(
-        r#"{
-            "bind_host": "0.0.0.0",
-            "allow_plaintext": true,
-            "auth_token": "0123456789abcdef0123456789ABCDEF",
-            "allowed_clients": ["::ffff:192.0.2.0/120", "198.51.100.7/24", "localhost"],
-            "trusted_proxies": ["::1"],
-            "servers": []
-        }"#,
-    );
-    let admission = &config.http.admission;
-    let clients: Vec<_> = admission
-        .allowed_clients
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(
-        clients,
-        ["192.0.2.0/24", "198.51.100.0/24", "127.0.0.0/8", "::1/128"]
-    );
-    assert_eq!(admission.allowed_hosts, ["localhost", "127.0.0.1", "[::1]"]);
-    assert_eq!(admission.allowed_origins.len(), 12);
-    for origin in ["http://localhost", "https://[::1]", "http://127.0.0.1:7411"] {
-        assert!(
-            admission
-                .allowed_origins
-                .iter()
-                .any(|allowed| allowed == origin)
-        );
-    }
-    assert_eq!(
-        config.warnings,
-        [
-            "bind_host (line 2): listens on every interface, and only these Host values are let in: localhost, 127.0.0.1, [::1]; name the others in \"allowed_hosts\"",
-            "allowed_clients[1] (line 5): \"198.51.100.7/24\" has bits beyond its prefix and is taken as 198.51.100.0/24",
-            "servers (line 7): no server is configured",
-        ]
-    );
-}
-
-#[test]
-fn any_client_is_let_in_only_if_it_is_said_twice() {
-    let text = |flag: bool| {
-        format!(
-            r#"{{ "allowed_clients": ["0.0.0.0/0", "::/0", "::ffff:0:0/96"], "allow_any_client": {flag}, "auth_token": "{TOKEN}", "servers": [] }}"#
-        )
-    };
-    assert_eq!(loaded(&text(true)).http.admission.allowed_clients.len(), 3);
-    assert_eq!(
-        faults(&text(false)).matches("lets any address in").count(),
-        3
-    );
 }

@@ -242,6 +242,41 @@ mod tests {
         }
     }
 
+    /// H028, H029 and H031: what a socket for both families reports is IPv4, and no other address that has
+    /// an IPv4 address in it is.
+    #[test]
+    fn only_a_mapped_address_is_taken_for_ipv4() {
+        let mut config = fixture::config().admission;
+        let rules = ["192.0.2.0/24", "127.0.0.0/8", "::1/128"];
+        config.allowed_clients = rules.map(|rule| rule.parse().unwrap()).to_vec();
+        let admission = Admission::new(config);
+        let request = Request::builder()
+            .uri("/health")
+            .header("host", "localhost")
+            .header("authorization", "Bearer T1");
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        for (peer, allowed) in [
+            ("::ffff:192.0.2.5", true),
+            ("::ffff:127.0.0.1", true),
+            ("::ffff:203.0.113.9", false),
+            ("64:ff9b::192.0.2.5", false),
+            ("64:ff9b:1::192.0.2.5", false),
+            ("2002:c000:205::1", false),
+            ("::192.0.2.5", false),
+            ("::ffff:0:192.0.2.5", false),
+            ("::127.0.0.1", false),
+        ] {
+            let outcome = admit(&admission, peer.parse().unwrap(), &parts, UNIX_EPOCH);
+            let told = outcome.map_err(|refused| refused.check.fault().kind);
+            assert_eq!(told.is_ok(), allowed, "{peer}");
+            assert_eq!(
+                told.err(),
+                (!allowed).then_some(FaultKind::AuthDenied),
+                "{peer}"
+            );
+        }
+    }
+
     #[test]
     fn a_token_anywhere_but_in_the_header_is_no_token() {
         let host = ("host", "localhost");
@@ -258,6 +293,7 @@ mod tests {
         }
     }
 
+    /// H032: the peer's own address decides, whatever it says.
     #[test]
     fn a_forged_forwarding_header_changes_nothing() {
         let headers = [

@@ -117,6 +117,7 @@ mod tests {
             .collect()
     }
 
+    /// H028, H029 and H031: mapped is IPv4, and nothing else that has an IPv4 address in it.
     #[test]
     fn only_listed_networks_are_let_in_and_a_mapped_address_is_ipv4() {
         let list = Allowlist::new(
@@ -139,6 +140,7 @@ mod tests {
         assert!(!Allowlist::new(vec![], vec![]).allows(ip("127.0.0.1")));
     }
 
+    /// H032: the right-most hop that is no proxy, and only from a proxy.
     #[test]
     fn a_forwarding_header_is_believed_from_a_trusted_proxy_only() {
         let list = Allowlist::new(vec![], networks(&["10.0.0.0/8"]));
@@ -193,6 +195,20 @@ mod tests {
         }
     }
 
+    /// Hops as they are written, and the addresses that they mean.
+    const HOPS: [(&str, Option<&str>); 10] = [
+        ("10.2.2.2", Some("10.2.2.2")),
+        (" ::ffff:10.3.3.3 ", Some("10.3.3.3")),
+        ("[2001:db8::7]:80", Some("2001:db8::7")),
+        ("198.51.100.7", Some("198.51.100.7")),
+        ("198.51.100.8:4711", Some("198.51.100.8")),
+        ("[fd00::1]", Some("fd00::1")),
+        ("\t::1", Some("::1")),
+        ("unknown", None),
+        ("", None),
+        ("10.1", None),
+    ];
+
     /// Whether the first `prefix` bits agree, one bit at a time.
     fn same_prefix(a: u128, b: u128, width: u32, prefix: u8) -> bool {
         (0..u32::from(prefix)).all(|bit| {
@@ -220,6 +236,50 @@ mod tests {
                 _ => (std::net::Ipv6Addr::from(0x2002 << 112 | u128::from(address)).into(), false),
             };
             prop_assert_eq!(list.allows(client), expected);
+        }
+
+        #[test]
+        fn an_ipv6_rule_is_compared_bit_by_bit(
+            rule in any::<u128>(),
+            flip in prop::option::of(0u32..=127),
+            prefix in prop_oneof![0u8..=128, prop::sample::select(&[0u8, 1, 127, 128][..])],
+        ) {
+            let address = flip.map_or(rule, |flip| rule ^ (1 << flip));
+            let list = Allowlist::new(
+                vec![ipnet::Ipv6Net::new(rule.into(), prefix).unwrap().into()],
+                vec![],
+            );
+            let client = std::net::Ipv6Addr::from(address);
+            let expected = client.to_ipv4_mapped().is_none() && same_prefix(rule, address, 128, prefix);
+            prop_assert_eq!(list.allows(client.into()), expected);
+        }
+
+        /// Against the plain way: all hops as one list, proxies taken off its end.
+        #[test]
+        fn the_client_is_the_nearest_hop_that_is_no_proxy(
+            hops in prop::collection::vec(prop::sample::select(&HOPS[..]), 0..6),
+            lines in prop::collection::vec(any::<bool>(), 6),
+            peer in prop::sample::select(&["10.0.0.1", "::ffff:10.9.9.9", "192.0.2.1"][..]),
+        ) {
+            let list = Allowlist::new(vec![], networks(&["10.0.0.0/8", "2001:db8::/32"]));
+            let mut header: Vec<String> = Vec::new();
+            for (hop, new_line) in hops.iter().zip(lines) {
+                match header.last_mut() {
+                    Some(line) if !new_line => line.push_str(&[",", hop.0].concat()),
+                    _ => header.push(hop.0.to_owned()),
+                }
+            }
+            let header: Vec<&str> = header.iter().map(String::as_str).collect();
+            let is_proxy = |ip: &IpAddr| {
+                let text = ip.to_string();
+                text.starts_with("10.") || text.starts_with("2001:db8:")
+            };
+            let mut path = hops.iter().map(|hop| hop.1.map(ip)).collect::<Vec<_>>();
+            path.push(Some(ip(peer).to_canonical()));
+            let first = path[0];
+            let nearest = path.into_iter().rev().find(|hop| hop.is_none_or(|ip| !is_proxy(&ip)));
+            let expected = nearest.unwrap_or(first);
+            prop_assert_eq!(list.client(ip(peer), &forwarded(&header)), expected, "{:?}", header);
         }
 
         #[test]

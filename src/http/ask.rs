@@ -100,7 +100,10 @@ fn session(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     }
 }
 
-/// The server in the path, percent-decoded and not yet checked.
+/// The server in the path, percent-decoded once and not yet checked.
+///
+/// `/s%31/rpc` is `/s1/rpc`: an escape of a character that needs none is that character (RFC 3986, 6.2.2.2),
+/// and what comes of it is parsed as an id and compared exactly. The words of a route are not decoded.
 #[derive(Clone, Debug)]
 pub(super) struct PathServer(Option<String>);
 

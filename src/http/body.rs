@@ -151,6 +151,7 @@ mod tests {
         );
     }
 
+    /// H003, of the deadline: in total, and not for each piece.
     #[tokio::test(start_paused = true)]
     async fn a_trickled_body_is_given_up_after_the_total_deadline() {
         let start = Instant::now();

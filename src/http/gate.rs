@@ -2,8 +2,8 @@
 //!
 //! It wraps the router as a whole, so no route can be added outside of it (CVE-2026-33032 is one route
 //! without its layer). In this order: who may enter ([`admission`]), whether we are shutting down,
-//! the size of the head, the token's share. What comes out has the headers that all responses
-//! have, and is logged once.
+//! the size and the form of the head, the token's share. What comes out has the headers that all
+//! responses have, and is logged once.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -38,6 +38,7 @@ use super::limiter::MinuteCounts;
 use super::refusals::RefusalLog;
 use super::routes::{self, Route};
 use super::rules::{Rulebook, Rules};
+use super::strict;
 use super::tls::HandshakeFault;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::{HttpRequest, Instruments};
@@ -233,6 +234,9 @@ where
     if header_length(request.headers()) > MAX_HEADER_BLOCK {
         let message = "headers over the cap of 32768 bytes";
         return refuse(Fault::new(FaultKind::HeadersTooLarge, message));
+    }
+    if let Err(fault) = strict::check(request.method(), request.uri(), request.headers()) {
+        return refuse(fault);
     }
     // Only what can wait takes of the share: a token at its limit can still look at `/health`, and
     // event streams have a share of their own.

@@ -142,6 +142,7 @@ fn parse_port(text: &str) -> Option<u16> {
 mod tests {
     use super::*;
     use http::{HeaderName, HeaderValue};
+    use proptest::prelude::*;
 
     fn names() -> Names {
         let hosts = [
@@ -163,6 +164,7 @@ mod tests {
         names().check(&target.parse().unwrap(), &headers)
     }
 
+    /// H025.
     #[test]
     fn a_host_is_compared_without_case_and_one_trailing_dot() {
         for (host, ours) in [
@@ -208,6 +210,7 @@ mod tests {
         assert_eq!(check("/", &twice), Err(NameFault::HostCount));
     }
 
+    /// H024, of the authority.
     #[test]
     fn the_authority_of_an_absolute_target_has_to_be_ours_too() {
         let ours = [(HOST, "localhost")];
@@ -227,6 +230,7 @@ mod tests {
         );
     }
 
+    /// H042.
     #[test]
     fn an_origin_may_be_absent_and_must_otherwise_be_ours() {
         for (origin, ours) in [
@@ -253,5 +257,141 @@ mod tests {
     fn a_configured_null_origin_stays_refused() {
         let names = Names::new(&["a".to_owned()], &["null".to_owned()]);
         assert!(!names.is_our_origin(b"null"));
+    }
+
+    /// The rules of [`names`], said once more: what is named, and the one port.
+    const RULES: [(&str, Option<u32>); 5] = [
+        ("localhost", None),
+        ("gateway.lan", Some(7411)),
+        ("::1", None),
+        ("fd00::5", Some(7411)),
+        ("192.0.2.1", None),
+    ];
+
+    /// The plain way: the port is taken off the end, and what is left is compared with each rule.
+    fn is_ours_plainly(text: &str) -> bool {
+        let text = text.to_ascii_lowercase();
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            _ => (text.as_str(), None),
+        };
+        let number = port.map(|port| {
+            let is_short = port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
+            is_short.then(|| port.parse::<u32>().ok()).flatten()
+        });
+        if number.is_some_and(|number| number.is_none_or(|number| number > 65_535)) {
+            return false;
+        }
+        RULES.iter().any(|(named, only)| {
+            let same = match named.parse::<Ipv6Addr>() {
+                Ok(named) => {
+                    let inner = host
+                        .strip_prefix('[')
+                        .and_then(|host| host.strip_suffix(']'));
+                    inner.and_then(|inner| inner.parse().ok()) == Some(named)
+                }
+                Err(_) => host == *named || host == format!("{named}."),
+            };
+            same && (only.is_none() || number.flatten() == *only)
+        })
+    }
+
+    /// Hosts that are ours, nearly ours, or not at all.
+    fn host() -> impl Strategy<Value = String> {
+        const NAMES: &[&str] = &[
+            "localhost",
+            "LocalHost",
+            "gateway.lan",
+            "::1",
+            "[::1]",
+            "[0:0:0:0:0:0:0:1]",
+            "[::0001]",
+            "[fd00::5]",
+            "[FD00:0::5]",
+            "192.0.2.1",
+            "[::ffff:192.0.2.1]",
+            "192.0.2.01",
+            "evil.example",
+            "localhost.evil.example",
+            "user@localhost",
+            "localhost@evil.example",
+            "",
+            "[::1",
+            "::1]",
+            "[[::1]]",
+            "[::1]x",
+            "[fe80::1%25lo]",
+            "local host",
+            "localhost/",
+        ];
+        const ENDS: &[&str] = &["", "", "", ".", "..", " "];
+        const PORTS: &[&str] = &[
+            "", "", ":", ":80", ":7411", ":07411", ":007411", ":65536", ":+80", ":80:80", ":-1",
+            ":x", ":0",
+        ];
+        let parts = (
+            prop::sample::select(NAMES).prop_map(str::to_owned),
+            prop::sample::select(ENDS),
+            prop::sample::select(PORTS),
+        );
+        let put = parts.prop_map(|(name, end, port)| format!("{name}{end}{port}"));
+        let change = prop::option::of((any::<prop::sample::Index>(), "[ -~]"));
+        (put, change).prop_map(|(mut text, change)| {
+            if let Some((at, with)) = change.filter(|_| !text.is_empty()) {
+                let at = at.index(text.len());
+                text.replace_range(at..=at, &with);
+            }
+            text
+        })
+    }
+
+    fn origin() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(
+            &[
+                "http://localhost:7411",
+                "HTTP://LOCALHOST:7411",
+                "https://ui.lan",
+                "https://ui.lan/",
+                "http://ui.lan",
+                "https://ui.lan:443",
+                "null",
+                "NULL",
+                "",
+                "https://evil.example",
+                "https://ui.lan https://ui.lan",
+            ][..],
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn the_names_of_a_request_are_checked_as_they_would_be_plainly(
+            hosts in prop_oneof![
+                8 => prop::collection::vec(host(), 1),
+                1 => prop::collection::vec(host(), 0..3),
+            ],
+            origins in prop_oneof![
+                3 => Just(Vec::new()),
+                3 => prop::collection::vec(origin(), 1),
+                1 => prop::collection::vec(origin(), 2),
+            ],
+        ) {
+            let hosts_given = hosts.iter().map(|host| (HOST, host.as_str()));
+            let origins_given = origins.iter().map(|origin| (ORIGIN, *origin));
+            let headers: Vec<_> = hosts_given.chain(origins_given).collect();
+            let ours = |origin: &str| {
+                ["http://localhost:7411", "https://ui.lan"].contains(&origin.to_ascii_lowercase().as_str())
+            };
+            let expected = if hosts.len() != 1 {
+                Err(NameFault::HostCount)
+            } else if !is_ours_plainly(&hosts[0]) {
+                Err(NameFault::Host)
+            } else if origins.len() > 1 || !origins.iter().all(|origin| ours(origin)) {
+                Err(NameFault::Origin)
+            } else {
+                Ok(())
+            };
+            prop_assert_eq!(check("/", &headers), expected, "{:?}", headers);
+        }
     }
 }

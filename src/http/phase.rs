@@ -295,6 +295,7 @@ mod tests {
         Some((at - Instant::now(), overdue))
     }
 
+    /// H001, H002 and H005, of the clock.
     #[tokio::test(start_paused = true)]
     async fn each_phase_has_its_own_deadline() {
         let clock = clock();

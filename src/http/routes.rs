@@ -217,6 +217,7 @@ mod tests {
         assert_eq!((status, route, body.as_str()), (200, Some("/health"), ""));
     }
 
+    /// H047 and H049, of paths that fit no route.
     #[tokio::test]
     async fn a_path_is_exactly_its_template() {
         for path in [

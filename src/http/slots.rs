@@ -147,6 +147,7 @@ mod tests {
         fixture::config().limits
     }
 
+    /// H006: an address has one share, however it is written.
     #[test]
     fn caps_hold_by_address_and_places_are_given_back() {
         let limits = LimitsConfig {

@@ -55,7 +55,7 @@ impl Place {
 ///
 /// A line break inside would end the line or the event, so each part of such a text becomes a
 /// `data:` line of its own, which readers join with a line feed (WHATWG HTML, 9.2.6).
-pub(super) fn event(data: &[u8]) -> Bytes {
+pub fn event(data: &[u8]) -> Bytes {
     event_with([], data)
 }
 
@@ -88,9 +88,16 @@ pub(super) fn event_with<'a>(
 
 /// The parts between CR LF, LF and CR.
 fn lines(data: &[u8]) -> impl Iterator<Item = &[u8]> {
-    data.split(|byte| *byte == b'\n').flat_map(|part| {
-        let part = part.strip_suffix(b"\r").unwrap_or(part);
-        part.split(|byte| *byte == b'\r')
+    let mut rest = Some(data);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some(end) = memchr::memchr2(b'\n', b'\r', text) else {
+            return rest.take();
+        };
+        let (line, after) = text.split_at(end);
+        let after = after.strip_prefix(b"\r\n").or_else(|| after.get(1..));
+        rest = Some(after.unwrap_or_default());
+        Some(line)
     })
 }
 
@@ -195,6 +202,8 @@ mod tests {
             event(b"a\nb\r\nc\rd"),
             "data: a\ndata: b\ndata: c\ndata: d\n\n"
         );
+        assert_eq!(event(b"a\r"), "data: a\ndata: \n\n", "as after a line feed");
+        assert_eq!(event(b"\n\ra\n"), "data: \ndata: \ndata: a\ndata: \n\n");
         assert_eq!(event(b""), "data: \n\n");
         assert_eq!(named_event("skipped", b"3"), "event: skipped\ndata: 3\n\n");
     }

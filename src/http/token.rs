@@ -122,28 +122,37 @@ impl Tokens {
 
     /// Who holds this token and until when, where it is known and has not expired.
     ///
-    /// The digest is compared with every entry, each in constant time, and only then is anything
-    /// branched on, so that neither a shared prefix nor the place in the list shows in the time. A
+    /// Digests are compared, so what is equal in them says nothing of what is equal in the tokens. A
     /// slow hash would add nothing (tokens are random) and would be a lever for overload.
     pub(super) fn holder(&self, presented: &[u8], now: SystemTime) -> Option<Holder<'_>> {
         let digest: [u8; 32] = Sha256::digest(presented).into();
-        let mut found = Choice::from(0);
-        let mut place = 0_u64;
-        for (index, known) in (0_u64..).zip(&self.known) {
-            let same = digest.ct_eq(&known.sha256);
-            place.conditional_assign(&index, same);
-            found |= same;
-        }
-        if !bool::from(found) {
-            return None;
-        }
-        let known = self.known.get(usize::try_from(place).ok()?)?;
+        let place = place_of(&digest, self.known.iter().map(|known| &known.sha256))?;
+        let known = self.known.get(place)?;
         let valid = known.expires_at.is_none_or(|end| now < end);
         valid.then_some(Holder {
             principal: &known.principal,
             expires_at: known.expires_at,
             revoked: &known.revoked,
         })
+    }
+}
+
+/// Where a digest stands in a list; the last place where it stands twice.
+///
+/// It is compared with every entry, each in constant time, and only then is anything branched on, so
+/// that neither a shared prefix nor the place in the list shows in the time.
+fn place_of<'a>(digest: &[u8; 32], known: impl Iterator<Item = &'a [u8; 32]>) -> Option<usize> {
+    let mut found = Choice::from(0);
+    let mut place = 0_u64;
+    for (index, entry) in (0_u64..).zip(known) {
+        let same = digest.ct_eq(entry);
+        place.conditional_assign(&index, same);
+        found |= same;
+    }
+    if bool::from(found) {
+        usize::try_from(place).ok()
+    } else {
+        None
     }
 }
 
@@ -200,6 +209,7 @@ mod tests {
         values.iter().map(header).collect()
     }
 
+    /// H033, H034, H035 and H036, of what stands in the header.
     #[test]
     fn a_token_is_read_from_exactly_one_bearer_header() {
         let one = |value: &'static [u8]| presented(&headers(&[value])).map(<[u8]>::to_vec);
@@ -264,6 +274,32 @@ mod tests {
         assert_eq!(Tokens::new(vec![]).holder(b"", UNIX_EPOCH), None);
     }
 
+    /// H038 and H039: wherever a digest stands, and whether it does, each is compared, and none twice.
+    #[test]
+    fn every_digest_is_compared_whatever_came_before() {
+        let known: Vec<[u8; 32]> = (0..100).map(|byte| [byte; 32]).collect();
+        let near_miss = {
+            let mut digest = known[50];
+            digest[31] ^= 1;
+            digest
+        };
+        for (digest, place) in [
+            (known[0], Some(0)),
+            (known[50], Some(50)),
+            (known[99], Some(99)),
+            (near_miss, None),
+            ([255; 32], None),
+        ] {
+            let mut compared = Vec::new();
+            let entries = known.iter().enumerate().map(|(index, entry)| {
+                compared.push(index);
+                entry
+            });
+            assert_eq!(place_of(&digest, entries), place);
+            assert!(compared.iter().copied().eq(0..100), "{compared:?}");
+        }
+    }
+
     #[test]
     fn a_token_ends_at_its_expiry() {
         let end = UNIX_EPOCH + Duration::from_secs(100);
@@ -278,5 +314,73 @@ mod tests {
         let tokens = Tokens::new(vec![entry(7, "T1", None)]);
         let shown = "Tokens { known: [\"holder 7\"], next: 8 }";
         assert_eq!(format!("{tokens:?}"), shown);
+    }
+
+    mod alone {
+        use tokio::time::Instant;
+
+        use super::*;
+
+        /// The median time of so many lookups of each of these tokens.
+        ///
+        /// They take turns, each turn in another order, so that what else the machine does falls on all
+        /// of them alike.
+        fn medians(tokens: &Tokens, lookups: usize, presented: [&str; 4]) -> [Duration; 4] {
+            const TURNS: usize = 250;
+            let mut times = [const { Vec::new() }; 4];
+            // One place for all of them: where a token lies must not be what is measured.
+            let mut place = Vec::with_capacity(64);
+            for turn in 0..TURNS {
+                for step in 0..presented.len() {
+                    let which = (turn + step) % presented.len();
+                    place.clear();
+                    place.extend_from_slice(presented[which].as_bytes());
+                    let start = Instant::now();
+                    for _ in 0..lookups {
+                        let found = tokens.holder(std::hint::black_box(&place), UNIX_EPOCH);
+                        std::hint::black_box(found);
+                    }
+                    times[which].push(start.elapsed());
+                }
+            }
+            times.map(|mut times| {
+                times.sort_unstable();
+                times[times.len() / 2]
+            })
+        }
+
+        /// Nothing finer can be told on a machine that does other things too; what leaks is the work,
+        /// and that is counted above.
+        fn are_alike(medians: &[Duration]) {
+            let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
+            assert!(*most <= *least * 5 / 4, "{medians:?}");
+        }
+
+        /// H038: 100,000 lookups, of the right token and of some that go wrong at different bytes.
+        #[test]
+        fn where_a_token_goes_wrong_does_not_show_in_the_time() {
+            const RIGHT: &str = "0123456789abcdef0123456789abcdef";
+            let tokens = Tokens::new(vec![entry(0, RIGHT, None)]);
+            are_alike(&medians(
+                &tokens,
+                100,
+                [
+                    RIGHT,
+                    "x123456789abcdef0123456789abcdef",
+                    "0123456789abcdef0123456789abcdex",
+                    "0123456789abcdef0123456789abcde",
+                ],
+            ));
+        }
+
+        /// H039: the first of a hundred tokens takes as long to find as the last, and as none.
+        #[test]
+        fn the_place_of_a_token_does_not_show_in_the_time() {
+            let entries = (0..100)
+                .map(|i| entry(i, &format!("T{i:02}"), None))
+                .collect();
+            let tokens = Tokens::new(entries);
+            are_alike(&medians(&tokens, 5, ["T00", "T99", "T50", "Txx"]));
+        }
     }
 }

@@ -167,6 +167,7 @@ mod tests {
         }
     }
 
+    /// H052 and H053, of what the wrapper is.
     #[test]
     fn anything_but_the_two_members_is_refused() {
         for text in [

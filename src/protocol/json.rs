@@ -4,8 +4,8 @@
 
 use super::envelope::{ScanError, Span};
 
-/// Levels of nesting that are followed, the outermost object included. `serde_json` reads a tree of
-/// the same depth, so what passes here can be read by a child that uses it.
+/// Levels of nesting that are followed, the outermost object included: about as many as the usual readers
+/// follow (`serde_json` builds a tree of one level less), so that a child can read what passes here.
 pub(super) const MAX_DEPTH: u32 = 128;
 
 /// A place in the text.

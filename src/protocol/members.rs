@@ -9,7 +9,7 @@ use super::json::Cursor;
 /// An object and the values of `N` members that were looked for, in the order of the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Object<const N: usize> {
-    /// The whole value.
+    /// The whole value, from its brace on, whatever white space was around it.
     pub span: Span,
     /// It has no members.
     pub empty: bool,
@@ -26,6 +26,7 @@ impl<const N: usize> Object<N> {
         if cursor.peek() != Some(b'{') {
             return None;
         }
+        let start = cursor.at();
         let mut values = [None; N];
         let mut ambiguous = false;
         let members = object(&mut cursor, |cursor, key| {
@@ -40,8 +41,9 @@ impl<const N: usize> Object<N> {
             Ok(())
         })
         .ok()?;
+        let end = cursor.at();
         Some(Self {
-            span,
+            span: Span { start, end },
             empty: members == 0,
             values,
             ambiguous,
@@ -216,6 +218,16 @@ mod tests {
         ] {
             assert_eq!(without(text, ["x", "y"]), (left.to_owned(), all), "{text}");
         }
+    }
+
+    #[test]
+    fn a_member_is_put_behind_the_brace_whatever_stands_before_it() {
+        let text = " \n{\"a\":1} ";
+        let object = Object::read(text.as_bytes(), whole(text), []).expect("an object");
+        assert_eq!(object.span.of(text.as_bytes()), br#"{"a":1}"#);
+        let put = object.insertion(r#""b":2"#.to_owned());
+        let with = splice(text.as_bytes(), &mut [put.edit()]);
+        assert_eq!(with, b" \n{\"b\":2,\"a\":1} ");
     }
 
     #[test]

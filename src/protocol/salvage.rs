@@ -36,7 +36,7 @@ impl IdFinder {
             self.in_string(byte);
             return;
         }
-        if self.at_value && !matches!(byte, b' ' | b'\t') {
+        if self.at_value {
             self.value(byte);
         }
         match byte {
@@ -67,13 +67,19 @@ impl IdFinder {
     }
 
     fn value(&mut self, byte: u8) {
+        let is_space = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+        if self.value.is_empty() && is_space {
+            return;
+        }
         if byte.is_ascii_digit() && self.value.len() < MAX_ID {
             self.value.push(byte);
             return;
         }
         self.at_value = false;
+        // What goes on, as `7.5` and `7e1` do, is no integer.
+        let is_whole = is_space || matches!(byte, b',' | b'}');
         let text = std::str::from_utf8(&self.value).unwrap_or_default();
-        if let (None, Ok(id)) = (self.found, text.parse()) {
+        if let (None, true, Ok(id)) = (self.found, is_whole, text.parse()) {
             self.found = Some(id);
         }
     }
@@ -102,6 +108,11 @@ mod tests {
             (r#"{"id":"7"}"#, None),
             (r#"{"a":"id","b":5}"#, None),
             (r#"{"result": nonsense, "id":3}"#, Some(3)),
+            ("{\"id\" :\r\t 7\r}", Some(7)),
+            (r#"{"id":7.5}"#, None),
+            (r#"{"id":7e1}"#, None),
+            (r#"{"id":7"}"#, None),
+            (r#"{"id":7 5}"#, Some(7)),
         ] {
             assert_eq!(id_of(line.as_bytes()), id, "{line}");
             let mut finder = IdFinder::default();

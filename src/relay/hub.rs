@@ -17,6 +17,7 @@ mod keeper;
 mod levels;
 mod listener;
 mod listening;
+mod pressure;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 pub(super) use ear::Ear;
 pub(super) use filter::Filter;
@@ -35,6 +37,7 @@ pub(super) use listening::Listening;
 
 use filter::{Capabilities, Lists};
 use keeper::Settled;
+use pressure::Pressure;
 use told::Told;
 
 use super::calls::Calls;
@@ -48,6 +51,15 @@ pub(super) trait Sink: Send + Sync + Debug {
     /// Takes one message, a line without its end. `false` where it was dropped, because the reader is too
     /// slow or gone. Called by the task that reads the child: must not block.
     fn push(&self, message: Bytes) -> bool;
+
+    /// How much of what may wait for the reader does, in parts of a hundred; nothing where nobody reads.
+    fn fullness(&self) -> usize;
+}
+
+/// The larger part of two bounds, in parts of a hundred.
+pub(super) fn fullness(events: (usize, usize), bytes: (usize, usize)) -> usize {
+    let part = |(waiting, most): (usize, usize)| waiting.saturating_mul(100) / most.max(1);
+    part(events).max(part(bytes))
 }
 
 /// The hearers of one server.
@@ -59,6 +71,7 @@ pub(super) struct Hub {
     /// Set once, right after the supervisor was started with this listener.
     handle: OnceLock<ServerHandle>,
     state: Mutex<State>,
+    pressure: Mutex<Pressure>,
     /// Counts the changes of what is wanted of a modern child.
     wishes: watch::Sender<u64>,
     /// Up to which of them the child was told.
@@ -141,6 +154,7 @@ impl Hub {
             instruments,
             handle: OnceLock::new(),
             state: Mutex::default(),
+            pressure: Mutex::default(),
             wishes: watch::Sender::new(0),
             settled: watch::Sender::new(Settled::default()),
             acknowledged: Arc::default(),
@@ -162,6 +176,10 @@ impl Hub {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pressure(&self) -> MutexGuard<'_, Pressure> {
+        self.pressure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that a principal talks to the child.
@@ -231,7 +249,7 @@ impl Hub {
         if picked.is_empty() {
             self.instruments.dropped(DropReason::NoListener);
         }
-        let unmarked = told.unmarked();
+        let (unmarked, now) = (told.unmarked(), Instant::now());
         for (sink, id) in picked {
             let message = match id {
                 None => Some(unmarked.clone()),
@@ -239,7 +257,7 @@ impl Hub {
             };
             let taken = message.map(|message| sink.push(message));
             match taken {
-                Some(true) => {}
+                Some(true) => self.pressure().look_at(&sink, now),
                 Some(false) => self.instruments.dropped(DropReason::SlowStream),
                 None => self.instruments.dropped(DropReason::GarbageLine),
             }

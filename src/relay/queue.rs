@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use super::hub::Sink;
+use super::hub::{Sink, fullness};
 
 /// A queue of messages that one stream reads.
 #[derive(Debug)]
@@ -102,6 +102,15 @@ impl Queue {
 impl Sink for Queue {
     fn push(&self, message: Bytes) -> bool {
         Self::push(self, message)
+    }
+
+    fn fullness(&self) -> usize {
+        let state = self.state();
+        if state.ended {
+            return 0;
+        }
+        let events = (state.events.len(), self.max_events);
+        fullness(events, (state.bytes, self.max_bytes))
     }
 }
 

@@ -238,6 +238,10 @@ impl Sink for OwnStream {
     fn push(&self, message: Bytes) -> bool {
         self.0.push(OWN, message)
     }
+
+    fn fullness(&self) -> usize {
+        self.0.fullness(OWN)
+    }
 }
 
 /// A request that is under way in a session, which does not grow old meanwhile.

@@ -119,6 +119,8 @@ impl Restarts {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -185,5 +187,70 @@ mod tests {
         }
         restarts.failed_start();
         assert_eq!(restarts.next(now + 100 * SECOND), Verdict::GiveUp);
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Deed {
+        Next,
+        WasReady(Duration),
+        Forget,
+    }
+
+    fn deed(longest: Duration) -> impl Strategy<Value = Deed> {
+        let lasted = (0.0..2.0).prop_map(move |share| Deed::WasReady(longest.mul_f64(share)));
+        prop_oneof![6 => Just(Deed::Next), 1 => lasted, 1 => Just(Deed::Forget)]
+    }
+
+    /// Delays as a config may have them: from a millisecond to a day.
+    fn delays() -> impl Strategy<Value = (BackoffConfig, Vec<Deed>)> {
+        let ms = 1u64..86_400_000;
+        (ms.clone(), ms).prop_flat_map(|(one, other)| {
+            let backoff = BackoffConfig {
+                first: Duration::from_millis(one.min(other)),
+                max: Duration::from_millis(one.max(other)),
+            };
+            let deeds = prop::collection::vec(deed(backoff.first * STABLE_FACTOR), 0..120);
+            (Just(backoff), deeds)
+        })
+    }
+
+    proptest! {
+        /// Against a plain count: the delay is the first one doubled for each since the last stable run or
+        /// order, never over the longest, and a fifth of jitter to either side.
+        #[test]
+        fn delays_keep_their_bounds_and_begin_anew_after_a_stable_run(
+            (backoff, deeds) in delays(),
+            seed in any::<u64>(),
+        ) {
+            let unlimited = RestartLimit { count: u32::MAX, window: Duration::from_millis(1) };
+            let mut restarts = Restarts::new(backoff, unlimited, seed);
+            let (mut nominal, mut now) = (None::<Duration>, Instant::now());
+            for deed in deeds {
+                match deed {
+                    Deed::Next => {
+                        let expected = nominal.map_or(backoff.first, |last| (last * 2).min(backoff.max));
+                        let Verdict::After(delay) = restarts.next(now) else {
+                            panic!("gave up")
+                        };
+                        let bounds = expected.mul_f64(0.799)..=expected.mul_f64(1.201);
+                        prop_assert!(bounds.contains(&delay), "{delay:?} for {expected:?}");
+                        nominal = Some(expected);
+                        now += delay;
+                    }
+                    Deed::WasReady(lasted) => {
+                        let last = nominal.unwrap_or_default();
+                        if lasted >= backoff.first * STABLE_FACTOR && lasted >= last {
+                            nominal = None;
+                        }
+                    }
+                    Deed::Forget => nominal = None,
+                }
+                match deed {
+                    Deed::Next => {}
+                    Deed::WasReady(lasted) => restarts.was_ready(lasted),
+                    Deed::Forget => restarts.forget(),
+                }
+            }
+        }
     }
 }

@@ -13,7 +13,8 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
-use tokio::sync::Semaphore;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::config::Config;
 use super::guard;
@@ -53,14 +54,24 @@ impl Spawner {
         Self(Arc::new(Semaphore::new(CONCURRENT_SPAWNS)))
     }
 
-    /// Starts the guard of a server.
+    /// Starts the guard of a server. The error is that of the system, such as a thread or a process that
+    /// it does not grant.
     pub(super) async fn spawn(&self, config: &Config) -> io::Result<GuardProcess> {
         let _permit = self.0.acquire().await.map_err(io::Error::other)?;
         let (env, args) = (config.launch.env.clone(), guard::arguments(config));
-        // The fork copies page tables and the exec reads a file: not for a worker of the runtime.
-        tokio::task::spawn_blocking(move || start(env, args))
-            .await
-            .map_err(io::Error::other)?
+        let runtime = Handle::current();
+        let (tell, started) = oneshot::channel();
+        // The fork copies page tables and the exec reads a file: not for a worker of the runtime. Nor for
+        // its blocking pool, which panics where the system grants it no thread (EAGAIN): the life would
+        // end without a word, and its server would be `stopping` for good.
+        std::thread::Builder::new()
+            .name("spawn".to_owned())
+            .spawn(move || {
+                let _entered = runtime.enter();
+                // Nobody waits for it any more: it is dropped, which ends the guard.
+                let _ = tell.send(start(env, args));
+            })?;
+        started.await.map_err(io::Error::other)?
     }
 }
 

@@ -116,6 +116,10 @@ impl Listener for Heard {
         self.note(format!("dropped {} {bytes}", why.as_str()));
     }
 
+    fn is_behind(&self) -> bool {
+        false
+    }
+
     fn ready(&self, incarnation: Incarnation, _handshake: &Handshake) {
         self.note(format!("ready {incarnation}"));
     }

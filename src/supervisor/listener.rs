@@ -38,6 +38,10 @@ pub trait Listener: Send + Sync + std::fmt::Debug {
     /// Something was dropped; `bytes` is its length.
     fn dropped(&self, why: DropReason, bytes: usize);
 
+    /// Whether somebody who hears the child has yet to catch up with it, and may. The child is read on when
+    /// nobody has; the answer stays `true` for a short time at most.
+    fn is_behind(&self) -> bool;
+
     /// A life became ready.
     fn ready(&self, incarnation: Incarnation, handshake: &Handshake);
 

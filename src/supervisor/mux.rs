@@ -147,6 +147,9 @@ impl Mux {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
+        // Where a schedule is tried, any other task may run up to its own next lock first.
+        #[cfg(test)]
+        tests::schedules::point();
         // Whoever panicked under the lock left whole entries: there is no await and no callback under it.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::faults;
@@ -22,6 +22,9 @@ use crate::types::Incarnation;
 const DRAIN_IDLE: Duration = Duration::from_millis(100);
 /// and never for longer than this (turborepo, nextest and others met both the hang and the truncation).
 const DRAIN_CAP: Duration = Duration::from_secs(2);
+
+/// How soon it is looked again whether those who hear the child have caught up with it.
+const GIVE_WAY: Duration = Duration::from_millis(1);
 
 /// How much of stderr is read at a time.
 const STDERR_READ: usize = 8 * 1024;
@@ -127,6 +130,9 @@ impl Reader {
         while draining.read(&mut stdout, lines.room()).await {
             while let Some(line) = lines.next_line() {
                 self.line(line);
+                while self.listener.is_behind() {
+                    sleep(GIVE_WAY).await;
+                }
             }
         }
         if lines.unfinished() > 0 {

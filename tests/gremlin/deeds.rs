@@ -5,6 +5,7 @@
 //! | `nothing` | | the request is never answered |
 //! | `exit` | `code`, `reply` | exits; with `reply: true` the answer is written first |
 //! | `signal` | `signal` (number) | dies of that signal |
+//! | `burn` | | keeps a processor busy until something ends the process |
 //! | `partial` | `exit` (code) | writes half of the answer without a newline, then exits if told to |
 //! | `close_stdout`, `close_stdin` | | the descriptor is closed, the process lives on |
 //! | `stop_reading` | `ms` (absent: for good) | answers, then reads nothing |
@@ -21,9 +22,10 @@
 //! | `dup_reply`, `wrong_id`, `string_id`, `no_id` | `say` | the answer twice; with an unknown id; with the id as text; without |
 //! | `write` | `frame` (text) | writes that line, then answers |
 //! | `log` | `level`, `text` | a log notification, then the answer |
+//! | `logs` | `count`, `text`, `pause_every`, `pause_ms` | that many log notifications, numbered from 1, then the answer |
 //! | `list_changed` | `of` (`tools`, `prompts`, `resources`) | that notification, then the answer |
 //! | `updated` | `uri` | a resource update, then the answer |
-//! | `stderr` | `bytes`, `line` | noise on stderr, then the answer |
+//! | `stderr` | `bytes`, `width`, `line` | noise on stderr, in lines of that many bytes (80), then the answer |
 //! | `fork_grandchild` | `hold_stdout`, `chatter`, `setsid`, `ignore_term` | starts a process that does nothing; answers its pid |
 //! | `list_fds`, `dump_env`, `whoami`, `count` | | what the process has open, was given, is, and how many frames it read |
 
@@ -47,6 +49,7 @@ pub(crate) fn perform(gremlin: &Arc<Gremlin>, call: Call) -> Flow {
         "nothing" => {}
         "exit" => endings::exit(&call),
         "signal" => endings::signal(&call),
+        "burn" => endings::burn(),
         "partial" => endings::partial(&call),
         "close_stdout" => endings::close_stdout(),
         "close_stdin" => return endings::close_stdin(&call),
@@ -59,6 +62,7 @@ pub(crate) fn perform(gremlin: &Arc<Gremlin>, call: Call) -> Flow {
         "garbage" => noise::garbage(&call),
         "write" => noise::write(&call),
         "log" => noise::log(&call),
+        "logs" => noise::logs(&call),
         "list_changed" => noise::list_changed(gremlin, &call),
         "updated" => noise::updated(gremlin, &call),
         "stderr" => noise::stderr(&call),

@@ -100,7 +100,7 @@ impl Orders {
         if let Some(line) = &self.stderr_line {
             wire::complain(line);
         }
-        wire::flood_stderr(self.stderr);
+        wire::flood_stderr(self.stderr, wire::WIDTH);
         if let Some(code) = self.exit {
             let delay = Duration::from_millis(self.exit_after_ms);
             if delay.is_zero() {

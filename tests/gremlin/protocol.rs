@@ -110,7 +110,7 @@ fn request(
         return Flow::Continue;
     }
     if method == "server/discover" {
-        wire::flood_stderr(gremlin.orders.probe_stderr);
+        wire::flood_stderr(gremlin.orders.probe_stderr, wire::WIDTH);
     }
     if method == "initialize" {
         handshake(

@@ -51,9 +51,12 @@ pub(crate) fn complain(line: &str) {
         .write_all(format!("gremlin: {line}\n").as_bytes());
 }
 
-/// Writes this many bytes to stderr, in lines of 80.
-pub(crate) fn flood_stderr(bytes: usize) {
-    let line = [&[b'!'; 79][..], b"\n"].concat();
+/// The usual width of a line of noise.
+pub(crate) const WIDTH: usize = 80;
+
+/// Writes this many bytes to stderr, in lines of `width`, their ends included.
+pub(crate) fn flood_stderr(bytes: usize, width: usize) {
+    let line = [&vec![b'!'; width.saturating_sub(1)][..], b"\n"].concat();
     let mut err = std::io::stderr().lock();
     let mut left = bytes;
     while left > 0 {

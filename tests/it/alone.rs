@@ -25,10 +25,10 @@ use crate::support::wait::wait_for;
 use crate::support::{Gateway, Server};
 
 /// Ample for anything that has no deadline of its own.
-const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// A gateway with short deadlines, the healthy neighbour and this server.
-fn fault_gateway(server: Server) -> Gateway {
+pub(crate) fn fault_gateway(server: Server) -> Gateway {
     Gateway::builder()
         .fault_profile()
         .server(Server::control())
@@ -37,23 +37,23 @@ fn fault_gateway(server: Server) -> Gateway {
 }
 
 /// Status, `error_code` and `delivered` of a refused or failed request.
-fn fault_of(answer: &Answer) -> (u16, String, String) {
+pub(crate) fn fault_of(answer: &Answer) -> (u16, String, String) {
     let error = &answer.json()["error"];
     let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
     (answer.status, text("error_code"), text("delivered"))
 }
 
 /// What [`fault_of`] gives for a request that was written to a child that ended.
-fn server_lost() -> (u16, String, String) {
+pub(crate) fn server_lost() -> (u16, String, String) {
     fault(502, "server_lost", "unknown")
 }
 
-fn fault(status: u16, code: &str, delivered: &str) -> (u16, String, String) {
+pub(crate) fn fault(status: u16, code: &str, delivered: &str) -> (u16, String, String) {
     (status, code.to_owned(), delivered.to_owned())
 }
 
 /// Waits for an entry of `/servers` that fits.
-async fn status_where(
+pub(crate) async fn status_where(
     client: &Client,
     server_id: &str,
     what: &str,
@@ -68,7 +68,7 @@ async fn status_where(
 }
 
 /// Waits until a server is ready in this incarnation.
-async fn ready_in(client: &Client, server_id: &str, incarnation: u64) -> Value {
+pub(crate) async fn ready_in(client: &Client, server_id: &str, incarnation: u64) -> Value {
     let what = format!("ready in incarnation {incarnation}");
     status_where(client, server_id, &what, SOON, |status| {
         status["status"] == "ready" && status["incarnation"] == incarnation
@@ -77,24 +77,24 @@ async fn ready_in(client: &Client, server_id: &str, incarnation: u64) -> Value {
 }
 
 /// The pid of a server that runs.
-async fn pid_of(client: &Client, server_id: &str) -> u32 {
+pub(crate) async fn pid_of(client: &Client, server_id: &str) -> u32 {
     let pid = client.status(server_id).await["pid"].as_u64();
     u32::try_from(pid.expect("a pid")).unwrap()
 }
 
 /// The pid that a deed answered with.
-fn pid_in(answer: &Answer) -> u32 {
+pub(crate) fn pid_in(answer: &Answer) -> u32 {
     echoed(answer).parse().expect("a pid")
 }
 
 /// The text of a tool's result.
-fn echoed(answer: &Answer) -> String {
+pub(crate) fn echoed(answer: &Answer) -> String {
     assert_eq!(answer.status, 200, "{}", answer.text());
     crate::support::stdio::text_of(&answer.json())
 }
 
 /// Calls `echo` and wants its text back.
-async fn echoes(client: &Client, server_id: &str, text: &str) {
+pub(crate) async fn echoes(client: &Client, server_id: &str, text: &str) {
     let answer = client.call(server_id, "echo", &json!({"text": text})).await;
     assert_eq!(echoed(&answer), text);
 }
@@ -102,7 +102,7 @@ async fn echoes(client: &Client, server_id: &str, text: &str) {
 /// Asks for the same deed several times at once, each time with another `nonce`: `name-0`, `name-1`, …
 ///
 /// The connections for it are closed afterwards: what a client keeps open, a gateway holds open.
-async fn deeds_at_once(
+pub(crate) async fn deeds_at_once(
     gateway: &Gateway,
     server_id: &str,
     deed: &Value,
@@ -120,7 +120,7 @@ async fn deeds_at_once(
 }
 
 /// Waits until a gremlin has read this many frames with this text.
-async fn journal_has(gateway: &Gateway, server_id: &str, text: &str, count: usize) {
+pub(crate) async fn journal_has(gateway: &Gateway, server_id: &str, text: &str, count: usize) {
     let journal = gateway.journal(server_id);
     let what = format!("{count} frames with {text:?} at {server_id}");
     wait_for(&what, SOON, async || {
@@ -130,7 +130,7 @@ async fn journal_has(gateway: &Gateway, server_id: &str, text: &str, count: usiz
 }
 
 /// A line of `/metrics` as a number; 0 as long as there is none.
-async fn metric(client: &Client, series: &str) -> f64 {
+pub(crate) async fn metric(client: &Client, series: &str) -> f64 {
     let text = client.get("/metrics").await.text();
     let value = text
         .lines()
@@ -139,7 +139,7 @@ async fn metric(client: &Client, series: &str) -> f64 {
 }
 
 /// How many messages of a server were dropped for this reason.
-async fn dropped(client: &Client, server_id: &str, reason: &str) -> f64 {
+pub(crate) async fn dropped(client: &Client, server_id: &str, reason: &str) -> f64 {
     let labels = format!("host_mcp_gateway_server_id=\"{server_id}\",reason=\"{reason}\"");
     let series = format!("host_mcp_gateway_server_dropped_total{{{labels}}}");
     metric(client, &series).await

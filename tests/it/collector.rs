@@ -46,6 +46,8 @@ pub(crate) enum Mode {
     BlackHole,
     /// Answers every request with status 500.
     Failing,
+    /// Takes requests over HTTP/protobuf and answers them half a minute later.
+    Slow,
 }
 
 /// What has arrived so far.
@@ -113,6 +115,13 @@ impl Collector {
             }
             Mode::Failing => {
                 let app = Router::new().fallback(|| async { StatusCode::INTERNAL_SERVER_ERROR });
+                runtime.spawn(async move { axum::serve(listener, app).await });
+            }
+            Mode::Slow => {
+                let app = Router::new().fallback(|| async {
+                    tokio::time::sleep(Duration::from_secs(30)).await;
+                    StatusCode::OK
+                });
                 runtime.spawn(async move { axum::serve(listener, app).await });
             }
             Mode::BlackHole => {

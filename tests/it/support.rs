@@ -15,6 +15,7 @@ pub(crate) mod socket;
 pub(crate) mod sse;
 pub(crate) mod stdio;
 pub(crate) mod wait;
+pub(crate) mod wire;
 
 pub(crate) use gateway::Gateway;
 pub(crate) use server::Server;

@@ -69,6 +69,10 @@ impl Sink for Renaming {
         let method = method.unwrap_or_default().into_owned();
         self.sink.push(renamed(&method, &self.server, message))
     }
+
+    fn fullness(&self) -> usize {
+        self.sink.fullness()
+    }
 }
 
 /// Whether any key of the message can be `uri`: most answers are long texts that need not be walked

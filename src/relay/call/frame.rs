@@ -9,7 +9,7 @@ use crate::fault::{Delivered, Fault, FaultKind};
 use crate::protocol::era::meta_key;
 use crate::protocol::level::Level;
 use crate::protocol::message::string;
-use crate::protocol::splice::{Edit, MetaSlot, into_frame, splice};
+use crate::protocol::request::{self, NoPlace, Rewriting};
 use crate::protocol::trace_context::TraceContext;
 use crate::protocol::{Era, Span};
 use crate::relay::aggregate;
@@ -35,9 +35,6 @@ impl Request {
         span: &TraceSpan,
         round: &Message,
     ) -> Result<Vec<u8>, Fault> {
-        let Message { body, envelope } = round;
-        let meta = round.meta();
-        let id = envelope.id.unwrap_or_default();
         let context = spans::context_of(span);
         let told = context.as_ref().or_else(|| {
             if self.own_context().is_none() {
@@ -46,57 +43,16 @@ impl Request {
                 None
             }
         });
-        let traceparent = told.map(|context| format!("\"{}\"", context.traceparent()));
-        let tracestate = told
-            .map(|context| serde_json::json!(context.tracestate().unwrap_or_default()).to_string());
-        let mut edits = vec![Edit {
-            span: id,
-            with: minted.as_bytes(),
-        }];
-        edits.extend(meta.and_then(|meta| meta.progress_token).map(|span| Edit {
-            span,
-            with: minted.as_bytes(),
-        }));
-        let mut members = Vec::new();
-        if let Some(value) = &traceparent {
-            match meta.and_then(|meta| meta.traceparent) {
-                Some(span) => edits.push(Edit {
-                    span,
-                    with: value.as_bytes(),
-                }),
-                None => members.push(format!(r#""traceparent":{value}"#)),
-            }
-        }
-        if let Some(value) = &tracestate {
-            match meta.and_then(|meta| meta.tracestate) {
-                Some(span) => edits.push(Edit {
-                    span,
-                    with: value.as_bytes(),
-                }),
-                None if value.len() > 2 => members.push(format!(r#""tracestate":{value}"#)),
-                None => {}
-            }
-        }
-        let claims_modern = round.claims_modern();
-        if handshake.era == Era::Modern && !claims_modern {
-            members.extend(self.claims(round));
-        } else if envelope.params.is_none() {
-            // Only for its context nothing is added to a request without params.
-            members.clear();
-        }
-        let slot = MetaSlot::of(envelope, body);
-        if slot.is_none() && handshake.era == Era::Modern && !claims_modern {
+        let wants_claims = handshake.era == Era::Modern && !round.claims_modern();
+        let rewriting = Rewriting {
+            id: minted,
+            context: told,
+            claims: wants_claims.then(|| self.claims(round)),
+        };
+        request::framed(&round.body, &round.envelope, rewriting).map_err(|NoPlace| {
             let text = "params or params._meta is not an object, which this server's protocol revision needs";
-            return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
-        }
-        let inserted = slot
-            .filter(|_| !members.is_empty())
-            .map(|slot| (slot.at(), slot.text(&members.join(","))));
-        edits.extend(inserted.as_ref().map(|(span, text)| Edit {
-            span: *span,
-            with: text.as_bytes(),
-        }));
-        Ok(into_frame(splice(body, &mut edits)))
+            Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No)
+        })
     }
 
     /// The claims that a modern child wants and that the client did not make: those of its session, or

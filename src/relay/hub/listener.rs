@@ -1,6 +1,7 @@
 //! What the supervisor tells the hub of a child's own messages.
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::filter::List;
 use super::{Capabilities, Hearer, Hub, Life, Mark, Told, Users};
@@ -69,6 +70,10 @@ impl Listener for Hub {
     fn dropped(&self, why: DropReason, bytes: usize) {
         self.instruments.dropped(why);
         tracing::debug!(server_id = %self.server, reason = why.as_str(), bytes, "dropped a message of the server");
+    }
+
+    fn is_behind(&self) -> bool {
+        self.pressure().is_felt(Instant::now())
     }
 
     /// A new child knows nothing of what the old one was told, and its lists may be others.

@@ -19,6 +19,7 @@ use bytes::Bytes;
 pub(in crate::relay) use reader::Reader;
 
 use crate::relay::api::Event;
+use crate::relay::hub::fullness;
 
 /// The stream of a session that belongs to none of its requests.
 pub(in crate::relay) const OWN: u64 = 0;
@@ -153,6 +154,15 @@ impl Streams {
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         !cut_off
+    }
+
+    /// How much of what may wait for the reader of a stream does, in parts of a hundred.
+    pub(in crate::relay) fn fullness(&self, stream: u64) -> usize {
+        let state = self.state();
+        state.logs.get(&stream).map_or(0, |log| {
+            let events = (log.waiting.len(), self.bounds.queue_events);
+            fullness(events, (log.waiting_bytes, self.bounds.queue_bytes))
+        })
     }
 
     /// Ends the stream of a request after what was pushed.

@@ -239,6 +239,23 @@ fn failed_starts_in_a_row_are_given_up_however_slow() {
     );
 }
 
+/// F39: a process that the system does not grant (EAGAIN) is a failed start like any other.
+#[test]
+fn a_start_that_the_system_does_not_grant_is_tried_again_with_growing_delays() {
+    let mut rig = Rig::started(&fixture::config());
+    let denied = std::io::Error::from(rustix::io::Errno::AGAIN).to_string();
+    for nominal in [100, 200, 400, 800] {
+        rig.step(Event::CannotStart(denied.clone()));
+        rig.step(Event::Gone);
+        assert_jittered(rig.delay(), nominal * MS);
+        let error = rig.machine.last_error().unwrap_or_default();
+        assert!(error.contains(&denied), "{error}");
+        rig.until_due();
+    }
+    rig.step(Event::Ready);
+    assert_eq!(rig.spawns, 5, "one start for each delay");
+}
+
 /// F08: a server that was stable for long enough begins with the first delay each time.
 #[test]
 fn a_rare_crash_costs_the_first_delay_each_time() {

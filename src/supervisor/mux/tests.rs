@@ -1,9 +1,11 @@
-//! What the table promises, road by road; under any sequence of deeds in `model`, under threads in `races`.
+//! What the table promises, road by road; under any sequence of deeds in `model`, under threads in
+//! `races`, in any order of their steps in `schedules`.
 
 mod asked;
 mod deadlines;
 mod model;
 mod races;
+pub(super) mod schedules;
 
 use std::sync::Arc;
 use std::time::Duration;

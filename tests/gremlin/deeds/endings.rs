@@ -21,6 +21,13 @@ pub(super) fn signal(call: &Call) {
     }
 }
 
+/// Keeps a processor busy: ends with the process, or with its limit of processor time.
+pub(super) fn burn() -> ! {
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
 /// Writes the first half of the answer, without a newline.
 pub(super) fn partial(call: &Call) {
     let whole = wire::response(&call.id, &call.text_result("half of this never comes"));

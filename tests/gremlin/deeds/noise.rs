@@ -1,5 +1,7 @@
 //! Deeds that write something beside the answer.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::call::Call;
@@ -42,6 +44,23 @@ pub(super) fn log(call: &Call) {
     call.say("logged");
 }
 
+/// Sends numbered log messages, with a pause after every so many, then the answer.
+pub(super) fn logs(call: &Call) {
+    let pause = Duration::from_millis(call.number("pause_ms").unwrap_or_default());
+    let every = call.size("pause_every").max(1);
+    for number in 1..=call.size("count") {
+        let text = Value::from(format!("{number} {}", call.text("text")));
+        wire::notify(
+            "notifications/message",
+            &format!(r#"{{"level":"info","data":{text}}}"#),
+        );
+        if number.is_multiple_of(every) && !pause.is_zero() {
+            std::thread::sleep(pause);
+        }
+    }
+    call.say("logged");
+}
+
 /// Says that a list changed, then answers.
 pub(super) fn list_changed(gremlin: &Gremlin, call: &Call) {
     let method = format!("notifications/{}/list_changed", call.text("of"));
@@ -63,7 +82,10 @@ pub(super) fn updated(gremlin: &Gremlin, call: &Call) {
 
 /// Writes to stderr, then answers.
 pub(super) fn stderr(call: &Call) {
-    wire::flood_stderr(call.size("bytes"));
+    let width = call
+        .number("width")
+        .map_or(wire::WIDTH, |_| call.size("width"));
+    wire::flood_stderr(call.size("bytes"), width);
     if !call.text("line").is_empty() {
         wire::complain(call.text("line"));
     }

@@ -2,7 +2,7 @@
 
 mod config;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -140,13 +140,17 @@ impl Gateway {
         self.ended(Duration::from_secs(30)).await
     }
 
-    fn start(builder: Builder) -> (Self, Option<Refusal>) {
+    fn start(mut builder: Builder) -> (Self, Option<Refusal>) {
         let folder = tempfile::tempdir().unwrap();
         let marker = places::new_marker();
         let (forgives_strays, variables) = (builder.forgives_strays, builder.variables.clone());
+        let mut command = builder.run_by.clone();
+        command.push(places::gateway().to_str().expect("UTF-8").to_owned());
+        let (address, stderr) = (builder.address(), builder.stderr.take());
         let file = folder.path().join(config::FILE);
         config::write(&file, &builder.into_config(folder.path(), &marker));
-        let mut child = Command::new(places::gateway())
+        let mut child = Command::new(&command[0])
+            .args(&command[1..])
             .arg("--config")
             .arg(&file)
             .env_clear()
@@ -157,20 +161,26 @@ impl Gateway {
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(stderr.unwrap_or_else(Stdio::piped))
             .spawn()
             .expect("start the gateway");
-        let logs = Logs::collect(child.stderr.take().unwrap());
+        let logs = child.stderr.take().map(Logs::collect);
+        let tells = logs.is_some();
         let output = Logs::collect(child.stdout.take().unwrap());
         let mut gateway = Self {
             child,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            logs,
+            address,
+            logs: logs.unwrap_or_default(),
             output,
             marker,
             forgives_strays,
             folder,
         };
+        if !tells {
+            let listens = blocks_until(START, || TcpStream::connect(address).is_ok());
+            assert!(listens, "not listening on {address} after {START:?}");
+            return (gateway, None);
+        }
         let refusal = gateway.learn_address();
         (gateway, refusal)
     }
@@ -179,7 +189,6 @@ impl Gateway {
     fn learn_address(&mut self) -> Option<Refusal> {
         let mut refusal = None;
         let settled = blocks_until(START, || {
-            // The end first: what was logged before it is then complete or nearly so.
             let ended = self.child.try_wait().unwrap();
             if let Some(event) = self.logs.events("listening").first() {
                 let address = event["address"]
@@ -188,6 +197,8 @@ impl Gateway {
                 self.address = address.unwrap_or_else(|| panic!("no address in {event}"));
                 return true;
             }
+            // The end of the process is seen before the last of what it wrote.
+            let ended = ended.filter(|_| self.logs.is_complete());
             refusal = ended.map(|status| Refusal {
                 status,
                 stderr: self.logs.text(),

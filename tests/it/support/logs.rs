@@ -1,6 +1,7 @@
 //! What a gateway wrote: its log on stderr, one JSON object a line, and whatever came on stdout.
 
 use std::io::{BufRead as _, BufReader, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use super::wait::wait_for;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Logs {
     lines: Arc<Mutex<Vec<String>>>,
+    complete: Arc<AtomicBool>,
 }
 
 impl Logs {
@@ -24,8 +26,14 @@ impl Logs {
                 let line = String::from_utf8_lossy(&line).into_owned();
                 sink.lines.lock().unwrap().push(line);
             }
+            sink.complete.store(true, Ordering::Release);
         });
         logs
+    }
+
+    /// Whether the pipe has ended, and so nothing more will come.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::Acquire)
     }
 
     /// Everything so far.

@@ -88,6 +88,20 @@ pub(crate) fn footprint(pid: u32) -> Option<Footprint> {
         .flatten()
 }
 
+/// The most memory that a process ever had resident, in KiB; `None` likewise.
+pub(crate) fn peak_kib(pid: u32) -> Option<usize> {
+    cfg!(target_os = "linux")
+        .then(|| proc_files::peak_kib(pid))
+        .flatten()
+}
+
+/// The time that all threads of a process have spent on a processor; `None` likewise.
+pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
+    cfg!(target_os = "linux")
+        .then(|| proc_files::cpu_time(pid))
+        .flatten()
+}
+
 /// The command line of a process, its words joined by spaces; empty when it is gone.
 pub(crate) fn command_line(pid: u32) -> String {
     if cfg!(target_os = "linux") {

@@ -1,10 +1,10 @@
 //! A bare TCP connection, for what no HTTP client would send.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// The head of an HTTP/1.1 answer and where its body starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,20 @@ pub(crate) struct RawSocket {
 impl RawSocket {
     /// Connects.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("a connection");
+        Self::over(TcpStream::connect(address).await.expect("a connection"))
+    }
+
+    /// Connects as a client of another loopback address: any of 127.0.0.0/8 on Linux, those that lo0 was
+    /// given on macOS.
+    pub(crate) async fn connect_from(source: [u8; 4], address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        let source = IpAddr::from(source);
+        let bound = socket.bind(SocketAddr::new(source, 0));
+        bound.unwrap_or_else(|error| panic!("{source} is no address of this machine: {error}"));
+        Self::over(socket.connect(address).await.expect("a connection"))
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         Self {
             stream,
@@ -41,9 +54,35 @@ impl RawSocket {
         }
     }
 
+    /// Connects with a receive buffer of this size, so that what is not read soon waits at the peer.
+    pub(crate) async fn connect_narrow(address: SocketAddr, receive_buffer: u32) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(receive_buffer).unwrap();
+        Self {
+            stream: socket.connect(address).await.expect("a connection"),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Reads so many bytes, if as many come, and resets the connection: the peer is told nothing else.
+    pub(crate) async fn reset_after(mut self, bytes: usize, deadline: Duration) {
+        while self.buffer.len() < bytes && self.fill(deadline).await {}
+        self.stream.set_zero_linger().unwrap();
+    }
+
     /// Sends bytes; what the peer makes of a closed connection is its answer, not a fault here.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref()).await;
+    }
+
+    /// Sends bytes; false when the connection is closed.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
+    }
+
+    /// Waits until there is something to read, or the end.
+    pub(crate) async fn ready(&self) {
+        self.stream.readable().await.expect("a socket");
     }
 
     /// Sends no more, and goes on reading.
@@ -88,6 +127,21 @@ impl RawSocket {
         Some((head, body))
     }
 
+    /// Everything up to and with this text; panics when the peer closes before it.
+    pub(crate) async fn until(&mut self, text: &str, deadline: Duration) -> String {
+        let mut looked_at = 0;
+        loop {
+            if let Some(begin) = find(&self.buffer[looked_at..], text.as_bytes()) {
+                let end = looked_at + begin + text.len();
+                let heard = self.buffer.drain(..end).collect();
+                return String::from_utf8(heard).expect("UTF-8");
+            }
+            looked_at = self.buffer.len().saturating_sub(text.len());
+            let more = self.fill(deadline).await;
+            assert!(more, "closed before {text:?}");
+        }
+    }
+
     /// Everything until the peer closes; panics when it does not.
     pub(crate) async fn rest(&mut self, deadline: Duration) -> Vec<u8> {
         while self.fill(deadline).await {}
@@ -109,7 +163,5 @@ pub(crate) async fn free_port() -> u16 {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
+    memchr::memmem::find(haystack, needle)
 }

@@ -48,6 +48,17 @@ fn nature() -> impl Strategy<Value = Deed> {
     ]
 }
 
+/// How the life of a process can end that is of no use.
+fn failing_end() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        Just(Event::CannotStart("no such file".to_owned())),
+        Just(Event::Broken("did not read its stdin")),
+        exit().prop_map(Event::Ended),
+        Just(Event::Gone),
+        Just(Event::Timer),
+    ]
+}
+
 /// What happens, and what operators order.
 fn anything() -> impl Strategy<Value = Deed> {
     let order = prop::sample::select(vec![Event::Start, Event::Stop, Event::Restart]);
@@ -94,6 +105,32 @@ proptest! {
     #[test]
     fn no_schedule_breaks_the_machine(policy in policy(), deeds in schedule()) {
         Rig::new(&with(policy)).perform(deeds);
+    }
+
+    /// From wherever it is, a server whose processes all fail is given up or rests, and is not waited for.
+    #[test]
+    fn every_state_comes_to_an_end(
+        policy in policy(),
+        before in schedule(),
+        ends in prop::collection::vec(failing_end(), 8),
+    ) {
+        let config = with(policy);
+        let mut rig = Rig::new(&config);
+        rig.perform(before);
+        // Each try is a wait, a start and an end in two steps; the first may be the end of an old life.
+        let most = 4 * (config.restart_limit.count as usize + 2);
+        for end in ends.into_iter().cycle().take(most) {
+            match rig.state() {
+                State::Stopped(_) | State::Failed => return Ok(()),
+                State::Backoff { .. } => rig.until_due(),
+                State::Stopping(_) => drop(rig.step(Event::Gone)),
+                State::Starting { .. } if end == Event::Timer => rig.until_due(),
+                State::Starting { .. } | State::Ready { .. } | State::Unhealthy { .. } => {
+                    rig.step(if end == Event::Timer { Event::Gone } else { end });
+                }
+            }
+        }
+        prop_assert!(false, "still in {:?}", rig.state());
     }
 
     #[test]

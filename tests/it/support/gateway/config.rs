@@ -1,7 +1,9 @@
 //! The config that a test gives its gateway.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -25,6 +27,8 @@ pub(crate) struct Builder {
     server_defaults: Vec<(String, Value)>,
     pub(super) variables: Vec<(String, String)>,
     pub(super) forgives_strays: bool,
+    pub(super) run_by: Vec<String>,
+    pub(super) stderr: Option<Stdio>,
 }
 
 impl Builder {
@@ -43,6 +47,8 @@ impl Builder {
             server_defaults: Vec::new(),
             variables: Vec::new(),
             forgives_strays: false,
+            run_by: Vec::new(),
+            stderr: None,
         }
     }
 
@@ -89,6 +95,24 @@ impl Builder {
     pub(crate) fn forgives_strays(mut self) -> Self {
         self.forgives_strays = true;
         self
+    }
+
+    /// Has it started by another program, which must put it in its own place (as `prlimit` and `setpriv` do).
+    pub(crate) fn run_by(mut self, command: &[&str]) -> Self {
+        self.run_by = command.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// Gives its log another place than [`Gateway::logs`]; needs a `bind_port`, which is not told then.
+    pub(crate) fn stderr(mut self, sink: impl Into<Stdio>) -> Self {
+        self.stderr = Some(sink.into());
+        self
+    }
+
+    /// Where it will listen, if that is fixed.
+    pub(super) fn address(&self) -> SocketAddr {
+        let port = self.config["bind_port"].as_u64().unwrap_or_default();
+        SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).expect("a port")))
     }
 
     /// Short deadlines and small bounds, so that faults show within seconds.

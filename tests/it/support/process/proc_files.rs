@@ -1,6 +1,7 @@
 //! Processes as Linux shows them, in the files below `/proc` (proc(5)).
 
 use std::fs;
+use std::time::Duration;
 
 use super::super::places::MARKER;
 use super::{Footprint, Process};
@@ -44,16 +45,31 @@ pub(super) fn marked(marker: &str) -> Vec<Process> {
 }
 
 pub(super) fn footprint(pid: u32) -> Option<Footprint> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let number = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-        line.split_whitespace().next()?.parse().ok()
-    };
     Some(Footprint {
         descriptors: fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count(),
-        threads: number("Threads:")?,
-        resident_kib: number("VmRSS:")?,
+        threads: status_number(pid, "Threads:")?,
+        resident_kib: status_number(pid, "VmRSS:")?,
     })
+}
+
+pub(super) fn peak_kib(pid: u32) -> Option<usize> {
+    status_number(pid, "VmHWM:")
+}
+
+fn status_number(pid: u32, key: &str) -> Option<usize> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// `utime` and `stime`, the fields 14 and 15 of `stat`, which Linux counts in hundredths of a second.
+pub(super) fn cpu_time(pid: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The fields behind the name begin with the third.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let ticks = rest.split(' ').skip(11).take(2);
+    let ticks: u64 = ticks.map(|field| field.parse().unwrap_or(0)).sum();
+    Some(Duration::from_millis(ticks * 10))
 }
 
 pub(super) fn command_line(pid: u32) -> String {

@@ -1,0 +1,97 @@
+//! How many connections there may be.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::gateway::TOKEN;
+use crate::support::socket::RawSocket;
+use crate::support::wait::wait_for;
+use crate::support::wire::{bare_request, reply};
+use crate::support::{Gateway, Server};
+
+const CROWD: [u8; 4] = [127, 0, 0, 2];
+const OTHER: [u8; 4] = [127, 0, 0, 3];
+
+fn health(gateway: &Gateway) -> String {
+    let host = format!("Host: {}", gateway.address());
+    let token = format!("Authorization: Bearer {TOKEN}");
+    bare_request("GET /health", &[&host, &token], "")
+}
+
+/// Of these connections, those that are served: they stay open.
+async fn served(gateway: &Gateway, sockets: Vec<RawSocket>) -> Vec<RawSocket> {
+    let mut kept = Vec::new();
+    for mut socket in sockets {
+        socket.send(health(gateway)).await;
+        if let Some(answer) = reply(&mut socket).await {
+            assert_eq!(answer.head.status, 200, "{}", answer.body);
+            kept.push(socket);
+        }
+    }
+    kept
+}
+
+async fn connected(gateway: &Gateway, source: [u8; 4], count: usize) -> Vec<RawSocket> {
+    let mut sockets = Vec::new();
+    for _ in 0..count {
+        sockets.push(RawSocket::connect_from(source, gateway.address()).await);
+    }
+    sockets
+}
+
+/// H006: with the caps that nobody has to set, one address gets its share and no more, and whoever comes
+/// from another one does not notice.
+#[tokio::test]
+async fn one_address_cannot_take_all_connections() {
+    let gateway = Gateway::builder()
+        .set("allowed_clients", json!(["localhost"]))
+        .server(Server::gremlin("s1"))
+        .start();
+    let crowd = connected(&gateway, CROWD, 600).await;
+    let crowd = served(&gateway, crowd).await;
+    assert_eq!(crowd.len(), 256);
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        let start = Instant::now();
+        let other = connected(&gateway, OTHER, 1).await;
+        assert_eq!(served(&gateway, other).await.len(), 1);
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    assert!(
+        times[times.len() / 2] < Duration::from_millis(100),
+        "{times:?}"
+    );
+    // Those that are in stay in, and a place that is left is free again.
+    let mut crowd = served(&gateway, crowd).await;
+    assert_eq!(crowd.len(), 256);
+    crowd.truncate(255);
+    wait_for("a place", Duration::from_secs(5), async || {
+        let one = connected(&gateway, CROWD, 1).await;
+        (!served(&gateway, one).await.is_empty()).then_some(())
+    })
+    .await;
+}
+
+/// H006: all addresses together have a cap too.
+#[tokio::test]
+async fn all_addresses_together_have_a_cap() {
+    let gateway = Gateway::builder()
+        .set("allowed_clients", json!(["localhost"]))
+        .limit("max_connections", 64)
+        .limit("max_connections_per_ip", 16)
+        .server(Server::gremlin("s1"))
+        .start();
+    let mut open = Vec::new();
+    for last in 2..12 {
+        let sockets = connected(&gateway, [127, 0, 0, last], 20).await;
+        let kept = served(&gateway, sockets).await;
+        assert!(kept.len() <= 16, "{} of one address", kept.len());
+        open.extend(kept);
+    }
+    assert_eq!(open.len(), 64);
+    // They are served as before.
+    assert_eq!(served(&gateway, open).await.len(), 64);
+}
