@@ -39,6 +39,7 @@ pub use fault::{Faults, FileFault};
 pub use operator::operator_token;
 pub use schema::schema;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
@@ -75,29 +76,40 @@ pub struct Config {
 /// stands in it (`auth_token` without a variable), read. Values of servers' `env` are not looked at for
 /// that. A path that is a symbolic link is followed once.
 pub fn load(path: &Path, env: &Env) -> Result<Config, Faults> {
+    load_for(path, env, None)
+}
+
+/// Loads the config file of a gateway that runs and stays bound to `bound`, whatever the file says: the
+/// names and origins that it lets in by default are those of that address.
+pub fn reload(path: &Path, env: &Env, bound: SocketAddr) -> Result<Config, Faults> {
+    load_for(path, env, Some(bound))
+}
+
+fn load_for(path: &Path, env: &Env, bound: Option<SocketAddr>) -> Result<Config, Faults> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_empty| path.to_owned());
     let source = disk::read(&absolute, env.uid()).map_err(|refusal| match refusal {
         Refusal::Missing => Faults::missing(path),
         Refusal::NotText(text) | Refusal::Because(text) => one_fault(path, None, &text),
     })?;
-    read(&source, path, &absolute, env)
+    read(&source, (path, &absolute), env, bound)
 }
 
 /// Reads a config that exists in memory only, as if it were a private file of this name.
 pub fn from_text(text: &str, path: &Path, env: &Env) -> Result<Config, Faults> {
-    read(
-        &Source::private(text.to_owned(), env.uid()),
-        path,
-        path,
-        env,
-    )
+    let source = Source::private(text.to_owned(), env.uid());
+    read(&source, (path, path), env, None)
 }
 
-fn read(source: &Source, path: &Path, absolute: &Path, env: &Env) -> Result<Config, Faults> {
+fn read(
+    source: &Source,
+    (path, absolute): (&Path, &Path),
+    env: &Env,
+    bound: Option<SocketAddr>,
+) -> Result<Config, Faults> {
     let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
     let mut scope = Scope::new(text, env);
     let config =
-        parse(text, &mut scope).and_then(|file| build(&file, source, absolute, &mut scope));
+        parse(text, &mut scope).and_then(|file| build(&file, source, absolute, bound, &mut scope));
     match config {
         Some(config) if scope.faults.is_empty() => Ok(Config {
             warnings: fault::in_order(scope.warnings)
@@ -162,8 +174,15 @@ fn parse(text: &str, scope: &mut Scope<'_>) -> Option<File> {
     File::read(&Node { value, place: root }, scope)
 }
 
-/// From the shape of the file to what the floors want; `None` after a fault.
-fn build(file: &File, source: &Source, path: &Path, scope: &mut Scope<'_>) -> Option<Config> {
+/// From the shape of the file to what the floors want; `None` after a fault. `bound` is where the gateway
+/// listens already, if it does.
+fn build(
+    file: &File,
+    source: &Source,
+    path: &Path,
+    bound: Option<SocketAddr>,
+    scope: &mut Scope<'_>,
+) -> Option<Config> {
     let folder = path.parent().unwrap_or(path);
     let defaults = Limits::take(&Members::none(&file.limits.place), scope);
     let limits = file.limits.get().unwrap_or(&defaults);
@@ -188,8 +207,9 @@ fn build(file: &File, source: &Source, path: &Path, scope: &mut Scope<'_>) -> Op
     let bind = addresses::bind(file, scope);
     let allowed_clients = addresses::allowed_clients(file, scope);
     let trusted_proxies = addresses::trusted_proxies(file, scope);
-    let allowed_hosts = names::allowed_hosts(file, bind.map(|bind| bind.ip()), scope);
-    let allowed_origins = names::allowed_origins(file, bind, scope);
+    let known_as = bound.or(bind);
+    let allowed_hosts = names::allowed_hosts(file, known_as.map(|at| at.ip()), scope);
+    let allowed_origins = names::allowed_origins(file, known_as, scope);
     let tls = tls::build(file, folder, scope);
     let log = log::build(&file.log, scope);
     Some(Config {

@@ -34,6 +34,7 @@ mod phase;
 mod refusals;
 mod routes;
 mod rpc;
+mod rules;
 mod servers;
 mod share;
 mod slots;
@@ -48,6 +49,7 @@ pub use config::{AdmissionConfig, Config, LimitsConfig, TokenEntry, canonical};
 pub use error::status;
 pub use host::is_host_rule;
 pub use routes::{RouteInfo, routes};
+pub use rules::{ConfigStatus, RefusedConfig, Rulebook};
 pub use sse::event as sse_event;
 pub use tls::{Certificates, Identity, PrivateKey, Tls, Validity};
 pub use token::is_bearer_token;
@@ -76,8 +78,10 @@ pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// What the edge is built from, beside its listener.
 pub struct Parts {
+    /// With it every connection is TLS; without it none is.
+    pub tls: Option<Tls>,
     /// Who may enter, and the limits.
-    pub config: Config,
+    pub rulebook: Rulebook,
     /// Where messages go.
     pub relay: Arc<Relay>,
     /// What `/metrics` shows.
@@ -89,14 +93,14 @@ pub struct Parts {
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Parts")
-            .field("config", &self.config)
+            .field("tls", &self.tls)
+            .field("rulebook", &self.rulebook)
             .finish_non_exhaustive()
     }
 }
 
 /// What endpoints work with.
 struct Edge {
-    limits: LimitsConfig,
     relay: Arc<Relay>,
     metrics: MetricsText,
     guard: Arc<Guard>,
@@ -105,9 +109,10 @@ struct Edge {
 
 impl Edge {
     fn body_limits(&self) -> BodyLimits {
+        let limits = self.guard.rules().limits;
         BodyLimits {
-            max: self.limits.max_body_bytes,
-            deadline: self.limits.body,
+            max: limits.max_body_bytes,
+            deadline: limits.body,
         }
     }
 }
@@ -120,28 +125,32 @@ pub async fn bind(config: &Config) -> io::Result<TcpListener> {
 /// The whole service, gate first, and the door that its connections come in by.
 fn open(parts: Parts, drain: &CancellationToken) -> (Gate<Router>, Door) {
     let Parts {
-        config,
+        tls,
+        rulebook,
         relay,
         metrics,
         instruments,
     } = parts;
-    let limits = config.limits;
-    let guard = Arc::new(Guard::new(&config, drain.clone(), instruments.clone()));
+    let guard = Arc::new(Guard::new(
+        rulebook.clone(),
+        if tls.is_some() { "https" } else { "http" },
+        drain.clone(),
+        instruments.clone(),
+    ));
     let edge = Arc::new(Edge {
-        limits,
         relay,
         metrics,
         guard: Arc::clone(&guard),
         started: Instant::now(),
     });
     let door = Door {
-        limits,
-        standing: {
-            let guard = Arc::clone(&guard);
-            Arc::new(move |peer| guard.admission.standing(peer))
+        limits: {
+            let rulebook = rulebook.clone();
+            Arc::new(move || rulebook.rules().limits)
         },
+        standing: Arc::new(move |peer| rulebook.rules().admission.standing(peer)),
         instruments,
-        tls: config.tls.map(|tls| TlsDoor::new(tls, Arc::clone(&guard))),
+        tls: tls.map(|tls| TlsDoor::new(tls, Arc::clone(&guard))),
     };
     (Gate::new(guard, routes::build().with_state(edge)), door)
 }
@@ -163,7 +172,8 @@ pub async fn serve_connection<Io>(
         drain,
         cut: CancellationToken::new(),
     };
-    connection::serve(socket, peer, service, door.limits, ends).await;
+    let limits = (door.limits)();
+    connection::serve(socket, peer, service, limits, ends).await;
 }
 
 /// Serves until `drain` or `kill`, and returns when the last connection is gone.

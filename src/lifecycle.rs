@@ -2,7 +2,7 @@
 //!
 //! Two tokens: *drain* asks everybody to finish, *kill* ends everything at once. The first SIGTERM or
 //! SIGINT drains, the second kills. A part that ends without being asked drains the rest and makes the
-//! exit a failed one.
+//! exit a failed one. SIGHUP has the config read again and put in force (`reload`).
 //!
 //! ```text
 //! signal ─► new requests refused, event streams ended ─► requests under way get `limits.drain` less
@@ -17,21 +17,28 @@ mod memory;
 #[cfg_attr(target_os = "linux", path = "lifecycle/service_linux.rs")]
 mod service;
 
+mod reload;
+mod signals;
+
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::http;
+use crate::http::{self, Rulebook};
 use crate::relay::Relay;
 use crate::telemetry::{self, Telemetry};
+
+pub use reload::Reread;
+
+use reload::Reloads;
+use signals::Signals;
 
 /// How long the last export of telemetry may take: with it, a gateway at rest ends within 2 s whatever
 /// the collector does.
@@ -43,6 +50,18 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(200);
 /// The least number of workers: one may be busy with an export while another serves.
 const MIN_WORKERS: usize = 2;
 
+/// Has the system write no core file of this process.
+///
+/// Its memory holds tokens and the secrets of servers. The guards, and with them the servers, are held to the same, whatever limit the gateway had inherited.
+pub fn forbid_core_files() -> anyhow::Result<()> {
+    let none = rustix::process::Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    rustix::process::setrlimit(rustix::process::Resource::Core, none)
+        .context("cannot forbid core files")
+}
+
 /// How a run of the gateway ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -52,9 +71,11 @@ pub enum Ended {
     Failed,
 }
 
-/// Runs the gateway until it is told to stop; `ready` is called once, when it listens.
+/// Runs the gateway until it is told to stop; `reread` is how it comes to another config, and `ready` is
+/// called once, when it listens.
 pub fn run(
     config: Config,
+    reread: Option<Reread>,
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ended> {
     let workers = std::thread::available_parallelism()
@@ -69,7 +90,7 @@ pub fn run(
     let telemetry = telemetry::init(&config.log, &lookup).context("cannot start telemetry")?;
     memory::close();
     let ended = runtime
-        .block_on(serve(config, &telemetry, ready))
+        .block_on(serve(config, reread, &telemetry, ready))
         .unwrap_or_else(|error| {
             tracing::error!(error = format!("{error:#}"), "the gateway has failed");
             Ended::Failed
@@ -80,30 +101,23 @@ pub fn run(
 }
 
 async fn serve(
-    config: Config,
+    mut config: Config,
+    reread: Option<Reread>,
     telemetry: &Telemetry,
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ended> {
-    let Config {
-        http: mut edge,
-        relay,
-        servers,
-        log: _,
-        path,
-        warnings,
-    } = config;
     // Installed before anything is started: a signal from here on is an orderly stop.
     let mut signals = Signals::install().context("cannot install signal handlers")?;
-    for warning in warnings {
-        tracing::warn!(config = %path.display(), "{warning}");
+    for warning in &config.warnings {
+        tracing::warn!(config = %config.path.display(), "{warning}");
     }
-    for server in &servers {
+    for server in &config.servers {
         let (server, instance) = (&server.supervisor, server.instance.as_str());
         let program = server.launch.program.display();
         tracing::info!(server_id = %server.id, command = server.launch.command, program = %program, instance, "server configured");
     }
-    let bind = edge.bind;
-    let listener = http::bind(&edge)
+    let bind = config.http.bind;
+    let listener = http::bind(&config.http)
         .await
         .map_err(|error| match error.kind() {
             ErrorKind::AddrInUse => anyhow::anyhow!(
@@ -114,12 +128,14 @@ async fn serve(
     let address = listener
         .local_addr()
         .context("cannot tell the listening address")?;
-    edge.listens_on(address.port());
-    let stops = Stops::of(&edge, &servers);
-    let relay = Arc::new(Relay::start(relay, servers, telemetry.instruments()));
+    config.http.listens_on(address.port());
+    let servers = config.servers.clone();
+    let relay = Arc::new(Relay::start(config.relay, servers, telemetry.instruments()));
+    let rulebook = Rulebook::new(&config.http);
     let (drain, kill) = (CancellationToken::new(), CancellationToken::new());
     let parts = http::Parts {
-        config: edge,
+        tls: config.http.tls.clone(),
+        rulebook: rulebook.clone(),
         relay: Arc::clone(&relay),
         metrics: Arc::new(telemetry.prometheus()),
         instruments: telemetry.instruments().clone(),
@@ -130,13 +146,23 @@ async fn serve(
     ready(address)?;
     service::ready();
 
+    let mut reloads = Reloads {
+        reread,
+        running: config,
+        port: address.port(),
+        rulebook,
+        relay: Arc::clone(&relay),
+        telemetry,
+    };
     let watchdog = service::watchdog();
     tokio::pin!(watchdog);
     let failed = tokio::select! {
         ended = edge.join_next() => Some(flatten(ended)),
-        () = signals.asked_to_end() => None,
+        () = signals.ends.asked() => None,
+        () = Box::pin(reloads.serve(&mut signals.hangup)) => None,
         () = &mut watchdog => None,
     };
+    let stops = Stops::of(&reloads.running);
     service::stopping();
     drain.cancel();
     let ended = Drain {
@@ -174,16 +200,17 @@ struct Stops {
 }
 
 impl Stops {
-    fn of(edge: &http::Config, servers: &[crate::relay::ServerConfig]) -> Self {
-        let stops = servers.iter().map(|server| server.supervisor.stop);
+    fn of(config: &Config) -> Self {
+        let drain = config.http.limits.drain;
+        let stops = config.servers.iter().map(|server| server.supervisor.stop);
         let grace = stops.clone().map(|stop| stop.grace).max();
         let grace = grace.unwrap_or_default();
         let ladder = stops.map(|stop| stop.grace + stop.term_grace).max();
         let ladder = ladder.unwrap_or_default();
         // Servers that end when their stdin does are gone within the drain; the others take longer.
-        let reserved = (grace + STOP_MARGIN / 6).min(edge.limits.drain / 2);
+        let reserved = (grace + STOP_MARGIN / 6).min(drain / 2);
         Self {
-            requests: edge.limits.drain.saturating_sub(reserved),
+            requests: drain.saturating_sub(reserved),
             servers: ladder + STOP_MARGIN,
         }
     }
@@ -204,7 +231,7 @@ impl Drain<'_> {
         );
         let finished = tokio::select! {
             ended = timeout(self.stops.requests, edge.join_next()) => ended.ok(),
-            () = self.signals.asked_to_end() => {
+            () = self.signals.asked_to_end_at_once() => {
                 self.kill_all();
                 None
             }
@@ -230,43 +257,10 @@ impl Drain<'_> {
         tokio::pin!(stopped);
         tokio::select! {
             () = &mut stopped => return,
-            () = self.signals.asked_to_end() => {}
+            () = self.signals.asked_to_end_at_once() => {}
             () = tokio::time::sleep(self.stops.servers) => {}
         }
         self.kill_all();
         stopped.await;
-    }
-}
-
-/// The signals that the gateway knows.
-struct Signals {
-    /// From systemd, launchd, or `kill`.
-    terminate: Signal,
-    /// From a terminal, Ctrl-C.
-    interrupt: Signal,
-    /// From an operator who wants a reload, or a terminal that was closed.
-    hangup: Signal,
-}
-
-impl Signals {
-    fn install() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for a signal that means the end. Cancel safe.
-    async fn asked_to_end(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return tracing::info!(signal = "SIGTERM", "asked to stop"),
-                _ = self.interrupt.recv() => return tracing::info!(signal = "SIGINT", "asked to stop"),
-                _ = self.hangup.recv() => {
-                    tracing::warn!(signal = "SIGHUP", "this version cannot reload its config; restart it to apply changes");
-                }
-            }
-        }
     }
 }

@@ -20,6 +20,7 @@ mod instances;
 mod outlet;
 mod overview;
 mod queue;
+mod reload;
 mod servers;
 mod session;
 mod sessions;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,6 +42,7 @@ pub use api::{Answer, Caller, Door, Event, Events, Failure, Reply, RoutingHeader
 pub use config::{ClientCapabilities, ClientFeatures, Config, Instance, ServerConfig};
 pub use failed::ErrorMessage;
 pub use overview::{Overview, Process};
+pub use reload::Reloaded;
 pub use sessions::EventStream;
 
 use bridge::seal::Sealer;
@@ -64,7 +67,7 @@ pub struct Relay {
 /// What all requests share.
 #[derive(Debug)]
 struct Shared {
-    config: Config,
+    config: watch::Sender<Config>,
     /// Event streams of the plain endpoints.
     sessions: Arc<Sessions>,
     /// Sessions of the MCP endpoints.
@@ -82,9 +85,10 @@ struct Shared {
 
 impl Shared {
     fn new(config: Config) -> Arc<Self> {
+        let config = watch::Sender::new(config);
         Arc::new(Self {
-            sessions: Arc::new(Sessions::new(config)),
-            directory: Directory::new(config),
+            sessions: Arc::new(Sessions::new(config.subscribe())),
+            directory: Directory::new(config.subscribe()),
             held: HeldCalls::default(),
             sealer: Sealer::new().ok(),
             tasks: TaskTracker::new(),
@@ -92,6 +96,11 @@ impl Shared {
             draining: CancellationToken::new(),
             config,
         })
+    }
+
+    /// The bounds in force.
+    fn config(&self) -> Config {
+        *self.config.borrow()
     }
 
     fn sealer(&self) -> Result<&Sealer, Fault> {
@@ -102,9 +111,9 @@ impl Shared {
 
     /// Ends what nobody has come back for.
     async fn tidy_up(self: Arc<Self>, servers: Arc<Servers>) {
-        let period =
-            (self.config.session_idle / 8).clamp(Duration::from_millis(50), Duration::from_secs(1));
         loop {
+            let idle = self.config().session_idle;
+            let period = (idle / 8).clamp(Duration::from_millis(50), Duration::from_secs(1));
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = sleep(period) => {}
@@ -122,7 +131,8 @@ impl Relay {
     /// Starts every server's actor. Must be called within a tokio runtime.
     pub fn start(config: Config, servers: Vec<ServerConfig>, instruments: &Instruments) -> Self {
         let shared = Shared::new(config);
-        let servers = Arc::new(Servers::start(servers, instruments));
+        let draining = shared.draining.clone();
+        let servers = Arc::new(Servers::start(servers, instruments, draining));
         shared
             .tasks
             .spawn(Arc::clone(&shared).tidy_up(Arc::clone(&servers)));
@@ -175,12 +185,14 @@ impl Relay {
             Target::Server(server) => {
                 let server = self.servers.find(principal, server.as_str());
                 let server = server.map_err(unread)?;
-                call::message(&self.shared, server, target, caller, body).await
+                call::message(&self.shared, &server, target, caller, body).await
             }
             Target::All => {
+                let fleet = self.servers.fleet();
                 let all = aggregate::All {
                     shared: &self.shared,
-                    servers: self.servers.reachable(principal).cloned().collect(),
+                    servers: fleet.reachable(principal),
+                    replaced: fleet.replaced.clone(),
                 };
                 // One server is the common way: it does not pay for the size of this one.
                 Box::pin(all.message(caller, body)).await

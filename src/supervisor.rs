@@ -132,7 +132,7 @@ impl Supervisor {
             self.kill.clone(),
         );
         let server = ServerHandle(Arc::new(Inner {
-            config,
+            id: config.id.clone(),
             mux,
             stderr,
             stdout,

@@ -7,6 +7,7 @@
 mod config;
 mod counted;
 mod environment;
+mod filter;
 mod line;
 mod otlp;
 mod queue;
@@ -27,7 +28,7 @@ use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{Layer, Registry};
+use tracing_subscriber::{Layer, Registry, reload};
 
 pub use config::{Config, Format, InvalidFormat, InvalidLogFilter, LogFilter};
 pub use environment::Warning;
@@ -36,6 +37,7 @@ pub use queue::Sink;
 use crate::instruments::Instruments;
 use crate::spans;
 use environment::Otlp;
+use filter::Filters;
 use otlp::{Providers, Refused};
 use queue::Queue;
 use stderr::StderrLayer;
@@ -64,6 +66,7 @@ pub struct Telemetry {
     registry: prometheus::Registry,
     providers: Providers,
     queue: Queue,
+    filters: Filters,
     otlp: Otlp,
     refused: Vec<Refused>,
 }
@@ -115,11 +118,6 @@ pub fn build(
         Arc::clone(&providers.span_counts).observe(&meter);
     }
 
-    let own = filter
-        .0
-        .clone()
-        .with_target(spans::TARGET, LevelFilter::OFF);
-    let exported = config::without_export_path(&own);
     let spans_only = Targets::new().with_target(spans::TARGET, LevelFilter::INFO);
     // The filters go around the options: a layer that is absent and has no filter counts as one that
     // wants everything, and would keep the spans enabled.
@@ -133,8 +131,14 @@ pub fn build(
     });
     let spans_only = to_traces.as_ref().map(|_| spans_only).unwrap_or_default();
     let to_logs = providers.logs.as_ref().map(OpenTelemetryTracingBridge::new);
-    let exported = to_logs.as_ref().map(|_| exported).unwrap_or_default();
+    let exports = to_logs.is_some();
     let to_stderr = StderrLayer::new(queue.clone(), format, colour);
+    let (own, set_own) = reload::Layer::new(filter::own(filter));
+    let (exported, set_exported) = reload::Layer::new(filter::exported(filter, exports));
+    let filters = Filters::new(
+        move |filter| set_own.reload(filter::own(filter)),
+        move |filter| set_exported.reload(filter::exported(filter, exports)),
+    );
     let subscriber = Registry::default()
         .with(to_traces.with_filter(spans_only))
         .with(to_logs.with_filter(exported))
@@ -144,6 +148,7 @@ pub fn build(
         registry,
         providers,
         queue,
+        filters,
         otlp,
         refused,
     };
@@ -171,6 +176,11 @@ impl Telemetry {
     /// The instruments that feed `/metrics` and OTLP.
     pub fn instruments(&self) -> &Instruments {
         &self.instruments
+    }
+
+    /// Logs by another filter from now on, on stderr and over OTLP.
+    pub fn set_filter(&self, filter: &LogFilter) {
+        self.filters.set(filter);
     }
 
     /// All metrics in the Prometheus text format.

@@ -289,6 +289,7 @@ mod tests {
         assert!(parsed(&[]).unwrap().verb.is_none());
     }
 
+    /// H113
     #[test]
     fn a_secret_is_refused_and_not_repeated() {
         let cases: [&[&str]; 5] = [

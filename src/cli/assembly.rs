@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
@@ -11,7 +12,7 @@ use super::exit::Exit;
 use super::terminal;
 use crate::config::{self, Config, Env, Faults};
 use crate::http::{self, TokenEntry};
-use crate::lifecycle::{self, Ended};
+use crate::lifecycle::{self, Ended, Reread};
 use crate::supervisor;
 use crate::types::Secret;
 
@@ -152,8 +153,12 @@ pub(super) fn schema() -> anyhow::Result<String> {
 
 /// Runs the gateway with this config file until it is told to stop.
 pub(super) fn run(path: &Path) -> anyhow::Result<Exit> {
+    // Before the first secret is in memory.
+    lifecycle::forbid_core_files()?;
+    let file = path.to_owned();
+    let reread: Reread = Arc::new(move |bound| config::reload(&file, &Env::of_process(), bound));
     match config::load(path, &Env::of_process()) {
-        Ok(config) => serve(config, |_address| Ok(())),
+        Ok(config) => serve(config, Some(reread), |_address| Ok(())),
         Err(faults) => Ok(refused(&faults).complain()),
     }
 }
@@ -164,15 +169,17 @@ pub(super) fn demo(
     text: &str,
     ready: &mut dyn FnMut(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Exit> {
+    lifecycle::forbid_core_files()?;
     let config = config::from_text(text, Path::new("demo"), &Env::of_process())?;
-    serve(config, ready)
+    serve(config, None, ready)
 }
 
 fn serve(
     config: Config,
+    reread: Option<Reread>,
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Exit> {
-    match lifecycle::run(config, ready)? {
+    match lifecycle::run(config, reread, ready)? {
         Ended::AsAsked => Ok(Exit::Fine),
         Ended::Failed => Ok(Exit::Failed),
     }

@@ -205,6 +205,7 @@ mod tests {
         }
     }
 
+    /// H108, H109
     #[test]
     fn only_a_regular_file_that_others_cannot_write_is_read() {
         let dir = tempfile::tempdir().unwrap();
@@ -220,6 +221,9 @@ mod tests {
         }
         write(&at("long"), &vec![b' '; 1024 * 1024 + 1], 0o600);
         assert_eq!(refused(&at("long")), TOO_LONG);
+        let huge = File::options().write(true).open(at("long")).unwrap();
+        huge.set_len(1 << 30).unwrap();
+        assert_eq!(refused(&at("long")), TOO_LONG, "and none of it is read");
         write(&at("binary"), b"{\xff", 0o600);
         assert!(refused(&at("binary")).contains("offset 1"));
         assert_eq!(refused(&at("none")), "there is no such file");
@@ -230,6 +234,8 @@ mod tests {
         assert!(refused(&fifo).contains("a device or pipe"));
     }
 
+    /// H109: a link is followed, because dotfile managers and mounted secrets are links, but only one of our own or of
+    /// root, and once.
     #[test]
     fn a_link_is_followed_once_and_its_target_held_to_the_same_rules() {
         let dir = tempfile::tempdir().unwrap();
@@ -245,6 +251,7 @@ mod tests {
         assert!(refused(&at("loop")).contains("cannot be read"));
     }
 
+    /// H108
     #[test]
     fn a_file_in_a_directory_that_everybody_can_write_is_refused() {
         let dir = tempfile::tempdir().unwrap();
@@ -259,12 +266,49 @@ mod tests {
         assert_eq!(refused(&dir.path().join("c")), "read");
     }
 
+    /// H110: whichever file has the name when it is opened is the one that is checked and read.
+    #[test]
+    fn a_file_that_is_swapped_all_the_time_is_read_as_checked_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let uid = rustix::process::geteuid().as_raw();
+        write(&at("config"), b"good", 0o600);
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let mut seen = (0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    for (text, mode) in [("evil", 0o666), ("good", 0o600)] {
+                        write(&at("next"), text.as_bytes(), mode);
+                        std::fs::rename(at("next"), at("config")).unwrap();
+                    }
+                }
+            });
+            for _ in 0..2000 {
+                match read(&at("config"), uid) {
+                    Ok(source) => {
+                        assert_eq!(*source.text, "good");
+                        seen.0 += 1;
+                    }
+                    Err(refusal) => {
+                        assert!(refusal.text().contains("written by others"), "{refusal:?}");
+                        seen.1 += 1;
+                    }
+                }
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert!(seen.0 > 0 && seen.1 > 0, "both were met: {seen:?}");
+    }
+
+    /// H108, H109
     #[test]
     fn only_this_user_and_root_are_trusted() {
         assert!(is_trusted(0, 1000) && is_trusted(1000, 1000));
         assert!(!is_trusted(1001, 1000) && !is_trusted(1000, 0));
     }
 
+    /// H108
     #[test]
     fn a_secret_is_for_its_owner_and_a_group_only_if_root_says_so() {
         let private = |mode, owner| {

@@ -90,6 +90,7 @@ mod tests {
         expand(input, &Env::new(variables, None, 0)).map(|expanded| expanded.text)
     }
 
+    /// H112: what a variable holds is not expanded again.
     #[test]
     fn variables_are_put_in_once() {
         for (input, output) in [
@@ -105,6 +106,7 @@ mod tests {
         }
     }
 
+    /// H112
     #[test]
     fn a_bad_reference_is_named_without_the_text_around_it() {
         for (input, reason) in [

@@ -41,7 +41,7 @@ where
         cut: kill.child_token(),
     };
     let _cut_when_dropped = ends.cut.clone().drop_guard();
-    let (limits, tls) = (door.limits, door.tls.clone());
+    let tls = door.tls.clone();
     let slots = Slots::new(door);
     let mut backoff = Backoff::default();
     let outcome = loop {
@@ -61,6 +61,7 @@ where
                     // Failing means that the peer is gone already, and serving finds that out.
                     let _gone = socket.set_nodelay(true);
                     let (service, tls, ends) = (service.clone(), tls.clone(), ends.clone());
+                    let limits = slots.limits();
                     tracker.spawn(async move {
                         let socket = match tls {
                             None => Some(Either::Left(socket)),
@@ -98,7 +99,7 @@ where
     tokio::select! {
         () = tracker.wait() => {}
         () = ends.cut.cancelled() => {}
-        () = tokio::time::sleep(limits.drain) => {
+        () = tokio::time::sleep(slots.limits().drain) => {
             tracing::warn!(connections = tracker.len(), "drain deadline passed, dropping what is still under way");
         }
     }

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
+use tokio_util::sync::CancellationToken;
 
 use super::allowlist::{Allowlist, Standing};
-use super::config::AdmissionConfig;
+use super::config::{AdmissionConfig, TokenEntry};
 use super::host::{NameFault, Names};
 use super::token::{self, Holder, Tokens};
 use crate::fault::{Fault, FaultKind};
-use crate::types::Principal;
+use crate::types::{Principal, PrincipalId};
 
 /// The rules by which a request is let in.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(super) struct Admitted {
     pub(super) client: IpAddr,
     /// How long the token is still valid; `None` is for ever.
     pub(super) valid_for: Option<Duration>,
+    /// Cancelled when the token is taken out of the config.
+    pub(super) revoked: CancellationToken,
 }
 
 /// A request that was not let in.
@@ -93,6 +96,20 @@ impl Check {
 impl Admission {
     /// Takes the configured rules; empty lists let nobody in.
     pub(super) fn new(config: AdmissionConfig) -> Self {
+        Self::of(config, Tokens::new)
+    }
+
+    /// The rules of another config, with the tokens that are in both as they are.
+    pub(super) fn succeeded_by(&self, config: AdmissionConfig) -> Self {
+        Self::of(config, |entries| self.tokens.succeeded_by(entries))
+    }
+
+    /// Ends what would outlive the tokens that these rules have not any more; gives whose they were.
+    pub(super) fn revoke_what_is_not_in(&self, successor: &Self) -> Vec<PrincipalId> {
+        self.tokens.revoke_what_is_not_in(&successor.tokens)
+    }
+
+    fn of(config: AdmissionConfig, known: impl FnOnce(Vec<TokenEntry>) -> Tokens) -> Self {
         let AdmissionConfig {
             allowed_clients,
             allowed_hosts,
@@ -104,8 +121,19 @@ impl Admission {
         Self {
             allowlist: Allowlist::new(allowed_clients, trusted_proxies),
             names: Names::new(&allowed_hosts, &allowed_origins),
-            tokens: Tokens::new(tokens),
+            tokens: known(tokens),
         }
+    }
+
+    /// Everybody who has a token.
+    pub(super) fn principals(&self) -> impl Iterator<Item = &Principal> {
+        self.tokens.principals()
+    }
+
+    /// Who holds a token, for tests of what becomes of tokens.
+    #[cfg(test)]
+    pub(super) fn holder(&self, presented: &[u8], now: SystemTime) -> Option<Holder<'_>> {
+        self.tokens.holder(presented, now)
     }
 
     /// What a connection from this address can be good for.
@@ -148,10 +176,12 @@ pub(super) fn admit(
         Some(Holder {
             principal,
             expires_at,
+            revoked,
         }) => Ok(Admitted {
             principal: Arc::clone(principal),
             client,
             valid_for: expires_at.map(|end| end.duration_since(now).unwrap_or_default()),
+            revoked: revoked.clone(),
         }),
         None => Err(refused(Check::Token)),
     }

@@ -28,17 +28,16 @@ use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 use tracing::{Instrument, Span};
 
-use super::admission::{self, Admission, Admitted, Check, Refused};
+use super::admission::{self, Admitted, Check, Refused};
 use super::ask;
 use super::body::BodyMark;
-use super::config::Config;
 use super::connection::Peer;
 use super::error::Problem;
 use super::held::Held;
 use super::limiter::MinuteCounts;
 use super::refusals::RefusalLog;
 use super::routes::{self, Route};
-use super::share::Shares;
+use super::rules::{Rulebook, Rules};
 use super::strict;
 use super::tls::HandshakeFault;
 use crate::fault::{Delivered, Fault, FaultKind};
@@ -52,41 +51,49 @@ const MAX_TARGET: usize = 8 * 1024;
 /// The largest header block, names and values, in bytes.
 const MAX_HEADER_BLOCK: usize = 32 * 1024;
 
-/// When the token that a request was let in by expires; in the extensions of the request, for streams
+/// How long the token that a request was let in by is good; in the extensions of the request, for streams
 /// that would outlive it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct ValidUntil(pub(super) Option<Instant>);
+#[derive(Clone, Debug, Default)]
+pub(super) struct Validity {
+    /// When it expires.
+    pub(super) until: Option<Instant>,
+    /// It was taken out of the config.
+    pub(super) revoked: CancellationToken,
+}
 
 /// Everything that the gate decides by.
 pub(super) struct Guard {
-    pub(super) admission: Admission,
-    pub(super) shares: Shares,
+    pub(super) rulebook: Rulebook,
     pub(super) drain: CancellationToken,
     pub(super) instruments: Instruments,
     /// `https` with TLS of our own, else `http`; for spans.
     scheme: &'static str,
-    failed_auth_per_minute: u32,
     failed_auth: MinuteCounts,
     refusals: RefusalLog,
 }
 
 impl Guard {
-    /// Takes the rules of the config; `drain` turns requests away once it is cancelled.
-    pub(super) fn new(config: &Config, drain: CancellationToken, instruments: Instruments) -> Self {
+    /// Decides by these rules; `drain` turns requests away once it is cancelled. `scheme` is `https` with TLS of
+    /// our own, else `http`.
+    pub(super) fn new(
+        rulebook: Rulebook,
+        scheme: &'static str,
+        drain: CancellationToken,
+        instruments: Instruments,
+    ) -> Self {
         Self {
-            admission: Admission::new(config.admission.clone()),
-            shares: Shares::new(&config.admission, &config.limits),
+            rulebook,
             drain,
             instruments,
-            scheme: if config.tls.is_some() {
-                "https"
-            } else {
-                "http"
-            },
-            failed_auth_per_minute: config.admission.failed_auth_per_minute,
+            scheme,
             failed_auth: MinuteCounts::default(),
             refusals: RefusalLog::default(),
         }
+    }
+
+    /// The rules in force.
+    pub(super) fn rules(&self) -> Arc<Rules> {
+        self.rulebook.rules()
     }
 
     /// Notes a peer that is closed before it said anything.
@@ -119,7 +126,7 @@ impl Guard {
             return check.fault();
         }
         let counted = self.failed_auth.count(client, now);
-        if counted.count <= self.failed_auth_per_minute {
+        if counted.count <= self.rules().failed_auth_per_minute {
             return check.fault();
         }
         Fault::new(FaultKind::RateLimited, "too many failed authentications")
@@ -167,15 +174,17 @@ where
     let started = Instant::now();
     let (mut parts, body) = request.into_parts();
     let peer = peer_of(&parts.extensions);
+    let rules = guard.rules();
     let mark = BodyMark::default();
     let has_body = !body.is_end_stream();
 
-    let mut response = match admission::admit(&guard.admission, peer.ip(), &parts, wall::now()) {
+    let mut response = match admission::admit(&rules.admission, peer.ip(), &parts, wall::now()) {
         Err(refused) => Problem::from(guard.refuse(refused)).into_response(),
         Ok(Admitted {
             principal,
             client,
             valid_for,
+            revoked,
         }) => {
             let watch = Watch::start(guard, &parts, peer, started);
             tracing::trace!(%client, principal = %principal.name, "request let in");
@@ -187,9 +196,9 @@ where
             parts.extensions.insert(mark.clone());
             // An end beyond what the clock can say is no end.
             let until = valid_for.and_then(|valid| started.checked_add(valid));
-            parts.extensions.insert(ValidUntil(until));
+            parts.extensions.insert(Validity { until, revoked });
             let request = Request::from_parts(parts, body);
-            let response = AssertUnwindSafe(pass(guard, inner, request))
+            let response = AssertUnwindSafe(pass(guard, &rules, inner, request))
                 .catch_unwind()
                 .instrument(watch.span.clone())
                 .await
@@ -209,7 +218,7 @@ where
 }
 
 /// From admission to the route.
-async fn pass<S>(guard: &Guard, inner: S, request: Request<Body>) -> Response
+async fn pass<S>(guard: &Guard, rules: &Rules, inner: S, request: Request<Body>) -> Response
 where
     S: Service<Request<Body>, Response = Response, Error = Infallible>,
 {
@@ -236,7 +245,7 @@ where
         .get::<Arc<crate::types::Principal>>()
         .map(|principal| principal.id);
     let permit = match principal {
-        Some(id) if request.method() == Method::POST => match guard.shares.request(id) {
+        Some(id) if request.method() == Method::POST => match rules.shares.request(id) {
             Ok(permit) => Some(permit),
             Err(fault) => return refuse(fault),
         },

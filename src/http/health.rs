@@ -10,16 +10,56 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::error::{Problem, json};
-use super::{Edge, ask};
+use super::{ConfigStatus, Edge, ask};
 use crate::fault::{Fault, FaultKind};
-use crate::types::ServerId;
+use crate::types::{ServerId, wall};
 
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
     version: &'static str,
     uptime_seconds: u64,
+    config: ConfigHealth,
     servers: Vec<ServerHealth>,
+}
+
+/// Which config is in force.
+#[derive(Serialize)]
+struct ConfigHealth {
+    /// Counted from 1, the one that the gateway was started with.
+    generation: u64,
+    /// RFC 3339, UTC.
+    loaded_at: String,
+    /// What is in the file now was refused.
+    refused: Option<RefusedHealth>,
+    /// Keys of the file that take effect with the next start of the gateway.
+    restart_needed: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct RefusedHealth {
+    at: String,
+    faults: usize,
+}
+
+impl From<&ConfigStatus> for ConfigHealth {
+    fn from(status: &ConfigStatus) -> Self {
+        let ConfigStatus {
+            generation,
+            loaded_at,
+            refused,
+            restart_needed,
+        } = status;
+        Self {
+            generation: *generation,
+            loaded_at: wall::rfc3339(*loaded_at),
+            refused: refused.as_ref().map(|refused| RefusedHealth {
+                at: wall::rfc3339(refused.at),
+                faults: refused.faults,
+            }),
+            restart_needed: restart_needed.clone(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -42,6 +82,8 @@ fn word(healthy: bool) -> &'static str {
 
 /// The state of the gateway, and in short of every server that the token reaches. Answers 200 as long
 /// as the gateway itself lives: one bad server is no reason to restart it.
+///
+/// `degraded` also while the config file holds what a reload has refused: a start would refuse it, too.
 pub(super) async fn health(
     State(edge): State<Arc<Edge>>,
     request: Request,
@@ -50,25 +92,29 @@ pub(super) async fn health(
     let servers = edge
         .relay
         .overview(&principal)
+        .iter()
         .map(|server| {
             let status = server.status();
             ServerHealth {
-                server_id: server.config.id.clone(),
+                server_id: server.config.supervisor.id.clone(),
                 status: status.state.as_str(),
                 restart_count: status.restart_count,
                 last_error: status.last_error,
             }
         })
         .collect();
+    let config = edge.guard.rulebook.status();
     Ok(json(&Health {
-        status: word(edge.relay.is_healthy()),
+        status: word(edge.relay.is_healthy() && config.refused.is_none()),
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: edge.started.elapsed().as_secs(),
+        config: (&*config).into(),
         servers,
     }))
 }
 
-/// The same rule as a status, for probes: 200 or 503.
+/// Whether the servers are as they should be as a status, for probes: 200 or 503. A refused config takes
+/// nothing away from who is served, so it does not count here.
 pub(super) async fn ready(State(edge): State<Arc<Edge>>) -> Response {
     let healthy = edge.relay.is_healthy();
     let mut response = json(&Ready {

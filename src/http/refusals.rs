@@ -63,6 +63,7 @@ mod tests {
     use super::*;
     use crate::http::fixture::{self, Running};
     use crate::http::gate::{Gate, Guard};
+    use crate::http::rules::Rulebook;
     use crate::instruments::Instruments;
 
     /// What was logged on this thread, at every level.
@@ -120,7 +121,12 @@ mod tests {
     async fn neither_token_nor_query_is_in_the_log_at_any_level() {
         let (log, _guard) = Log::start();
         let config = fixture::config();
-        let guard = Guard::new(&config, CancellationToken::new(), Instruments::noop());
+        let guard = Guard::new(
+            Rulebook::new(&config),
+            "http",
+            CancellationToken::new(),
+            Instruments::noop(),
+        );
         let router = Router::new().route("/", get(|| async { "hello" }));
         let gate = Gate::new(Arc::new(guard), router);
         let running = Running::start(config.limits, gate).await;

@@ -123,23 +123,24 @@ pub(super) async fn list(
     let servers = edge
         .relay
         .overview(&principal)
+        .iter()
         .map(|overview| {
             let found: Vec<_> = overview.processes.iter().map(Found::of).collect();
-            view(&overview, &found, Instant::now())
+            view(overview, &found, Instant::now())
         })
         .collect();
     Ok(json(&Servers { servers }))
 }
 
 /// Of a server with several processes, what stands beside `instances` is the worst of them, and the sums.
-fn view(overview: &Overview<'_>, found: &[Found], now: Instant) -> View {
+fn view(overview: &Overview, found: &[Found], now: Instant) -> View {
     let Overview {
         config,
-        instance,
         processes: _,
         sessions,
-        ref list_gaps,
-    } = *overview;
+        list_gaps,
+    } = overview;
+    let (config, instance) = (&config.supervisor, config.instance);
     let Launch {
         command,
         program: _,
@@ -195,7 +196,7 @@ fn view(overview: &Overview<'_>, found: &[Found], now: Instant) -> View {
         // The child's own words; what is no JSON is shown as unknown.
         server_info: info.and_then(|info| serde_json::from_str(info).ok()),
         in_flight: found.iter().map(|process| process.in_flight).sum(),
-        sessions,
+        sessions: *sessions,
         memory_bytes: memory.reduce(u64::saturating_add),
         list_gaps: list_gaps.clone(),
         instance: instance.as_str(),

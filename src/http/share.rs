@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::config::{AdmissionConfig, LimitsConfig};
+use super::config::LimitsConfig;
 use crate::fault::{Delivered, Fault, FaultKind};
-use crate::types::PrincipalId;
+use crate::types::{Principal, PrincipalId};
 
-/// The shares of every principal, known from the start.
+/// The shares of every principal.
 #[derive(Debug)]
 pub(super) struct Shares(HashMap<PrincipalId, Share>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Share {
     requests: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -23,15 +23,31 @@ struct Share {
 pub(super) type Permit = OwnedSemaphorePermit;
 
 impl Shares {
-    /// One share for each principal of the tokens.
-    pub(super) fn new(admission: &AdmissionConfig, limits: &LimitsConfig) -> Self {
-        let semaphore = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
-        let share = || Share {
-            requests: semaphore(limits.max_in_flight_per_token),
-            streams: semaphore(limits.max_streams_per_token),
+    /// One share for each principal.
+    pub(super) fn new<'p>(
+        principals: impl Iterator<Item = &'p Principal>,
+        limits: &LimitsConfig,
+    ) -> Self {
+        Self(principals.map(|one| (one.id, Share::new(limits))).collect())
+    }
+
+    /// The shares by another config. Who was there keeps what it has, unless the size of a share has changed
+    /// (`limits` from `before`): then all begin anew, and what is under way is not counted.
+    pub(super) fn succeeded_by<'p>(
+        &self,
+        principals: impl Iterator<Item = &'p Principal>,
+        limits: &LimitsConfig,
+        before: &LimitsConfig,
+    ) -> Self {
+        let sizes = |of: &LimitsConfig| (of.max_in_flight_per_token, of.max_streams_per_token);
+        if sizes(limits) != sizes(before) {
+            return Self::new(principals, limits);
+        }
+        let kept = |one: &Principal| {
+            let kept = self.0.get(&one.id).cloned();
+            (one.id, kept.unwrap_or_else(|| Share::new(limits)))
         };
-        let principals = admission.tokens.iter().map(|token| token.principal.id);
-        Self(principals.map(|id| (id, share())).collect())
+        Self(principals.map(kept).collect())
     }
 
     /// Takes one request out of the share.
@@ -44,6 +60,16 @@ impl Shares {
     pub(super) fn stream(&self, principal: PrincipalId) -> Result<Permit, Fault> {
         let share = self.0.get(&principal).map(|share| &share.streams);
         take(share, "too many event streams open for this token")
+    }
+}
+
+impl Share {
+    fn new(limits: &LimitsConfig) -> Self {
+        let semaphore = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        Self {
+            requests: semaphore(limits.max_in_flight_per_token),
+            streams: semaphore(limits.max_streams_per_token),
+        }
     }
 }
 
@@ -62,7 +88,9 @@ mod tests {
     fn a_share_is_of_one_principal_and_comes_back() {
         let mut config = fixture::config();
         config.limits.max_in_flight_per_token = 2;
-        let shares = Shares::new(&config.admission, &config.limits);
+        let tokens = &config.admission.tokens;
+        let principals = || tokens.iter().map(|token| &token.principal);
+        let shares = Shares::new(principals(), &config.limits);
         let (one, two) = (PrincipalId(1), PrincipalId(2));
         let first = shares.request(one).unwrap();
         let _second = shares.request(one).unwrap();

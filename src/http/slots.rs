@@ -16,7 +16,7 @@ const STRANGERS_SHARE: usize = 16;
 
 /// What decides whether a connection is kept.
 pub(super) struct Door {
-    pub(super) limits: LimitsConfig,
+    pub(super) limits: Arc<dyn Fn() -> LimitsConfig + Send + Sync>,
     pub(super) standing: Arc<dyn Fn(IpAddr) -> Standing + Send + Sync>,
     pub(super) instruments: Instruments,
     /// What is before a connection that has a place, with TLS.
@@ -61,12 +61,18 @@ impl Slots {
         }))
     }
 
+    /// The limits in force.
+    pub(super) fn limits(&self) -> LimitsConfig {
+        (self.0.door.limits)()
+    }
+
     /// A place for one connection from this address, where there is one.
     pub(super) fn take(&self, ip: IpAddr) -> Option<Slot> {
         let table = &self.0;
         let ip = canonical(ip);
         let standing = (table.door.standing)(ip);
-        let taken = table.open().take(ip, standing, &table.door.limits);
+        let limits = self.limits();
+        let taken = table.open().take(ip, standing, &limits);
         if taken {
             return Some(Slot {
                 _counted: table.door.instruments.connection(),

@@ -14,7 +14,7 @@ use http::header::{CONTENT_TYPE, HeaderName};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::ask;
-use super::gate::{Guard, ValidUntil};
+use super::gate::{Guard, Validity};
 use super::held::Held;
 use crate::fault::Fault;
 
@@ -25,13 +25,16 @@ const KEEP_ALIVE: Duration = Duration::from_secs(25);
 #[must_use]
 pub(super) struct Place {
     _permit: Option<super::share::Permit>,
-    valid_until: ValidUntil,
+    validity: Validity,
 }
 
 impl Place {
     /// Takes a place among the token's event streams, where it has one left.
     pub(super) fn take(guard: &Guard, extensions: &http::Extensions) -> Result<Self, Fault> {
-        let permit = guard.shares.stream(ask::principal(extensions)?.id)?;
+        let permit = guard
+            .rules()
+            .shares
+            .stream(ask::principal(extensions)?.id)?;
         Ok(Self {
             _permit: Some(permit),
             ..Self::of_request(extensions)
@@ -43,7 +46,7 @@ impl Place {
     pub(super) fn of_request(extensions: &http::Extensions) -> Self {
         Self {
             _permit: None,
-            valid_until: extensions.get().copied().unwrap_or_default(),
+            validity: extensions.get().cloned().unwrap_or_default(),
         }
     }
 }
@@ -104,14 +107,16 @@ pub(super) fn response<S>(frames: S, place: Place) -> Response
 where
     S: Stream<Item = Bytes> + Send + 'static,
 {
-    let ValidUntil(end) = place.valid_until;
+    let Validity { until, revoked } = place.validity.clone();
     let expired = async move {
-        match end {
+        match until {
             Some(end) => sleep_until(end).await,
             None => std::future::pending().await,
         }
     };
-    let frames = frames.take_until(expired);
+    let frames = frames
+        .take_until(expired)
+        .take_until(revoked.cancelled_owned());
     let body = Body::from_stream(KeptAlive::new(Box::pin(frames)));
     of_body(Body::new(Held::new(body, place)))
 }
@@ -187,6 +192,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use crate::http::fixture::{self, Running, soon};
+    use crate::http::rules::Rulebook;
     use crate::types::{Principal, PrincipalId};
 
     #[test]
@@ -233,7 +239,12 @@ mod tests {
     async fn a_stream_ends_with_its_token_and_gives_its_place_back() {
         let mut config = fixture::config();
         config.limits.max_streams_per_token = 1;
-        let guard = Guard::new(&config, CancellationToken::new(), Instruments::noop());
+        let guard = Guard::new(
+            Rulebook::new(&config),
+            "http",
+            CancellationToken::new(),
+            Instruments::noop(),
+        );
         let mut extensions = http::Extensions::new();
         extensions.insert(Arc::new(Principal {
             id: PrincipalId(1),
@@ -242,7 +253,10 @@ mod tests {
             servers: None,
         }));
         let start = Instant::now();
-        extensions.insert(ValidUntil(Some(start + Duration::from_secs(30))));
+        extensions.insert(Validity {
+            until: Some(start + Duration::from_secs(30)),
+            ..Validity::default()
+        });
 
         let place = Place::take(&guard, &extensions).unwrap();
         let response = response(stream::pending(), place);

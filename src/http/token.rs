@@ -1,5 +1,6 @@
 //! Bearer tokens: which one was presented, and whose it is.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -7,18 +8,56 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use tokio_util::sync::CancellationToken;
 
 use super::config::TokenEntry;
-use crate::types::Principal;
+use crate::types::{Principal, PrincipalId};
 
 /// Every token that is known, by its SHA-256.
 #[derive(Debug)]
-pub(super) struct Tokens(Vec<Known>);
+pub(super) struct Tokens {
+    known: Vec<Known>,
+    /// The number of the next principal; no number is given to two.
+    next: u32,
+}
 
+#[derive(Clone)]
 struct Known {
     sha256: [u8; 32],
     expires_at: Option<SystemTime>,
     principal: Arc<Principal>,
+    /// Ends what would outlive the token.
+    revoked: CancellationToken,
+}
+
+impl Known {
+    fn new(entry: TokenEntry) -> Self {
+        Self {
+            sha256: entry.sha256,
+            expires_at: entry.expires_at,
+            principal: Arc::new(entry.principal),
+            revoked: CancellationToken::new(),
+        }
+    }
+
+    /// Whether the entry says the same, whatever the number of its principal.
+    fn is_of(&self, entry: &TokenEntry) -> bool {
+        let TokenEntry {
+            sha256,
+            expires_at,
+            principal:
+                Principal {
+                    id: _,
+                    name,
+                    admin,
+                    servers,
+                },
+        } = entry;
+        let own = &self.principal;
+        self.sha256 == *sha256
+            && self.expires_at == *expires_at
+            && (&own.name, own.admin, &own.servers) == (name, *admin, servers)
+    }
 }
 
 impl std::fmt::Debug for Known {
@@ -32,17 +71,53 @@ impl std::fmt::Debug for Known {
 pub(super) struct Holder<'a> {
     pub(super) principal: &'a Arc<Principal>,
     pub(super) expires_at: Option<SystemTime>,
+    /// Cancelled when the token is taken out of the config.
+    pub(super) revoked: &'a CancellationToken,
 }
 
 impl Tokens {
     /// An empty list lets nobody in.
     pub(super) fn new(entries: Vec<TokenEntry>) -> Self {
-        let known = |entry: TokenEntry| Known {
-            sha256: entry.sha256,
-            expires_at: entry.expires_at,
-            principal: Arc::new(entry.principal),
-        };
-        Self(entries.into_iter().map(known).collect())
+        let numbers = entries.iter().map(|entry| entry.principal.id.0);
+        let next = numbers.max().map_or(0, |last| last.saturating_add(1));
+        let known = entries.into_iter().map(Known::new).collect();
+        Self { known, next }
+    }
+
+    /// The tokens of another config: one whose entry has not changed stays what it is, every other one is a
+    /// token that nobody had before.
+    pub(super) fn succeeded_by(&self, entries: Vec<TokenEntry>) -> Self {
+        let mut next = self.next;
+        let known = entries.into_iter().map(|mut entry| {
+            let same = self.known.iter().find(|known| known.is_of(&entry));
+            same.cloned().unwrap_or_else(|| {
+                entry.principal.id = PrincipalId(next);
+                next = next.saturating_add(1);
+                Known::new(entry)
+            })
+        });
+        let known = known.collect();
+        Self { known, next }
+    }
+
+    /// Ends what would outlive the tokens that are not among these any more; gives whose they were.
+    pub(super) fn revoke_what_is_not_in(&self, successor: &Self) -> Vec<PrincipalId> {
+        let kept: HashSet<_> = successor.principals().map(|one| one.id).collect();
+        let revoked = self
+            .known
+            .iter()
+            .filter(|known| !kept.contains(&known.principal.id));
+        revoked
+            .map(|known| {
+                known.revoked.cancel();
+                known.principal.id
+            })
+            .collect()
+    }
+
+    /// Everybody who has a token.
+    pub(super) fn principals(&self) -> impl Iterator<Item = &Principal> {
+        self.known.iter().map(|known| &*known.principal)
     }
 
     /// Who holds this token and until when, where it is known and has not expired.
@@ -51,12 +126,13 @@ impl Tokens {
     /// slow hash would add nothing (tokens are random) and would be a lever for overload.
     pub(super) fn holder(&self, presented: &[u8], now: SystemTime) -> Option<Holder<'_>> {
         let digest: [u8; 32] = Sha256::digest(presented).into();
-        let place = place_of(&digest, self.0.iter().map(|known| &known.sha256))?;
-        let known = self.0.get(place)?;
+        let place = place_of(&digest, self.known.iter().map(|known| &known.sha256))?;
+        let known = self.known.get(place)?;
         let valid = known.expires_at.is_none_or(|end| now < end);
         valid.then_some(Holder {
             principal: &known.principal,
             expires_at: known.expires_at,
+            revoked: &known.revoked,
         })
     }
 }
@@ -236,7 +312,8 @@ mod tests {
     #[test]
     fn debug_shows_no_digest() {
         let tokens = Tokens::new(vec![entry(7, "T1", None)]);
-        assert_eq!(format!("{tokens:?}"), "Tokens([\"holder 7\"])");
+        let shown = "Tokens { known: [\"holder 7\"], next: 8 }";
+        assert_eq!(format!("{tokens:?}"), shown);
     }
 
     mod alone {

@@ -2,9 +2,18 @@
 
 use sd_notify::NotifyState;
 
-/// The gateway listens.
+/// The gateway listens, by the config in force.
 pub(super) fn ready() {
     tell(&[NotifyState::Ready, NotifyState::Status("listening")]);
+}
+
+/// The gateway was asked to reload; [`ready`] says that it has.
+pub(super) fn reloading() {
+    // The time is what `Type=notify-reload` wants, and any other type ignores.
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "the clock could not be read"),
+    }
 }
 
 /// The gateway was asked to end.

@@ -1,7 +1,10 @@
 //! Nothing to be told: launchd watches the process itself.
 
-/// The gateway listens.
+/// The gateway listens, by the config in force.
 pub(super) fn ready() {}
+
+/// The gateway was asked to reload; [`ready`] says that it has.
+pub(super) fn reloading() {}
 
 /// The gateway was asked to end.
 pub(super) fn stopping() {}

@@ -9,6 +9,7 @@ mod ask;
 mod cursor;
 mod endpoint;
 mod gather;
+mod hearing;
 mod join;
 mod last_lists;
 mod merge;
@@ -22,6 +23,7 @@ pub use last_lists::{Gap, Shown};
 
 pub(super) use ask::list_frame;
 pub(super) use endpoint::All;
+pub(super) use hearing::servers_changed;
 pub(super) use last_lists::LastLists;
 pub(super) use results::renamed;
 

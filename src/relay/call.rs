@@ -37,6 +37,7 @@ use crate::protocol::splice::into_frame;
 use crate::protocol::{ClientMessage, Era, Span};
 use crate::relay::config::Instance;
 use crate::supervisor::{Mux, Origin};
+use crate::types::Principal;
 
 /// What the way of a message begins with.
 struct Way<'a> {
@@ -246,14 +247,14 @@ impl Way<'_> {
     /// The session that this message is to open, which nobody can find yet.
     fn prepare(&self) -> Result<Arc<Session>, Fault> {
         let agreed = agree(self.message.params());
-        let principal = self.caller.principal.id;
+        let principal = &self.caller.principal;
         let directory = &self.shared.directory;
         directory.prepare(principal, self.target.clone(), agreed)
     }
 
     /// The process that the message is for.
     fn lease(&self, session: Option<&Arc<Session>>) -> Result<Leased, Fault> {
-        lease(self.server, &self.caller, session)
+        lease(self.server, &self.caller.principal, session)
     }
 
     fn response(&self, id: Span) -> Result<Answer, Fault> {
@@ -322,14 +323,14 @@ impl Way<'_> {
 /// The process of a server that is for a caller, or for its session.
 pub(super) fn lease(
     server: &Server,
-    caller: &Caller,
+    principal: &Principal,
     session: Option<&Arc<Session>>,
 ) -> Result<Leased, Fault> {
     let declared = session.map(|session| Arc::clone(&session.agreed().capabilities));
     let id = session.map(|session| session.id());
     let own = server.instances.config().instance == Instance::Session;
     let declared = declared.filter(|_| own);
-    let leased = server.lease(&caller.principal, id, declared)?;
+    let leased = server.lease(principal, id, declared)?;
     if let Some(session) = session.filter(|_| leased.is_owned()) {
         leased.calls.owned_by(session);
     }
@@ -369,7 +370,7 @@ impl Shared {
     }
 
     fn outlet(&self, instruments: &crate::instruments::ServerInstruments) -> Arc<Outlet> {
-        let config = &self.config;
+        let config = self.config();
         Outlet::new(
             config.stream_queue_events,
             config.stream_queue_bytes,

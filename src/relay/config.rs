@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::supervisor;
 
 /// The relay, every value final and checked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Events that may wait for a slow reader of one stream.
     pub stream_queue_events: usize,
@@ -28,7 +28,7 @@ pub struct Config {
 }
 
 /// One server, every value final and checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
     /// How each of its processes is run. Its `client_capabilities` are those below, for every instance
     /// that is told nothing else.

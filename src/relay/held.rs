@@ -153,18 +153,18 @@ impl HeldCalls {
 
     /// Gives up the calls whose time is over.
     pub(super) fn expire(&self, now: Instant) {
-        let mut calls = self.calls();
-        let old: Vec<_> = calls
-            .iter()
-            .filter(|(_, entry)| entry.held.until <= now)
-            .map(|(handle, _)| handle.clone())
-            .collect();
-        let gone: Vec<_> = old
-            .iter()
-            .filter_map(|handle| calls.remove(handle))
-            .collect();
-        drop(calls);
-        drop(gone);
+        self.give_up(|entry| entry.held.until <= now);
+    }
+
+    /// Gives up the calls of principals that are no more.
+    pub(super) fn revoke(&self, gone: &[PrincipalId]) {
+        self.give_up(|entry| gone.contains(&entry.principal));
+    }
+
+    fn give_up(&self, which: impl Fn(&Entry) -> bool) {
+        let given_up: Vec<_> = self.calls().extract_if(|_, entry| which(entry)).collect();
+        // What ends with them ends after the lock was given up.
+        drop(given_up);
     }
 
     /// Gives all of them up.

@@ -79,8 +79,8 @@ impl<T: Kept> Instances<T> {
         }
     }
 
-    /// What the server was configured to be.
-    pub(super) fn config(&self) -> &ServerConfig {
+    /// What the server is configured to be as of now.
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
         self.own.config()
     }
 
@@ -112,6 +112,38 @@ impl<T: Kept> Instances<T> {
     /// Retires the instance of a session that has ended, whoever holds it still.
     pub(super) fn end_session(&self, session: &Arc<str>) {
         self.own.end(&InstanceKey::Session(Arc::clone(session)));
+    }
+
+    /// Makes the server another from now on, in every instance of it. Who shares a process stays as it is:
+    /// a server that differs in that is another one.
+    pub(super) async fn configure(&self, config: ServerConfig) {
+        let before = self.own.config();
+        self.own.set_config(config.clone());
+        for kept in self.all() {
+            let mut own = config.supervisor.clone();
+            let told = &kept.handle().config().client_capabilities;
+            if *told != before.supervisor.client_capabilities {
+                // What the one client of this instance says of itself.
+                own.client_capabilities = Arc::clone(told);
+            }
+            // An actor that is gone has nothing to configure.
+            let _ = kept.handle().configure(own).await;
+        }
+    }
+
+    /// Retires the instances of principals that are no more.
+    pub(super) fn end_owned(&self, gone: &[PrincipalId]) {
+        let why = "its client's token was revoked";
+        self.own.end_owned(|owner| gone.contains(&owner), why);
+    }
+
+    /// Stops every instance and waits until no process of any is left.
+    pub(super) async fn retire(&self) {
+        self.own.end_all();
+        if let Some(shared) = &self.shared {
+            shared.handle().retire().await;
+        }
+        self.close().await;
     }
 
     /// Every instance there is, whoever uses it, without holding it.

@@ -5,17 +5,15 @@ use std::sync::Arc;
 use super::Relay;
 use super::aggregate::Gap;
 use super::api::Target;
-use super::config::Instance;
-use crate::supervisor::{self, ServerHandle, Status};
+use super::config::{Instance, ServerConfig};
+use crate::supervisor::{ServerHandle, Status};
 use crate::types::Principal;
 
 /// One server and the processes that serve it.
 #[derive(Clone, Debug)]
-pub struct Overview<'a> {
-    /// What the server was configured to be.
-    pub config: &'a supervisor::Config,
-    /// Who shares a process.
-    pub instance: Instance,
+pub struct Overview {
+    /// What the server is configured to be.
+    pub config: Arc<ServerConfig>,
     /// The one process of a shared server; of another, those that the principal may know of.
     pub processes: Vec<Process>,
     /// Open sessions.
@@ -34,12 +32,12 @@ pub struct Process {
     pub handle: ServerHandle,
 }
 
-impl Overview<'_> {
+impl Overview {
     /// The status of a shared server; of another, that of the process that is worst off.
     pub fn status(&self) -> Status {
         let all = self.processes.iter().map(|process| process.handle.status());
         let all: Vec<_> = all.collect();
-        match (self.instance, all.as_slice()) {
+        match (self.config.instance, all.as_slice()) {
             (Instance::Shared, [only]) => (**only).clone(),
             _ => Status::of_all(all.iter().map(AsRef::as_ref)),
         }
@@ -48,21 +46,18 @@ impl Overview<'_> {
 
 impl Relay {
     /// Every server that the principal may reach, in the order of the config file.
-    pub fn overview<'a>(
-        &'a self,
-        principal: &'a Principal,
-    ) -> impl Iterator<Item = Overview<'a>> + 'a {
-        self.servers.reachable(principal).map(|server| {
-            let config = server.instances.config();
+    pub fn overview(&self, principal: &Principal) -> Vec<Overview> {
+        let servers = self.servers.reachable(principal).into_iter();
+        let overview = servers.map(|server| {
             let of_server = Target::Server(server.id.clone());
             let streams = self.shared.sessions.count(&server.id);
             Overview {
-                config: &config.supervisor,
-                instance: config.instance,
+                config: server.instances.config(),
                 processes: server.processes(principal),
                 sessions: streams + self.shared.directory.count(&of_server),
                 list_gaps: server.list_gaps(principal),
             }
-        })
+        });
+        overview.collect()
     }
 }

@@ -1,7 +1,13 @@
 //! The configured servers: which there are, who may reach them, and the processes of each.
+//!
+//! The list is a value that never changes: a reload puts another in its place, and whoever works with the
+//! old one goes on with it to the end of what it does.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::aggregate::Gap;
 use super::config::ServerConfig;
@@ -11,14 +17,34 @@ use super::upstream::{Parts, Upstream};
 use crate::fault::{Fault, FaultKind};
 use crate::instruments::{Instruments, ServerInstruments};
 use crate::supervisor::{Listener, ServerHandle, State, Supervisor};
-use crate::types::{Principal, ServerId};
+use crate::types::{Principal, PrincipalId, ServerId};
 
-/// All servers, in the order of the config file.
+/// All servers.
 #[derive(Debug)]
 pub(super) struct Servers {
     supervisor: Arc<Supervisor>,
+    instruments: Instruments,
+    /// Streams that never end by themselves end now.
+    draining: CancellationToken,
+    fleet: watch::Sender<Arc<Fleet>>,
+}
+
+/// The servers of one config, in the order of its file.
+#[derive(Debug)]
+pub(super) struct Fleet {
     list: Vec<Arc<Server>>,
     by_id: HashMap<ServerId, usize>,
+    /// Another one has servers that this one has not, or the other way round.
+    pub(super) replaced: CancellationToken,
+}
+
+/// What another config makes of the servers.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub(super) added: Vec<Arc<Server>>,
+    pub(super) removed: Vec<Arc<Server>>,
+    /// The same servers with another config, which they do not have yet.
+    pub(super) changed: Vec<(Arc<Server>, ServerConfig)>,
 }
 
 /// One server.
@@ -27,6 +53,8 @@ pub(super) struct Server {
     pub(super) id: ServerId,
     pub(super) instances: Instances<Upstream>,
     pub(super) instruments: ServerInstruments,
+    /// It is no more: streams of it that never end by themselves end now.
+    pub(super) ended: CancellationToken,
 }
 
 /// A process of a server, in use by one request, stream or session.
@@ -39,43 +67,92 @@ impl Kept for Upstream {
 }
 
 impl Servers {
-    /// Starts the actor of every server that is shared. Must be called within a tokio runtime.
-    pub(super) fn start(servers: Vec<ServerConfig>, instruments: &Instruments) -> Self {
-        let supervisor = Arc::new(Supervisor::start(Vec::new(), instruments));
-        let list: Vec<_> = servers
-            .into_iter()
-            .map(|config| Arc::new(Server::new(config, &supervisor, instruments)))
-            .collect();
-        let ids = list.iter().enumerate();
-        let by_id = ids.map(|(at, server)| (server.id.clone(), at)).collect();
-        Self {
-            supervisor,
-            list,
-            by_id,
+    /// Starts the actor of every server that is shared. `draining` ends the streams that never end by
+    /// themselves. Must be called within a tokio runtime.
+    pub(super) fn start(
+        servers: Vec<ServerConfig>,
+        instruments: &Instruments,
+        draining: CancellationToken,
+    ) -> Self {
+        let none = Fleet::new(Vec::new(), draining.child_token());
+        let this = Self {
+            supervisor: Arc::new(Supervisor::start(Vec::new(), instruments)),
+            instruments: instruments.clone(),
+            draining,
+            fleet: watch::Sender::new(Arc::new(none)),
+        };
+        this.replace(servers);
+        this
+    }
+
+    /// Puts the servers of another config in the place of these.
+    ///
+    /// A server of the same id stays what it is, unless other clients share its processes now: then it is
+    /// taken out and another is put in. What was taken out is found by nobody any more and still runs.
+    pub(super) fn replace(&self, servers: Vec<ServerConfig>) -> Changes {
+        let before = self.fleet();
+        let mut changes = Changes::default();
+        let mut list = Vec::with_capacity(servers.len());
+        for config in servers {
+            let known = before.get(config.supervisor.id.as_str());
+            let known = known.filter(|known| known.is_shared_as(&config));
+            let Some(known) = known.cloned() else {
+                let server = Arc::new(self.server(config));
+                changes.added.push(Arc::clone(&server));
+                list.push(server);
+                continue;
+            };
+            if *known.instances.config() != config {
+                changes.changed.push((Arc::clone(&known), config));
+            }
+            list.push(known);
         }
+        let stays = |server: &&Arc<Server>| list.iter().any(|kept| Arc::ptr_eq(kept, server));
+        let removed = before.list.iter().filter(|server| !stays(server));
+        changes.removed.extend(removed.cloned());
+        let others = !changes.added.is_empty() || !changes.removed.is_empty();
+        let replaced = if others {
+            self.draining.child_token()
+        } else {
+            before.replaced.clone()
+        };
+        self.fleet
+            .send_replace(Arc::new(Fleet::new(list, replaced)));
+        if others {
+            before.replaced.cancel();
+        }
+        changes
+    }
+
+    fn server(&self, config: ServerConfig) -> Server {
+        let ended = self.draining.child_token();
+        Server::new(config, &self.supervisor, &self.instruments, ended)
+    }
+
+    /// The servers of the config in force.
+    pub(super) fn fleet(&self) -> Arc<Fleet> {
+        Arc::clone(&self.fleet.borrow())
     }
 
     /// The server with this id, where it exists and the principal may reach it; both other cases are
     /// the same fault.
-    pub(super) fn find(&self, principal: &Principal, id: &str) -> Result<&Arc<Server>, Fault> {
-        let found = self.by_id.get(id).and_then(|&at| self.list.get(at));
-        found
+    pub(super) fn find(&self, principal: &Principal, id: &str) -> Result<Arc<Server>, Fault> {
+        let fleet = self.fleet();
+        fleet
+            .get(id)
             .filter(|server| principal.may_reach(&server.id))
+            .cloned()
             .ok_or_else(|| Fault::new(FaultKind::ServerNotFound, "unknown server_id"))
     }
 
     /// Every server that the principal may reach.
-    pub(super) fn reachable<'a>(
-        &'a self,
-        principal: &'a Principal,
-    ) -> impl Iterator<Item = &'a Arc<Server>> {
-        let servers = self.list.iter();
-        servers.filter(|server| principal.may_reach(&server.id))
+    pub(super) fn reachable(&self, principal: &Principal) -> Vec<Arc<Server>> {
+        self.fleet().reachable(principal)
     }
 
     /// Every process is ready, or asleep because nobody has asked for it, or disabled.
     pub(super) fn are_healthy(&self) -> bool {
-        self.list.iter().all(|server| {
+        self.fleet().list.iter().all(|server| {
             server.instances.all().iter().all(|upstream| {
                 let status = upstream.handle.status();
                 let disabled = upstream.handle.config().disabled;
@@ -86,8 +163,15 @@ impl Servers {
 
     /// Ends the processes that a session had for itself.
     pub(super) fn end_session(&self, session: &Arc<str>) {
-        for server in &self.list {
+        for server in &self.fleet().list {
             server.instances.end_session(session);
+        }
+    }
+
+    /// Ends the processes of principals that are no more.
+    pub(super) fn end_owned(&self, gone: &[PrincipalId]) {
+        for server in &self.fleet().list {
+            server.instances.end_owned(gone);
         }
     }
 
@@ -99,7 +183,7 @@ impl Servers {
     /// Stops every process and waits until none is left.
     pub(super) async fn shutdown(&self) {
         self.supervisor.shutdown().await;
-        for server in &self.list {
+        for server in &self.fleet().list {
             server.instances.close().await;
         }
     }
@@ -110,14 +194,43 @@ impl Servers {
     }
 }
 
+impl Fleet {
+    fn new(list: Vec<Arc<Server>>, replaced: CancellationToken) -> Self {
+        let ids = list.iter().enumerate();
+        let by_id = ids.map(|(at, server)| (server.id.clone(), at)).collect();
+        Self {
+            list,
+            by_id,
+            replaced,
+        }
+    }
+
+    fn get(&self, id: &str) -> Option<&Arc<Server>> {
+        self.by_id.get(id).and_then(|&at| self.list.get(at))
+    }
+
+    /// Every server that the principal may reach.
+    pub(super) fn reachable(&self, principal: &Principal) -> Vec<Arc<Server>> {
+        let servers = self.list.iter();
+        let reachable = servers.filter(|server| principal.may_reach(&server.id));
+        reachable.cloned().collect()
+    }
+}
+
 impl Server {
-    fn new(config: ServerConfig, supervisor: &Arc<Supervisor>, instruments: &Instruments) -> Self {
+    fn new(
+        config: ServerConfig,
+        supervisor: &Arc<Supervisor>,
+        instruments: &Instruments,
+        ended: CancellationToken,
+    ) -> Self {
         let id = config.supervisor.id.clone();
         let labels = instruments.for_server(&id);
         let (supervisor, features) = (Arc::clone(supervisor), config.client_features);
-        let own_labels = labels.clone();
+        let (own_labels, own_end) = (labels.clone(), ended.clone());
         let make = move |key: &InstanceKey, config: crate::supervisor::Config| {
-            let parts = Parts::new(&config.id, own_labels.clone(), features, key.clone());
+            let (labels, ended) = (own_labels.clone(), own_end.clone());
+            let parts = Parts::new(&config.id, labels, features, key.clone(), ended);
             let listener: Arc<dyn Listener> = Arc::clone(&parts.hub) as _;
             parts.attach(supervisor.add(config, listener))
         };
@@ -125,7 +238,20 @@ impl Server {
             id,
             instances: Instances::new(config, Box::new(make)),
             instruments: labels,
+            ended,
         }
+    }
+
+    /// Whether the same clients share a process of it by another config, in the same way.
+    fn is_shared_as(&self, config: &ServerConfig) -> bool {
+        let own = self.instances.config();
+        (own.instance, own.client_features) == (config.instance, config.client_features)
+    }
+
+    /// Ends what never ends by itself, stops every process and waits until none is left.
+    pub(super) async fn retire(&self) {
+        self.ended.cancel();
+        self.instances.retire().await;
     }
 
     /// A shared server whose process is there already.
@@ -133,19 +259,21 @@ impl Server {
     pub(super) fn of(upstream: Upstream) -> Self {
         let (id, labels) = (upstream.handle.id().clone(), upstream.instruments.clone());
         let config = ServerConfig {
-            supervisor: upstream.handle.config().clone(),
+            supervisor: (*upstream.handle.config()).clone(),
             instance: super::config::Instance::Shared,
             client_features: super::config::ClientFeatures::Attribute,
             client_capabilities: super::config::ClientCapabilities::default(),
             max_instances: 1,
             instance_idle: std::time::Duration::from_mins(1),
         };
+        let ended = upstream.ended.clone();
         let only = std::sync::Mutex::new(Some(upstream));
         let make = move |_: &InstanceKey, _| only.lock().unwrap().take().unwrap();
         Self {
             id,
             instances: Instances::new(config, Box::new(make)),
             instruments: labels,
+            ended,
         }
     }
 

@@ -33,7 +33,7 @@ use super::outlet::Outlet;
 use super::servers::Leased;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::protocol::era::NEWEST_LEGACY;
-use crate::types::PrincipalId;
+use crate::types::{Principal, ServerId};
 
 /// What a client has agreed on when it opened its session.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ pub(super) struct Agreed {
 #[derive(Debug)]
 pub(super) struct Session {
     id: Arc<str>,
-    principal: PrincipalId,
+    principal: Arc<Principal>,
     target: Target,
     agreed: Agreed,
     streams: Arc<Streams>,
@@ -71,7 +71,7 @@ struct Usage {
 impl Session {
     fn new(
         id: Arc<str>,
-        principal: PrincipalId,
+        principal: Arc<Principal>,
         target: Target,
         agreed: Agreed,
         config: &Config,
@@ -112,6 +112,14 @@ impl Session {
         &self.id
     }
 
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub(super) fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
     pub(super) fn agreed(&self) -> &Agreed {
         &self.agreed
     }
@@ -139,11 +147,21 @@ impl Session {
 
     /// Has the session hear one of its servers from now on, and keeps the process for it.
     pub(super) fn hear(&self, leased: &Leased, sink: Arc<dyn Sink>) {
-        let ear = Arc::new(leased.hub.join(self.principal, sink));
+        let ear = Arc::new(leased.hub.join(self.principal.id, sink));
         let ended = self.usage().ended;
         if !ended {
             self.ears().push((Arc::clone(leased), ear));
         }
+    }
+
+    /// Has it hear nothing more of a server.
+    pub(super) fn forget(&self, server: &ServerId) {
+        let (gone, kept) = std::mem::take(&mut *self.ears())
+            .into_iter()
+            .partition(|(at, _)| at.handle.id() == server);
+        *self.ears() = kept;
+        // Leaves its hub after the lock was given up.
+        drop::<Vec<_>>(gone);
     }
 
     /// Its ear at the server with this hub.

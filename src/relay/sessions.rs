@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use super::config::Config;
 use super::hub::{Ear, Hub};
@@ -25,7 +26,7 @@ const STREAMS_RETRY: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Sessions {
-    config: Config,
+    config: watch::Receiver<Config>,
     open: Mutex<HashMap<Arc<str>, Session>>,
 }
 
@@ -38,7 +39,7 @@ struct Session {
 }
 
 impl Sessions {
-    pub(super) fn new(config: Config) -> Self {
+    pub(super) fn new(config: watch::Receiver<Config>) -> Self {
         Self {
             config,
             open: Mutex::default(),
@@ -66,7 +67,8 @@ impl Sessions {
             .values()
             .filter(|session| session.principal == principal)
             .count();
-        if own >= this.config.max_streams_per_token {
+        let config = *this.config.borrow();
+        if own >= config.max_streams_per_token {
             let fault = Fault::new(
                 FaultKind::RateLimited,
                 "this token has max_streams_per_token event streams open",
@@ -74,8 +76,8 @@ impl Sessions {
             return Err(fault.retry_after(STREAMS_RETRY));
         }
         let queue = Arc::new(Queue::new(
-            this.config.stream_queue_events,
-            this.config.stream_queue_bytes,
+            config.stream_queue_events,
+            config.stream_queue_bytes,
         ));
         let session = Session {
             principal,
@@ -129,6 +131,17 @@ impl Sessions {
             .count()
     }
 
+    /// Ends the streams that are picked by their principal and server, after what they still have to say.
+    pub(super) fn end_picked(&self, which: impl Fn(PrincipalId, &ServerId) -> bool) {
+        let open = self.open_sessions();
+        let picked = open
+            .values()
+            .filter(|session| which(session.principal, &session.server));
+        for session in picked {
+            session.queue.end();
+        }
+    }
+
     /// Ends every stream after what it still has to say.
     pub(super) fn end_all(&self) {
         for session in self.open_sessions().values() {
@@ -162,7 +175,7 @@ impl EventStream {
 
     /// How often the client should be shown that the stream lives.
     pub fn keep_alive(&self) -> Duration {
-        self.sessions.config.keep_alive
+        self.sessions.config.borrow().keep_alive
     }
 }
 

@@ -79,6 +79,7 @@ fn parts_of(server: &ServerId) -> Parts {
         instruments,
         ClientFeatures::Attribute,
         InstanceKey::Shared,
+        CancellationToken::new(),
     )
 }
 

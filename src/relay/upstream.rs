@@ -5,6 +5,7 @@ mod tools;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::aggregate::LastLists;
 use super::calls::Calls;
@@ -29,6 +30,8 @@ pub(super) struct Upstream {
     pub(super) turnstile: Option<Arc<Semaphore>>,
     /// Whose the child is.
     pub(super) key: InstanceKey,
+    /// The server is no more: streams of it that never end by themselves end now.
+    pub(super) ended: CancellationToken,
     tools: ToolList,
 }
 
@@ -40,6 +43,7 @@ pub(super) struct Parts {
     instruments: ServerInstruments,
     features: ClientFeatures,
     key: InstanceKey,
+    ended: CancellationToken,
 }
 
 impl Parts {
@@ -48,6 +52,7 @@ impl Parts {
         instruments: ServerInstruments,
         features: ClientFeatures,
         key: InstanceKey,
+        ended: CancellationToken,
     ) -> Self {
         let calls = Arc::new(Calls::new(server.clone()));
         Self {
@@ -56,6 +61,7 @@ impl Parts {
             instruments,
             features,
             key,
+            ended,
         }
     }
 
@@ -66,6 +72,7 @@ impl Parts {
             instruments,
             features,
             key,
+            ended,
         } = self;
         hub.attach(handle.clone());
         calls.attach(handle.clone());
@@ -77,6 +84,7 @@ impl Parts {
             last_lists: Arc::default(),
             turnstile: (features == ClientFeatures::Serialize).then(|| Arc::new(Semaphore::new(1))),
             key,
+            ended,
             tools: ToolList::default(),
         }
     }

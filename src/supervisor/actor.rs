@@ -1,6 +1,7 @@
 //! The actor of one server: feeds the machine with what happens and carries out what it decides.
 
 mod liveness;
+mod shown;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,15 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::config::Config;
 use super::handshake::Handshake;
 use super::life::{self, Ends, News, NewsSender, Shared};
-use super::machine::{Action, Event, Machine, Next, Rest, State};
-use super::status::{self, Exit, Status};
+use super::machine::{Action, Change, Event, Machine, Rest, State};
+use super::status::{Exit, Status};
 use crate::instruments::ServerInstruments;
 use crate::protocol::Era;
 use crate::types::{Incarnation, wall};
+use shown::state_word;
 
 pub(super) use liveness::OVERSLEPT;
 use liveness::{Probe, poll_probe};
@@ -27,12 +30,14 @@ const SWEEP_IDLE: Duration = Duration::from_millis(500);
 /// News of a life that wait for the actor.
 const NEWS_QUEUE: usize = 16;
 
-/// What an operator, or the end of the gateway, wants of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an operator, the config, or the end of the gateway wants of a server.
+#[derive(Clone, Debug)]
 pub(super) enum OrderKind {
     Start,
     Stop,
     Restart,
+    /// To be another from now on; the id is the same.
+    Configure(Arc<Config>),
     Shutdown,
 }
 
@@ -58,6 +63,7 @@ enum Turn {
 pub(super) struct Watched {
     pub(super) status: watch::Receiver<Arc<Status>>,
     pub(super) handshake: watch::Receiver<Option<Arc<Handshake>>>,
+    pub(super) config: watch::Receiver<Arc<Config>>,
 }
 
 pub(super) struct Actor {
@@ -66,6 +72,7 @@ pub(super) struct Actor {
     machine: Machine,
     status: watch::Sender<Arc<Status>>,
     handshake: watch::Sender<Option<Arc<Handshake>>>,
+    config: watch::Sender<Arc<Config>>,
     orders: mpsc::Receiver<Order>,
     kill: CancellationToken,
     lives: JoinSet<()>,
@@ -90,12 +97,14 @@ impl Actor {
     ) -> (Self, Watched) {
         let (handshake, handshakes) = watch::channel(None);
         let (status, statuses) = watch::channel(Arc::new(Status::new()));
+        let (config, configs) = watch::channel(Arc::clone(&shared.config));
         let actor = Self {
             shared,
             instruments,
             machine,
             status,
             handshake,
+            config,
             orders,
             kill,
             lives: JoinSet::new(),
@@ -115,6 +124,7 @@ impl Actor {
             Watched {
                 status: statuses,
                 handshake: handshakes,
+                config: configs,
             },
         )
     }
@@ -164,16 +174,35 @@ impl Actor {
     }
 
     fn obey(&mut self, order: Option<Order>) {
-        self.step(match order.as_ref().map(|order| order.kind) {
-            Some(OrderKind::Start) => Event::Start,
-            Some(OrderKind::Stop) => Event::Stop,
-            Some(OrderKind::Restart) => Event::Restart,
+        let (kind, done) = order.map(|Order { kind, done }| (kind, done)).unzip();
+        match kind {
+            Some(OrderKind::Start) => self.step(Event::Start),
+            Some(OrderKind::Stop) => self.step(Event::Stop),
+            Some(OrderKind::Restart) => self.step(Event::Restart),
+            Some(OrderKind::Configure(config)) => self.configure(config),
             // Without a handle left nobody could ever stop the server.
-            Some(OrderKind::Shutdown) | None => Event::Shutdown,
-        });
-        if let Some(order) = order {
-            let _ = order.done.send(());
+            Some(OrderKind::Shutdown) | None => self.step(Event::Shutdown),
         }
+        if let Some(done) = done {
+            let _ = done.send(());
+        }
+    }
+
+    /// A life that is under way keeps the config that it was started with.
+    fn configure(&mut self, config: Arc<Config>) {
+        let change = if config.starts_the_same(&self.shared.config) {
+            Change::None
+        } else {
+            // Another program may be of another era, and say other things of itself.
+            self.era = None;
+            self.handshake.send_replace(None);
+            Change::Process
+        };
+        self.shared.mux.configure(config.requests);
+        self.shared.config = Arc::clone(&config);
+        let actions = self.machine.configure(&config, change, Instant::now());
+        self.config.send_replace(config);
+        self.carry_out(actions);
     }
 
     fn hear(&mut self, news: News) {
@@ -251,7 +280,12 @@ impl Actor {
     }
 
     fn step(&mut self, event: Event) {
-        for action in self.machine.step(event, Instant::now()) {
+        let actions = self.machine.step(event, Instant::now());
+        self.carry_out(actions);
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>) {
+        for action in actions {
             match action {
                 Action::Spawn(incarnation) => self.spawn(incarnation),
                 Action::Stop => self.ends.stop.cancel(),
@@ -297,69 +331,6 @@ impl Actor {
             .spawn(life::live(shared, incarnation, self.era, ends, news));
         while self.lives.try_join_next().is_some() {}
     }
-
-    fn publish(&self) {
-        let state = self.machine.state();
-        let handshake = self.handshake.borrow().clone();
-        let alive = matches!(
-            state,
-            State::Starting { .. }
-                | State::Ready { .. }
-                | State::Unhealthy { .. }
-                | State::Stopping(_)
-        );
-        let status = Status {
-            state: state_of(state),
-            asleep: matches!(state, State::Stopped(Rest::Asleep)),
-            pid: self.pid,
-            incarnation: self.machine.incarnation(),
-            session_id: self.session_id.clone().filter(|_| alive),
-            restart_count: self.machine.incarnation().0.saturating_sub(1),
-            ready_since: match state {
-                State::Ready { since } | State::Unhealthy { since, .. } => Some(*since),
-                State::Stopped(_)
-                | State::Starting { .. }
-                | State::Stopping(_)
-                | State::Backoff { .. }
-                | State::Failed => None,
-            },
-            next_start: match state {
-                State::Backoff { until } => Some(*until),
-                State::Stopped(_)
-                | State::Starting { .. }
-                | State::Ready { .. }
-                | State::Unhealthy { .. }
-                | State::Stopping(_)
-                | State::Failed => None,
-            },
-            last_exit: self.last_exit.map(|(exit, _)| exit),
-            last_exit_at: self.last_exit.map(|(_, at)| at),
-            last_error: self.machine.last_error().map(str::to_owned),
-            protocol: handshake
-                .as_ref()
-                .map(|handshake| handshake.revision.clone()),
-            server_info: handshake.map(|handshake| Arc::clone(&handshake.server_info)),
-        };
-        self.status.send_replace(Arc::new(status));
-    }
-}
-
-fn state_of(state: &State) -> status::State {
-    match state {
-        State::Stopped(_) => status::State::Stopped,
-        State::Starting { .. } => status::State::Starting,
-        State::Ready { .. } => status::State::Ready,
-        State::Unhealthy { .. } => status::State::Unhealthy,
-        State::Stopping(Next::Rest(_) | Next::Start | Next::Retry | Next::GiveUp) => {
-            status::State::Stopping
-        }
-        State::Backoff { .. } => status::State::Backoff,
-        State::Failed => status::State::Failed,
-    }
-}
-
-fn state_word(state: &State) -> &'static str {
-    state_of(state).as_str()
 }
 
 /// 128 random bits as text; `None` only where the system has no randomness.

@@ -86,6 +86,14 @@ impl Restarts {
         Verdict::After(nominal.mul_f64(0.8 + 0.4 * self.fraction()))
     }
 
+    /// The config has changed: other delays and another limit, from the beginning.
+    pub(super) fn configure(&mut self, backoff: BackoffConfig, limit: RestartLimit) {
+        if (self.backoff, self.limit) != (backoff, limit) {
+            (self.backoff, self.limit) = (backoff, limit);
+            self.forget();
+        }
+    }
+
     /// An operator wants a new beginning.
     pub(super) fn forget(&mut self) {
         self.steps = 0;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::types::ServerId;
 
 /// One server, every value final: variables expanded, defaults applied, limits above zero.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The server's id.
     pub id: ServerId,
@@ -43,10 +43,40 @@ pub struct Config {
     pub stdin_stall: Duration,
 }
 
+impl Config {
+    /// Whether a process that was started by this config is as one that the other would start. What else
+    /// differs takes effect without a new process.
+    pub(super) fn starts_the_same(&self, other: &Self) -> bool {
+        let Self {
+            id,
+            launch,
+            autostart: _,
+            disabled: _,
+            restart_policy: _,
+            backoff: _,
+            restart_limit: _,
+            startup_timeout: _,
+            era_probe: _,
+            client_capabilities,
+            stop,
+            probe: _,
+            requests: _,
+            max_line_bytes,
+            stdin_stall,
+        } = self;
+        *id == other.id
+            && *launch == other.launch
+            && *client_capabilities == other.client_capabilities
+            && *stop == other.stop
+            && *max_line_bytes == other.max_line_bytes
+            && *stdin_stall == other.stdin_stall
+    }
+}
+
 /// A process to execute, without a shell.
 ///
 /// The environment is complete: nothing else of the gateway's own environment reaches the server.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Launch {
     /// The command as configured, for people.
     pub command: String,

@@ -143,6 +143,7 @@ pub(crate) struct Unattended {
     mux: Arc<Mux>,
     status: watch::Sender<Arc<Status>>,
     _handshake: watch::Sender<Option<Arc<Handshake>>>,
+    _config: watch::Sender<Arc<Config>>,
     _orders: mpsc::Receiver<Order>,
 }
 
@@ -152,18 +153,19 @@ impl Unattended {
         let (orders, taken) = mpsc::channel(1);
         let (status, statuses) = watch::channel(Arc::new(Status::new()));
         let (done, handshakes) = watch::channel(Some(Arc::new(handshake)));
-        let config = config();
-        let mux = Arc::new(Mux::new(config.requests, Gate::Open));
+        let (configured, configs) = watch::channel(Arc::new(config()));
+        let mux = Arc::new(Mux::new(config().requests, Gate::Open));
         mux.begin(Incarnation(1));
         let inner = Inner {
             mux: Arc::clone(&mux),
-            config: Arc::new(config),
+            id: config().id,
             stderr: Arc::new(StderrRing::new()),
             stdout: Arc::default(),
             orders,
             watched: Watched {
                 status: statuses,
                 handshake: handshakes,
+                config: configs,
             },
         };
         let this = Self {
@@ -171,6 +173,7 @@ impl Unattended {
             mux,
             status,
             _handshake: done,
+            _config: configured,
             _orders: taken,
         };
         this.set_state(State::Ready);

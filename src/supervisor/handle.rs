@@ -35,7 +35,7 @@ impl Eq for ServerHandle {}
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) config: Arc<Config>,
+    pub(super) id: ServerId,
     pub(super) mux: Arc<Mux>,
     pub(super) stderr: Arc<StderrRing>,
     pub(super) stdout: Arc<StdoutFault>,
@@ -59,12 +59,12 @@ impl Inner {
 impl ServerHandle {
     /// The server's id.
     pub fn id(&self) -> &ServerId {
-        &self.0.config.id
+        &self.0.id
     }
 
-    /// What the server was configured to be.
-    pub fn config(&self) -> &Config {
-        &self.0.config
+    /// What the server is configured to be as of now.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.0.watched.config.borrow())
     }
 
     /// The state as of now.
@@ -108,7 +108,7 @@ impl ServerHandle {
             };
             if next_start.is_some() {
                 // The start that this waited for has failed: what is left is a restart's patience.
-                deadline = deadline.min(Instant::now() + self.0.config.requests.hold);
+                deadline = deadline.min(Instant::now() + self.config().requests.hold);
             }
             tokio::select! {
                 known = handshake.wait_for(Option::is_some) => {
@@ -160,6 +160,12 @@ impl ServerHandle {
         } else {
             Ok(())
         }
+    }
+
+    /// Makes the server another from now on: deadlines and policies at once, and by a new process in the place
+    /// of one that would not be the same. Returns once the order is taken. The id must be the same.
+    pub async fn configure(&self, config: Config) -> Result<(), Fault> {
+        self.order(OrderKind::Configure(Arc::new(config))).await
     }
 
     /// Stops the server for good and waits until no process of it is left; its supervisor knows it no

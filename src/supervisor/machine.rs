@@ -3,6 +3,7 @@
 //! No IO, no await, no clock of its own; the actor carries the actions out and feeds the events back.
 //! At most one process is wanted at any time: `Spawn` is only ever given after `Gone`.
 
+mod configured;
 mod words;
 
 use std::time::Duration;
@@ -14,7 +15,11 @@ use super::config::{Config, RestartPolicy};
 use super::status::Exit;
 use crate::types::Incarnation;
 
+pub(super) use configured::Change;
 pub(super) use words::{Action, Event, Gate, Next, Rest, State};
+
+/// Why a server that is disabled does not run.
+const DISABLED: &str = "disabled in the configuration";
 
 /// One server's state and what it depends on.
 #[derive(Clone, Debug)]
@@ -46,9 +51,7 @@ impl Machine {
             startup_timeout: config.startup_timeout,
             hold: config.requests.hold,
             probe_misses: config.probe.misses,
-            last_error: config
-                .disabled
-                .then(|| "disabled in the configuration".to_owned()),
+            last_error: config.disabled.then(|| DISABLED.to_owned()),
         }
     }
 
@@ -110,7 +113,7 @@ impl Machine {
     /// Takes one event.
     pub(super) fn step(&mut self, event: Event, now: Instant) -> Vec<Action> {
         let before = self.gate();
-        let mut actions = match event {
+        let actions = match event {
             Event::Demand => self.demand(now),
             Event::Start => self.operator_start(now),
             Event::Stop => self.rest(Rest::Decided),
@@ -125,6 +128,11 @@ impl Machine {
             Event::ProbeMissed => self.probe_missed(now),
             Event::Timer => self.timer(now),
         };
+        self.with_gate(before, actions)
+    }
+
+    /// Says at the end what is done with requests, where that has changed.
+    fn with_gate(&self, before: Gate, mut actions: Vec<Action>) -> Vec<Action> {
         let after = self.gate();
         if before != after {
             actions.push(Action::Gate(after));

@@ -20,7 +20,6 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::config::RequestConfig;
-use super::faults;
 use super::machine::Gate;
 use crate::fault::Fault;
 use crate::protocol::Span;
@@ -129,7 +128,6 @@ pub struct Load {
 /// The table of one server; see the module's head.
 #[derive(Debug)]
 pub struct Mux {
-    config: RequestConfig,
     next_id: AtomicU64,
     table: Mutex<Table>,
     /// Something can be written.
@@ -140,11 +138,9 @@ pub struct Mux {
 
 impl Mux {
     pub(super) fn new(config: RequestConfig, gate: Gate) -> Self {
-        let table = Table::new(gate);
         Self {
-            config,
             next_id: AtomicU64::new(1),
-            table: Mutex::new(table),
+            table: Mutex::new(Table::new(gate, config)),
             writable: Notify::new(),
             demand: Notify::new(),
         }
@@ -174,20 +170,20 @@ impl Mux {
     ) -> Result<oneshot::Receiver<Outcome>, Fault> {
         let now = Instant::now();
         let internal = submission.origin.is_none();
-        let timeout = submission.patience(&self.config);
         let (sender, receiver) = oneshot::channel();
         let mut table = self.table();
+        let timeout = submission.patience(&table.config);
         let patience = if internal {
             timeout
         } else {
-            self.patience(&table, timeout)?
+            table.patience(timeout)?
         };
         let entry = Entry {
             submission,
             outcome: sender,
             stage: Stage::Queued,
             deadline: now + patience,
-            hard_deadline: now + self.config.max,
+            hard_deadline: now + table.config.max,
             questions: 0,
         };
         table.entries.insert(id, entry);
@@ -212,7 +208,7 @@ impl Mux {
     /// Takes a client's notification over, to be written after what came before it.
     pub fn notify(&self, frame: Bytes) -> Result<(), Fault> {
         let mut table = self.table();
-        self.patience(&table, self.config.timeout)?;
+        table.patience(table.config.timeout)?;
         self.wake(&table);
         table.queue.push_back(Frame {
             own: false,
@@ -247,19 +243,11 @@ impl Mux {
         }
     }
 
-    /// How long a new frame may wait to be written, or why it may not.
-    fn patience(&self, table: &Table, timeout: Duration) -> Result<Duration, Fault> {
-        let patience = match table.gate {
-            Gate::Open => timeout,
-            Gate::Hold(patience) | Gate::Asleep(patience) => patience,
-            Gate::Stopped | Gate::Failed | Gate::ShuttingDown => {
-                return Err(faults::refused(table.gate));
-            }
-        };
-        if table.queue.len() >= self.config.max_queue {
-            return Err(faults::busy());
-        }
-        Ok(patience)
+    /// Sets deadlines and bounds anew. Requests that are there keep the deadlines they have.
+    pub(super) fn configure(&self, config: RequestConfig) {
+        self.table().config = config;
+        // There may be more room now.
+        self.writable.notify_one();
     }
 
     /// Waits until something can be written to this incarnation, then takes it and books it as written.
@@ -268,7 +256,7 @@ impl Mux {
     pub(super) async fn next_batch(&self, incarnation: Incarnation, batch: &mut Vec<Frame>) {
         loop {
             let notified = self.writable.notified();
-            self.table().take_batch(incarnation, batch, &self.config);
+            self.table().take_batch(incarnation, batch);
             if !batch.is_empty() {
                 return;
             }
@@ -288,7 +276,7 @@ impl Mux {
     pub(super) fn knock(&self) -> Result<Duration, Fault> {
         let table = self.table();
         self.wake(&table);
-        self.patience(&table, self.config.timeout)
+        table.patience(table.config.timeout)
     }
 
     /// Waits until a request wants a server that is asleep. Cancel safe.

@@ -20,7 +20,7 @@ const EXPORT_PATH: [&str; 8] = [
 ];
 
 /// How logs are written.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     /// What is logged.
     pub filter: LogFilter,
@@ -29,7 +29,7 @@ pub struct Config {
 }
 
 /// What is logged: a level (`info`), or levels by target (`info,host_mcp_gateway::http=debug`).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogFilter(pub(super) Targets);
 
 impl FromStr for LogFilter {

@@ -76,6 +76,8 @@ mod own_answers;
 #[cfg(test)]
 mod real_servers;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod shares;
 #[cfg(test)]
 mod soak;

@@ -173,6 +173,7 @@ async fn waiting_for_a_server_that_cannot_start_tells_why() {
     assert_eq!(client.status("g1").await["last_exit_code"], 3);
 }
 
+/// H122: a token that reaches one server is shown that one.
 #[tokio::test]
 async fn only_an_administrator_gives_orders_and_only_to_its_own_servers() {
     let tokens = json!([

@@ -2,6 +2,8 @@
 
 use super::{Fixture, TOKEN, chmod, faults, with};
 
+/// H112, H117: duplicates, unknown keys, wrong types and references to nothing, each with its line; and a NUL in a
+/// command.
 #[test]
 fn every_fault_of_a_file_is_reported_at_once_with_its_key_and_line() {
     let text = r#"{
@@ -113,6 +115,7 @@ fn the_network_is_not_listened_on_in_plain_text_unasked() {
     assert!(faults(&with(r#""bind_host": "::""#)).contains("not loopback"));
 }
 
+/// H112: what stands under a key that may hold a secret is in no fault.
 #[test]
 fn a_secret_is_in_no_fault_and_no_warning() {
     let canary = "canary-7f3a9c";
@@ -159,6 +162,38 @@ fn a_secret_is_in_no_fault_and_no_warning() {
     assert!(!format!("{:?}", shown.http).contains(TOKEN));
 }
 
+/// H114: nor is it in the `Debug` text of any config.
+#[test]
+fn a_secret_is_in_no_debug_text_of_a_config() {
+    let canary = "canary-7f3a9c5e1d8b24a6";
+    let fixture = Fixture::new(&[("SECRET", canary), ("PATH", "/bin")]);
+    let text = format!(
+        r#"{{
+            "auth_token": "${{SECRET}}",
+            "allowed_clients": ["localhost"],
+            "tokens": [{{ "name": "b", "sha256": "{digest}" }}],
+            "servers": [{{
+                "server_id": "a", "command": "sh",
+                "args": ["{canary}", "--key={canary}"], "env": {{ "KEY": "{canary}" }},
+            }}],
+        }}"#,
+        digest = "5e".repeat(32),
+    );
+    let config = fixture.load(&text).expect("faults");
+    let shown = format!("{config:?} {config:#?}");
+    let (digest, decimal) = ("5e".repeat(6), "94, 94, 94");
+    for secret in [canary, canary.split_at(12).0, &digest, decimal] {
+        assert!(!shown.contains(secret), "{secret} is in {shown}");
+    }
+    let env = format!(
+        "{:?} {:?}",
+        fixture.variables.len(),
+        super::Env::new([("SECRET".into(), canary.into())], None, 0,)
+    );
+    assert!(!env.contains(canary), "{env}");
+}
+
+/// H108: who can write the file can run commands here, whether or not a secret is in it.
 #[test]
 fn a_file_that_others_can_change_or_read_is_refused() {
     let fixture = Fixture::new(&[("T", TOKEN)]);

@@ -17,6 +17,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         .collect()
 }
 
+/// H116: what belongs to the gateway's own process reaches no server, not even one that inherits all.
 #[test]
 fn a_server_gets_what_it_inherits_by_name_and_its_own_variables() {
     let fixture = Fixture::new(&[
@@ -58,6 +59,7 @@ fn a_server_gets_what_it_inherits_by_name_and_its_own_variables() {
     assert_eq!(dropped.count(), 3, "{:?}", config.warnings);
 }
 
+/// H118
 #[test]
 fn a_command_is_found_once_where_the_server_would_look() {
     let fixture = Fixture::new(&[("PATH", "relative::/nowhere")]);
@@ -101,6 +103,32 @@ fn a_command_is_found_once_where_the_server_would_look() {
             "mcpServers.lost.command (line 3): \"tool --flag\" was not found in the server's PATH, and arguments go into \"args\"",
             "mcpServers.plain.command (line 4): \"plain\" was not found in the server's PATH",
         ]
+    );
+}
+
+/// H118
+#[test]
+fn a_program_that_anybody_could_put_there_is_warned_of() {
+    let fixture = Fixture::new(&[]);
+    let bin = fixture.dir.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    chmod(&fixture.write("bin/tool", "#!/bin/sh\n"), 0o755);
+    chmod(&bin, 0o777);
+    let bin = bin.to_str().unwrap();
+    let server = format!(r#"{{ "command": "tool", "env": {{ "PATH": ".:{bin}" }} }}"#);
+    let config = fixture
+        .load(&with(&format!(r#""mcpServers": {{ "a": {server} }}"#)))
+        .expect("faults");
+    assert_eq!(
+        config.servers[0].supervisor.launch.program,
+        Path::new(bin).join("tool")
+    );
+    let warned = format!("PATH has {bin}, where any user can put a program");
+    assert!(config.warnings[0].ends_with("PATH has a relative directory, which is passed over"));
+    assert!(
+        config.warnings[1].ends_with(&warned),
+        "{:?}",
+        config.warnings
     );
 }
 

@@ -143,6 +143,7 @@ c.json: tokens[10].servers (line 13): is empty: the token would reach nothing, l
 "##);
 }
 
+/// H111
 #[test]
 fn a_token_file_holds_one_line_for_its_owner() {
     let fixture = Fixture::new(&[]);

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 
 use super::*;
 use crate::http::body::{self, BodyLimits};
-use crate::http::config::LimitsConfig;
+use crate::http::config::{Config, LimitsConfig};
 use crate::http::fixture::{self, Running, Wire};
 use crate::http::routes;
 use crate::instruments::Instruments;
@@ -49,7 +49,7 @@ fn router(limits: LimitsConfig) -> Router {
 }
 
 fn gate(config: &Config, drain: CancellationToken) -> Gate<Router> {
-    let guard = Guard::new(config, drain, Instruments::noop());
+    let guard = Guard::new(Rulebook::new(config), "http", drain, Instruments::noop());
     Gate::new(Arc::new(guard), router(config.limits))
 }
 

@@ -122,7 +122,7 @@ pub(super) async fn run(
         let kind = Kind::of(&message);
         let permit = match kind {
             Kind::Request { .. } if counted => {
-                let permit = edge.guard.shares.request(caller.principal.id);
+                let permit = edge.guard.rules().shares.request(caller.principal.id);
                 permit.map(Some)
             }
             Kind::Request { .. } => {

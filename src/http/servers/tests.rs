@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
 use super::*;
+use crate::relay::{ClientCapabilities, ClientFeatures, ServerConfig};
 use crate::supervisor::{
     BackoffConfig, ProbeConfig, RequestConfig, RestartLimit, RestartPolicy, State as Word,
     StopConfig,
@@ -86,10 +87,17 @@ fn found(name: Option<&str>, status: Status) -> Found {
     }
 }
 
-fn overview(config: &supervisor::Config, instance: Instance) -> Overview<'_> {
-    Overview {
-        config,
+fn overview(config: &supervisor::Config, instance: Instance) -> Overview {
+    let config = ServerConfig {
+        supervisor: config.clone(),
         instance,
+        client_features: ClientFeatures::Attribute,
+        client_capabilities: ClientCapabilities::default(),
+        max_instances: 1,
+        instance_idle: Duration::from_mins(1),
+    };
+    Overview {
+        config: Arc::new(config),
         processes: Vec::new(),
         sessions: 2,
         list_gaps: Vec::new(),

@@ -46,7 +46,7 @@ impl TlsDoor {
     /// Whether a peer is given a handshake. One that is not is counted and logged like a refused request.
     pub(in crate::http) fn lets_in(&self, peer: IpAddr) -> bool {
         let client = canonical(peer);
-        if self.guard.admission.standing(client) != Standing::Stranger {
+        if self.guard.rules().admission.standing(client) != Standing::Stranger {
             return true;
         }
         self.guard.turn_away(Refused {

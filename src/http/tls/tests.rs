@@ -15,6 +15,7 @@ use super::*;
 use crate::http::connection::Ends;
 use crate::http::fixture;
 use crate::http::gate::Guard;
+use crate::http::rules::Rulebook;
 use crate::instruments::Instruments;
 
 const PEER: ([u8; 4], u16) = ([127, 0, 0, 1], 1);
@@ -31,7 +32,8 @@ fn identity() -> (Identity, CertificateDer<'static>) {
 
 fn door(tls: &Tls) -> TlsDoor {
     let guard = Guard::new(
-        &fixture::config(),
+        Rulebook::new(&fixture::config()),
+        "https",
         CancellationToken::new(),
         Instruments::noop(),
     );

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::gather;
 use super::join::join;
@@ -27,6 +28,8 @@ use crate::types::ServerId;
 pub(in crate::relay) struct All<'a> {
     pub(in crate::relay) shared: &'a Arc<Shared>,
     pub(in crate::relay) servers: Vec<Arc<Server>>,
+    /// These are not all any more, or more than all.
+    pub(in crate::relay) replaced: CancellationToken,
 }
 
 /// A request to all servers.
@@ -100,7 +103,7 @@ impl All<'_> {
             if server.instances.config().supervisor.disabled {
                 return None;
             }
-            let leased = call::lease(server, caller, session);
+            let leased = call::lease(server, &caller.principal, session);
             leased
                 .inspect_err(|fault| {
                     let reason = &*fault.message;

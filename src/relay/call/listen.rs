@@ -6,12 +6,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::Stream;
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::request::Request;
 use crate::fault::Fault;
 use crate::instruments::Held;
-use crate::relay::Shared;
 use crate::relay::api::{Event, Events};
 use crate::relay::hub::{Filter, Sink};
 use crate::relay::queue::Queue;
@@ -21,7 +20,7 @@ impl Request {
     /// gateway ends it (MCP 2026-07-28, basic/utilities/subscriptions).
     pub(super) async fn listen(&self) -> Result<Events, Fault> {
         let filter = Filter::of_params(self.message.params())?;
-        let config = &self.shared.config;
+        let config = self.shared.config();
         let queue = Arc::new(Queue::new(
             config.stream_queue_events,
             config.stream_queue_bytes,
@@ -42,14 +41,14 @@ impl Request {
             last
         };
         let held = self.upstream.instruments.stream();
-        Ok(heard(&self.shared, queue, finish, Some(held)))
+        Ok(heard(&self.upstream.ended, queue, finish, Some(held)))
     }
 }
 
-/// The stream of a subscription. `finish` leaves and gives the response where the gateway ends it; who
+/// The stream of a subscription, until `ended`. `finish` leaves and gives the response where the gateway ends it; who
 /// drops the stream drops it, and leaves by that.
 pub(in crate::relay) fn heard(
-    shared: &Shared,
+    ended: &CancellationToken,
     queue: Arc<Queue>,
     finish: impl FnOnce() -> Bytes + Send + 'static,
     held: Option<Held>,
@@ -57,7 +56,7 @@ pub(in crate::relay) fn heard(
     Events::new(Heard {
         queue,
         finish: Some(Box::new(finish)),
-        drained: Box::pin(shared.draining.clone().cancelled_owned()),
+        ended: Box::pin(ended.clone().cancelled_owned()),
         _held: held,
     })
 }
@@ -66,7 +65,7 @@ pub(in crate::relay) fn heard(
 struct Heard {
     queue: Arc<Queue>,
     finish: Option<Box<dyn FnOnce() -> Bytes + Send>>,
-    drained: Pin<Box<WaitForCancellationFutureOwned>>,
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
     _held: Option<Held>,
 }
 
@@ -83,7 +82,7 @@ impl Stream for Heard {
             Poll::Ready(message) => return Poll::Ready(message.map(event)),
             Poll::Pending => {}
         }
-        if self.drained.as_mut().poll(context).is_pending() {
+        if self.ended.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }
         let last = self.finish.take().map(|finish| event(finish()));

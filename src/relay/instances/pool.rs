@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,7 +22,7 @@ const SHOWN_SESSION: usize = 8;
 
 /// The instances of one server, by whose they are.
 pub(super) struct Pool<T> {
-    config: ServerConfig,
+    config: watch::Sender<Arc<ServerConfig>>,
     make: Make<T>,
     places: Mutex<Places<T>>,
     /// Owns the search for idle instances, and what stops those that were found.
@@ -35,6 +36,8 @@ struct Places<T> {
     taken: HashMap<InstanceKey, Entry<T>>,
     /// How many instances have lost their place and are being stopped.
     leaving: usize,
+    /// The server is no more: nobody gets an instance.
+    closed: bool,
 }
 
 struct Entry<T> {
@@ -58,19 +61,25 @@ impl<T: Kept> Entry<T> {
 impl<T: Kept> Pool<T> {
     pub(super) fn new(config: ServerConfig, make: Make<T>) -> Self {
         Self {
-            config,
+            config: watch::Sender::new(Arc::new(config)),
             make,
             places: Mutex::new(Places {
                 taken: HashMap::new(),
                 leaving: 0,
+                closed: false,
             }),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }
     }
 
-    pub(super) fn config(&self) -> &ServerConfig {
-        &self.config
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config.borrow())
+    }
+
+    /// Takes another config for the instances that will come.
+    pub(super) fn set_config(&self, config: ServerConfig) {
+        self.config.send_replace(Arc::new(config));
     }
 
     fn places(&self) -> MutexGuard<'_, Places<T>> {
@@ -86,12 +95,15 @@ impl<T: Kept> Pool<T> {
         capabilities: Option<Arc<str>>,
     ) -> Result<Arc<T>, Fault> {
         let mut places = self.places();
+        if places.closed {
+            return Err(Fault::new(FaultKind::ServerNotFound, "unknown server_id"));
+        }
         if let Some(entry) = places.taken.get_mut(key) {
             entry.leases += 1;
             return Ok(Arc::clone(&entry.kept));
         }
         self.make_room(&mut places)?;
-        let mut config = self.config.supervisor.clone();
+        let mut config = self.config().supervisor.clone();
         if let Some(capabilities) = capabilities {
             config.client_capabilities = capabilities;
         }
@@ -124,6 +136,29 @@ impl<T: Kept> Pool<T> {
         self.retire(&mut self.places(), key, "its session has ended");
     }
 
+    /// Retires the instances of those owners that are picked.
+    pub(super) fn end_owned(
+        self: &Arc<Self>,
+        which: impl Fn(PrincipalId) -> bool,
+        why: &'static str,
+    ) {
+        let mut places = self.places();
+        let entries = places.taken.iter();
+        let keys: Vec<_> = entries
+            .filter(|(_, entry)| which(entry.owner))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in keys {
+            self.retire(&mut places, &key, why);
+        }
+    }
+
+    /// Retires every instance, and lets no other come.
+    pub(super) fn end_all(self: &Arc<Self>) {
+        self.places().closed = true;
+        self.end_owned(|_| true, "the server was taken out of the config");
+    }
+
     /// The instances of those owners that are picked, by name.
     pub(super) fn present(&self, which: impl Fn(PrincipalId) -> bool) -> Vec<(Arc<str>, Arc<T>)> {
         let places = self.places();
@@ -138,7 +173,7 @@ impl<T: Kept> Pool<T> {
 
     /// Makes room for one more, at the cost of the longest idle one.
     fn make_room(self: &Arc<Self>, places: &mut Places<T>) -> Result<(), Fault> {
-        let max = self.config.max_instances;
+        let max = self.config.borrow().max_instances;
         // Those that leave take seconds to be gone: many sessions that come and go must not add up.
         if places.leaving >= max {
             return Err(no_room());
@@ -158,7 +193,7 @@ impl<T: Kept> Pool<T> {
         let Some(entry) = places.taken.remove(key) else {
             return;
         };
-        let id = &self.config.supervisor.id;
+        let id = &self.config().supervisor.id;
         tracing::info!(server_id = %id, instance = &*entry.name, reason = why, "stopping an instance of the server");
         places.leaving += 1;
         let pool = Arc::clone(self);
@@ -184,7 +219,7 @@ impl<T: Kept> Pool<T> {
 
     /// Retires what was idle for long enough; gives when the next one can be.
     fn retire_idle(self: &Arc<Self>) -> Instant {
-        let (now, patience) = (Instant::now(), self.config.instance_idle);
+        let (now, patience) = (Instant::now(), self.config.borrow().instance_idle);
         let mut places = self.places();
         // Whatever is in use now is not idle for long enough before this.
         let mut next = now + patience;
@@ -218,8 +253,8 @@ impl<T: Kept> Pool<T> {
 impl<T> std::fmt::Debug for Pool<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pool")
-            .field("server", &self.config.supervisor.id)
-            .field("instance", &self.config.instance)
+            .field("server", &self.config.borrow().supervisor.id)
+            .field("instance", &self.config.borrow().instance)
             .finish_non_exhaustive()
     }
 }

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{Agreed, OWN, Session};
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::relay::api::Target;
 use crate::relay::config::Config;
-use crate::types::PrincipalId;
+use crate::types::{Principal, PrincipalId};
 
 /// When a token that holds its share of sessions may try again.
 const SESSIONS_RETRY: Duration = Duration::from_secs(5);
@@ -18,12 +19,12 @@ const SESSIONS_RETRY: Duration = Duration::from_secs(5);
 /// The sessions that are open.
 #[derive(Debug)]
 pub(in crate::relay) struct Directory {
-    config: Config,
+    config: watch::Receiver<Config>,
     open: Mutex<HashMap<Arc<str>, Arc<Session>>>,
 }
 
 impl Directory {
-    pub(in crate::relay) fn new(config: Config) -> Self {
+    pub(in crate::relay) fn new(config: watch::Receiver<Config>) -> Self {
         Self {
             config,
             open: Mutex::default(),
@@ -37,7 +38,7 @@ impl Directory {
     /// A new session, which nobody can find before it is let in.
     pub(in crate::relay) fn prepare(
         &self,
-        principal: PrincipalId,
+        principal: &Arc<Principal>,
         target: Target,
         agreed: Agreed,
     ) -> Result<Arc<Session>, Fault> {
@@ -48,10 +49,10 @@ impl Directory {
         let id = hex::encode(bytes).into();
         Ok(Arc::new(Session::new(
             id,
-            principal,
+            Arc::clone(principal),
             target,
             agreed,
-            &self.config,
+            &self.config.borrow(),
         )))
     }
 
@@ -60,8 +61,8 @@ impl Directory {
         let mut open = self.sessions();
         let own = open
             .values()
-            .filter(|other| other.principal == session.principal);
-        if own.count() >= self.config.max_sessions_per_token {
+            .filter(|other| other.principal.id == session.principal.id);
+        if own.count() >= self.config.borrow().max_sessions_per_token {
             let text = "this token has max_sessions_per_token sessions open";
             let fault = Fault::new(FaultKind::RateLimited, text).delivered(Delivered::No);
             return Err(fault.retry_after(SESSIONS_RETRY));
@@ -93,7 +94,7 @@ impl Directory {
     ) -> Result<Arc<Session>, Fault> {
         let found = self.sessions().get(id).cloned();
         let own =
-            found.filter(|session| session.principal == principal && session.target == *target);
+            found.filter(|session| session.principal.id == principal && session.target == *target);
         let session = own.ok_or_else(unknown)?;
         session.touch();
         Ok(session)
@@ -107,22 +108,32 @@ impl Directory {
         }
     }
 
-    /// Ends the sessions that nobody has used for too long; gives them.
-    pub(in crate::relay) fn expire(&self, now: Instant) -> Vec<Arc<Session>> {
-        let idle = self.config.session_idle;
+    /// Ends the sessions that are picked; gives them.
+    pub(in crate::relay) fn end_picked(
+        &self,
+        which: impl Fn(&Session) -> bool,
+    ) -> Vec<Arc<Session>> {
         let mut open = self.sessions();
-        let old: Vec<_> = open
-            .values()
-            .filter(|session| session.is_idle(now, idle))
-            .cloned()
-            .collect();
-        for session in &old {
-            open.remove(&session.id);
-        }
+        let picked = open.extract_if(|_, session| which(session));
+        let picked: Vec<_> = picked.map(|(_, session)| session).collect();
         drop(open);
-        for session in &old {
+        for session in &picked {
             session.end();
         }
+        picked
+    }
+
+    /// The open sessions on a path.
+    pub(in crate::relay) fn on(&self, target: &Target) -> Vec<Arc<Session>> {
+        let open = self.sessions();
+        let on = open.values().filter(|session| session.target == *target);
+        on.cloned().collect()
+    }
+
+    /// Ends the sessions that nobody has used for too long; gives them.
+    pub(in crate::relay) fn expire(&self, now: Instant) -> Vec<Arc<Session>> {
+        let idle = self.config.borrow().session_idle;
+        let old = self.end_picked(|session| session.is_idle(now, idle));
         for session in self.sessions().values() {
             session.asks.expire(now);
         }

@@ -1,5 +1,6 @@
 //! What the machine promises: by table, by the fault matrix, and under any sequence of events.
 
+mod configured;
 mod properties;
 
 use std::time::Duration;
@@ -59,7 +60,17 @@ impl Rig {
             self.alive = false;
         }
         let actions = self.machine.step(event, self.now);
-        for action in &actions {
+        if early {
+            let after = (self.machine.state(), actions.as_slice());
+            assert_eq!(after, (&before, &[][..]), "too early");
+        }
+        self.book(&before, &actions, gone);
+        actions
+    }
+
+    /// Does what the actions say, and checks what must hold after them.
+    fn book(&mut self, before: &State, actions: &[Action], gone: bool) {
+        for action in actions {
             match action {
                 Action::Spawn(incarnation) => {
                     assert!(!self.alive, "two processes at once, from {before:?}");
@@ -73,9 +84,6 @@ impl Rig {
             }
         }
         let state = self.machine.state();
-        if early {
-            assert_eq!((state, actions.as_slice()), (&before, &[][..]), "too early");
-        }
         if gone {
             assert!(!matches!(state, State::Stopping(_)), "stuck in {state:?}");
         }
@@ -84,7 +92,6 @@ impl Rig {
         assert_eq!(living, self.alive, "in {state:?}");
         assert_eq!(self.gate, self.machine.gate(), "the actor was not told");
         assert_eq!(self.gate == Gate::Open, running, "in {state:?}");
-        actions
     }
 
     /// Lets time pass until the machine's own deadline, and tells it.

@@ -68,10 +68,11 @@ impl Mux {
     /// the hard deadline. Does nothing where the request has ended or was not suspended.
     pub fn resume(&self, id: u64) {
         let mut table = self.table();
+        let timeout = table.config.timeout;
         let entry = table.entries.get_mut(&id);
         if let Some(entry) = entry.filter(|entry| entry.questions > 0) {
             entry.questions -= 1;
-            entry.restart_clock(Instant::now(), self.config.timeout);
+            entry.restart_clock(Instant::now(), timeout);
         }
     }
 }

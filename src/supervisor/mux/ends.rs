@@ -62,12 +62,13 @@ impl Mux {
         let now = Instant::now();
         let mut table = self.table();
         table.last_heard = Some(now);
+        let timeout = table.config.timeout;
         // Of what was not written the child cannot know: it guesses.
         let entry = table.entries.get_mut(&id);
         let Some(entry) = entry.filter(|entry| entry.is_written()) else {
             return Progress::Unknown;
         };
-        entry.restart_clock(now, self.config.timeout);
+        entry.restart_clock(now, timeout);
         entry
             .submission
             .observer
@@ -163,11 +164,12 @@ impl Mux {
     /// The gateway slept for this long: what waits gets that time back. Nothing waits longer for it than
     /// what is let in now, which may have been let in after the sleep.
     pub(in crate::supervisor) fn slept(&self, time: Duration) {
-        let now = Instant::now();
-        for entry in self.table().entries.values_mut() {
-            let latest = now + entry.submission.patience(&self.config);
+        let mut table = self.table();
+        let (now, config) = (Instant::now(), table.config);
+        for entry in table.entries.values_mut() {
+            let latest = now + entry.submission.patience(&config);
             entry.deadline = entry.deadline.max((entry.deadline + time).min(latest));
-            let latest = now + self.config.max;
+            let latest = now + config.max;
             entry.hard_deadline = entry
                 .hard_deadline
                 .max((entry.hard_deadline + time).min(latest));
@@ -213,6 +215,7 @@ impl Mux {
         let now = Instant::now();
         let mut table = self.table();
         table.gate = gate;
+        let config = table.config;
         match gate {
             Gate::Open => {
                 for entry in table
@@ -220,7 +223,7 @@ impl Mux {
                     .values_mut()
                     .filter(|entry| !entry.is_written())
                 {
-                    entry.deadline = now + entry.submission.patience(&self.config);
+                    entry.deadline = now + entry.submission.patience(&config);
                 }
                 drop(table);
                 self.writable.notify_one();

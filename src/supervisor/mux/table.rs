@@ -8,8 +8,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{MAX_CONTROL, Outcome, Submission};
-use crate::fault::Delivered;
+use crate::fault::{Delivered, Fault};
 use crate::supervisor::config::RequestConfig;
+use crate::supervisor::faults;
 use crate::supervisor::machine::Gate;
 use crate::types::Incarnation;
 
@@ -51,6 +52,7 @@ pub(in crate::supervisor) struct Frame {
 /// What the lock of a mux guards.
 #[derive(Debug)]
 pub(super) struct Table {
+    pub(super) config: RequestConfig,
     pub(super) gate: Gate,
     /// The life that is under way; what is meant for one child goes to no other.
     pub(super) life: Option<Incarnation>,
@@ -85,8 +87,9 @@ impl Entry {
 }
 
 impl Table {
-    pub(super) fn new(gate: Gate) -> Self {
+    pub(super) fn new(gate: Gate, config: RequestConfig) -> Self {
         Self {
+            config,
             gate,
             life: None,
             entries: HashMap::new(),
@@ -97,14 +100,24 @@ impl Table {
         }
     }
 
+    /// How long a new frame may wait to be written, or why it may not.
+    pub(super) fn patience(&self, timeout: Duration) -> Result<Duration, Fault> {
+        let patience = match self.gate {
+            Gate::Open => timeout,
+            Gate::Hold(patience) | Gate::Asleep(patience) => patience,
+            Gate::Stopped | Gate::Failed | Gate::ShuttingDown => {
+                return Err(faults::refused(self.gate));
+            }
+        };
+        if self.queue.len() >= self.config.max_queue {
+            return Err(faults::busy());
+        }
+        Ok(patience)
+    }
+
     /// Moves what can be written now from the lanes to the batch, and books it as written.
-    pub(super) fn take_batch(
-        &mut self,
-        incarnation: Incarnation,
-        batch: &mut Vec<Frame>,
-        config: &RequestConfig,
-    ) {
-        let now = Instant::now();
+    pub(super) fn take_batch(&mut self, incarnation: Incarnation, batch: &mut Vec<Frame>) {
+        let (now, config) = (Instant::now(), self.config);
         let mut bytes = 0;
         while batch.len() < BATCH_FRAMES && bytes < BATCH_BYTES {
             let open = self.gate == Gate::Open && self.in_flight < config.max_in_flight;
@@ -117,7 +130,7 @@ impl Table {
                 let Some(entry) = self.entries.get_mut(&id) else {
                     continue;
                 };
-                let timeout = entry.submission.patience(config);
+                let timeout = entry.submission.patience(&config);
                 entry.stage = Stage::Written(incarnation);
                 entry.deadline = now + timeout;
                 entry.hard_deadline = now + config.max;

@@ -79,7 +79,7 @@ fn submit(mux: &Mux) -> Result<(u64, oneshot::Receiver<Outcome>), Fault> {
 /// What can be written to this life now, booked as written.
 fn take(mux: &Mux, incarnation: Incarnation) -> Vec<Frame> {
     let mut batch = Vec::new();
-    mux.table().take_batch(incarnation, &mut batch, &mux.config);
+    mux.table().take_batch(incarnation, &mut batch);
     batch
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use host_mcp_gateway::config::{Config, Env, from_text};
-use host_mcp_gateway::http::{self, Parts};
+use host_mcp_gateway::http::{self, Parts, Rulebook};
 use host_mcp_gateway::instruments::Instruments;
 use host_mcp_gateway::relay::Relay;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -73,7 +73,8 @@ async fn answer(data: &[u8]) -> Vec<u8> {
     let instruments = Instruments::noop();
     let relay = Relay::start(relay, servers, &instruments);
     let parts = Parts {
-        config: http,
+        tls: None,
+        rulebook: Rulebook::new(&http),
         relay: Arc::new(relay),
         metrics: Arc::new(String::new),
         instruments,

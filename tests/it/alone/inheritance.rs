@@ -51,7 +51,7 @@ async fn a_server_has_its_three_descriptors_and_no_other() {
     oracle.holds(&gateway, "g1").await;
 }
 
-/// H115 and H116.
+/// H115, H116: what the gateway was given for itself stays with it.
 #[tokio::test]
 async fn a_server_has_the_environment_that_was_configured_and_no_other() {
     let server = Server::gremlin("g1")
@@ -67,6 +67,10 @@ async fn a_server_has_the_environment_that_was_configured_and_no_other() {
         .env("NOTIFY_SOCKET", "/nonexistent/notify")
         .env("LISTEN_FDS_PROBE", SECRET)
         .env("LD_PROBE", SECRET)
+        .env("HTTP_PROXY", &format!("http://user:{SECRET}@127.0.0.1:9"))
+        .env("CREDENTIALS_DIRECTORY", "/nonexistent")
+        .env("JOURNAL_STREAM", "1:2")
+        .env("INVOCATION_ID", "1")
         .env("AWS_SECRET_ACCESS_KEY", SECRET)
         .start();
     let client = gateway.client();

@@ -29,6 +29,7 @@ fn a_line_is_json_with_its_fields_those_of_its_spans_and_its_trace() {
     );
 }
 
+/// H120
 #[test]
 fn control_characters_reach_a_line_only_as_escapes() {
     let fixture = Fixture::new(&[]);
@@ -42,6 +43,7 @@ fn control_characters_reach_a_line_only_as_escapes() {
     assert_eq!(line["path"], evil);
 }
 
+/// H115
 #[test]
 fn the_startup_line_says_where_things_go_and_no_password() {
     let fixture = Fixture::new(&[

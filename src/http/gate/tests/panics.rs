@@ -16,7 +16,12 @@ async fn a_panic_is_a_500_to_that_client_alone_and_is_counted() {
     let mut config = fixture::config();
     config.limits.max_in_flight_per_token = 1;
     let instruments = Instruments::new(&meters.meter("test"));
-    let guard = Guard::new(&config, CancellationToken::new(), instruments);
+    let guard = Guard::new(
+        Rulebook::new(&config),
+        "http",
+        CancellationToken::new(),
+        instruments,
+    );
     let gate = Gate::new(Arc::new(guard), router(config.limits));
     let running = Running::start(config.limits, gate).await;
 

@@ -13,14 +13,14 @@ use crate::protocol::{Era, Level, era::meta_key};
 use crate::relay::aggregate::ask::Asker;
 use crate::relay::aggregate::cursor::More;
 use crate::relay::aggregate::gather;
+use crate::relay::aggregate::hearing::hear;
 use crate::relay::aggregate::names::Reach;
 use crate::relay::aggregate::results::Renaming;
 use crate::relay::aggregate::route::listened;
 use crate::relay::aggregate::{Kind, identity};
 use crate::relay::api::{Events, Target};
-use crate::relay::hub::{Filter, Sink};
+use crate::relay::hub::Filter;
 use crate::relay::queue::Queue;
-use crate::relay::session::OwnStream;
 use crate::relay::{answers, call};
 
 /// How long servers are waited for to take a level of logs.
@@ -72,18 +72,13 @@ impl Request<'_> {
     /// Opens a session that hears every server.
     async fn open_session(&self) -> Answered {
         let params = self.message.params();
-        let principal = self.caller.principal.id;
+        let principal = &self.caller.principal;
         let directory = &self.all.shared.directory;
         let session = directory.prepare(principal, Target::All, call::agree(params))?;
         let leased = self.all.leases(&self.caller, Some(&session));
         let handshake = self.all.handshake(&leased).await;
-        let own: Arc<dyn Sink> = Arc::new(OwnStream(Arc::clone(session.streams())));
         for leased in &leased {
-            let sink = Renaming {
-                server: leased.handle.id().clone(),
-                sink: Arc::clone(&own),
-            };
-            session.hear(leased, Arc::new(sink));
+            hear(&session, leased);
         }
         if let Err(fault) = directory.admit(&session) {
             for server in &self.all.servers {
@@ -124,7 +119,7 @@ impl Request<'_> {
         let filter = Filter::of_params(self.message.params())?;
         let ids = self.all.ids();
         let wished = listened(&self.message.body, &self.message.envelope, Reach(&ids))?;
-        let config = &shared.config;
+        let config = shared.config();
         let queue = Arc::new(Queue::new(
             config.stream_queue_events,
             config.stream_queue_bytes,
@@ -165,6 +160,6 @@ impl Request<'_> {
             );
             answers::response(text.as_bytes(), &result).into()
         };
-        Ok(call::heard(shared, queue, finish, None))
+        Ok(call::heard(&self.all.replaced, queue, finish, None))
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::json;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
@@ -44,6 +45,7 @@ impl Child {
             instruments,
             ClientFeatures::Attribute,
             crate::relay::instances::InstanceKey::Shared,
+            CancellationToken::new(),
         );
         let server = Arc::new(parts.attach(child.handle.clone()));
         Self {

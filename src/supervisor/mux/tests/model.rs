@@ -136,7 +136,7 @@ impl Model {
     }
 
     fn submit(&mut self, own: bool) {
-        let config = self.mux.config;
+        let config = self.mux.table().config;
         let id = self.mux.mint();
         let whose = (!own).then(|| origin(1, &id.to_string()));
         let refused = self
@@ -197,9 +197,9 @@ impl Model {
                 self.gate
             );
             request.written = Some(self.life);
-            request.deadline = Instant::now() + self.mux.config.timeout;
+            request.deadline = Instant::now() + self.mux.table().config.timeout;
         }
-        assert!(self.in_flight() <= self.mux.config.max_in_flight);
+        assert!(self.in_flight() <= self.mux.table().config.max_in_flight);
     }
 
     fn put_back(&mut self, written: usize) {
@@ -288,7 +288,7 @@ impl Model {
         self.mux.set_gate(gate);
         self.gate = gate;
         if gate == Gate::Open {
-            let deadline = Instant::now() + self.mux.config.timeout;
+            let deadline = Instant::now() + self.mux.table().config.timeout;
             let waiting = |request: &&mut Request| request.written.is_none();
             for request in self.open.values_mut().filter(waiting) {
                 request.deadline = deadline;

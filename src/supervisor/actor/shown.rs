@@ -1,0 +1,75 @@
+//! What others see of an actor: its machine in the words of a status.
+
+use std::sync::Arc;
+
+use super::Actor;
+use crate::supervisor::machine::{Next, Rest, State};
+use crate::supervisor::status::{self, Status};
+
+impl Actor {
+    /// Shows the state as of now.
+    pub(super) fn publish(&self) {
+        let state = self.machine.state();
+        let handshake = self.handshake.borrow().clone();
+        let alive = matches!(
+            state,
+            State::Starting { .. }
+                | State::Ready { .. }
+                | State::Unhealthy { .. }
+                | State::Stopping(_)
+        );
+        let status = Status {
+            state: state_of(state),
+            asleep: matches!(state, State::Stopped(Rest::Asleep)),
+            pid: self.pid,
+            incarnation: self.machine.incarnation(),
+            session_id: self.session_id.clone().filter(|_| alive),
+            restart_count: self.machine.incarnation().0.saturating_sub(1),
+            ready_since: match state {
+                State::Ready { since } | State::Unhealthy { since, .. } => Some(*since),
+                State::Stopped(_)
+                | State::Starting { .. }
+                | State::Stopping(_)
+                | State::Backoff { .. }
+                | State::Failed => None,
+            },
+            next_start: match state {
+                State::Backoff { until } => Some(*until),
+                State::Stopped(_)
+                | State::Starting { .. }
+                | State::Ready { .. }
+                | State::Unhealthy { .. }
+                | State::Stopping(_)
+                | State::Failed => None,
+            },
+            last_exit: self.last_exit.map(|(exit, _)| exit),
+            last_exit_at: self.last_exit.map(|(_, at)| at),
+            last_error: self.machine.last_error().map(str::to_owned),
+            protocol: handshake
+                .as_ref()
+                .map(|handshake| handshake.revision.clone()),
+            server_info: handshake.map(|handshake| Arc::clone(&handshake.server_info)),
+        };
+        self.status.send_replace(Arc::new(status));
+    }
+}
+
+/// The state in one word.
+fn state_of(state: &State) -> status::State {
+    match state {
+        State::Stopped(_) => status::State::Stopped,
+        State::Starting { .. } => status::State::Starting,
+        State::Ready { .. } => status::State::Ready,
+        State::Unhealthy { .. } => status::State::Unhealthy,
+        State::Stopping(Next::Rest(_) | Next::Start | Next::Retry | Next::GiveUp) => {
+            status::State::Stopping
+        }
+        State::Backoff { .. } => status::State::Backoff,
+        State::Failed => status::State::Failed,
+    }
+}
+
+/// The same as it is written.
+pub(super) fn state_word(state: &State) -> &'static str {
+    state_of(state).as_str()
+}

@@ -1,0 +1,120 @@
+//! What the machine makes of a config that has changed.
+
+use tokio::time::Instant;
+
+use super::{Action, Config, DISABLED, Machine, Next, Rest, State};
+
+/// What a new config means for the process of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::supervisor) enum Change {
+    /// It would be the same process.
+    None,
+    /// It would be another process.
+    Process,
+}
+
+impl Machine {
+    /// Takes another config for the same server.
+    ///
+    /// A process that would be another now is replaced, one that was given up gets another chance, and a
+    /// server that was stopped stays so: an operator's word outlives a change of the config.
+    pub(in crate::supervisor) fn configure(
+        &mut self,
+        config: &Config,
+        change: Change,
+        now: Instant,
+    ) -> Vec<Action> {
+        let (before, was_disabled) = (self.gate(), self.disabled);
+        self.restarts
+            .configure(config.backoff, config.restart_limit);
+        self.policy = config.restart_policy;
+        self.disabled = config.disabled;
+        self.startup_timeout = config.startup_timeout;
+        self.hold = config.requests.hold;
+        self.probe_misses = config.probe.misses;
+        let actions = match (was_disabled, config.disabled) {
+            (false, true) => self.disable(),
+            (true, true) => Vec::new(),
+            (true, false) => {
+                self.enable();
+                self.wake(config, now)
+            }
+            (false, false) if change == Change::Process => {
+                let mut actions = self.replace(now);
+                actions.extend(self.wake(config, now));
+                actions
+            }
+            (false, false) => self.wake(config, now),
+        };
+        self.with_gate(before, actions)
+    }
+
+    fn disable(&mut self) -> Vec<Action> {
+        let actions = self.rest(Rest::Decided);
+        self.last_error = Some(DISABLED.to_owned());
+        actions
+    }
+
+    // Stopped(Decided) => Stopped(Asleep), also where the last process is still on its way out
+    fn enable(&mut self) {
+        match &mut self.state {
+            State::Stopped(rest @ Rest::Decided)
+            | State::Stopping(Next::Rest(rest @ Rest::Decided)) => {
+                *rest = Rest::Asleep;
+                self.last_error = None;
+            }
+            State::Stopped(Rest::Asleep | Rest::Shutdown)
+            | State::Stopping(
+                Next::Rest(Rest::Asleep | Rest::Shutdown)
+                | Next::Start
+                | Next::Retry
+                | Next::GiveUp,
+            )
+            | State::Starting { .. }
+            | State::Ready { .. }
+            | State::Unhealthy { .. }
+            | State::Backoff { .. }
+            | State::Failed => {}
+        }
+    }
+
+    // Stopped(Asleep) => Starting, where it is to run without being asked for
+    fn wake(&mut self, config: &Config, now: Instant) -> Vec<Action> {
+        match &mut self.state {
+            State::Stopped(Rest::Asleep) if config.autostart => self.start(now),
+            State::Stopping(next @ Next::Rest(Rest::Asleep)) if config.autostart => {
+                *next = Next::Start;
+                Vec::new()
+            }
+            State::Stopped(_)
+            | State::Stopping(_)
+            | State::Starting { .. }
+            | State::Ready { .. }
+            | State::Unhealthy { .. }
+            | State::Backoff { .. }
+            | State::Failed => Vec::new(),
+        }
+    }
+
+    // (Starting | Ready | Unhealthy | Stopping(Retry | GiveUp)) => Stopping(Start); (Backoff | Failed) => Starting
+    fn replace(&mut self, now: Instant) -> Vec<Action> {
+        match self.state {
+            State::Starting { .. } | State::Ready { .. } | State::Unhealthy { .. } => {
+                self.restarts.forget();
+                self.last_error =
+                    Some("restarted, because its configuration has changed".to_owned());
+                self.stop(Next::Start)
+            }
+            State::Stopping(Next::Retry | Next::GiveUp) => {
+                self.restarts.forget();
+                self.state = State::Stopping(Next::Start);
+                Vec::new()
+            }
+            State::Backoff { .. } | State::Failed => {
+                self.restarts.forget();
+                self.start(now)
+            }
+            State::Stopped(_) | State::Stopping(Next::Rest(_) | Next::Start) => Vec::new(),
+        }
+    }
+}
