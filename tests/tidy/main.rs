@@ -12,6 +12,7 @@
 
 mod files;
 mod floors;
+mod matrix;
 mod paths;
 mod repository;
 mod rust_files;
