@@ -107,8 +107,7 @@ fn table(rows: &[Row], proofs: &Proofs) -> String {
 }
 
 fn read_rows() -> Vec<Row> {
-    rows(&std::fs::read_to_string(root().join(ROWS)).unwrap())
-        .unwrap_or_else(|fault| panic!("{ROWS}: {fault}"))
+    rows(&std::fs::read_to_string(root().join(ROWS)).unwrap()).unwrap()
 }
 
 #[test]
