@@ -6,7 +6,6 @@ mod ends;
 mod eras;
 mod grandchild;
 mod liveness;
-mod starts;
 mod threads;
 
 use std::time::Duration;

@@ -4,5 +4,6 @@ mod failed_starts;
 mod many_times;
 mod policy;
 mod slow_reader;
+mod starts;
 
 use super::*;

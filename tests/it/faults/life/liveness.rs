@@ -94,7 +94,10 @@ async fn a_gateway_that_slept_blames_no_server_for_it() {
             .set("limits", probes(100, 200, 1))
             .autostart()
     });
-    let slow = Server::gremlin("slow").orders(&json!({"slow_start_ms": 1500}));
+    // Its time to start is shorter than the sleep, and long for a busy machine.
+    let slow = Server::gremlin("slow")
+        .orders(&json!({"slow_start_ms": 1500}))
+        .set("startup_timeout_ms", 8000);
     let mut builder = Gateway::builder()
         .fault_profile()
         .server(Server::control())
