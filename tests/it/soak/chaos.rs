@@ -26,11 +26,12 @@ pub(super) async fn reign(scene: Arc<Scene>) {
     let mut rng = scene.rng(NUMBER);
     while scene.goes_on() {
         let server = server_id(rng.usize(0..FAULTY));
-        match rng.u32(0..10) {
-            0..5 => order(&scene, &client, &server, &mut rng).await,
-            5..8 => strike(&scene, &client, &server, &mut rng).await,
-            8 => operate(&scene, &client, &server).await,
-            _ => strike_guard(&scene, &mut rng),
+        match rng.u32(0..20) {
+            0..10 => order(&scene, &client, &server, &mut rng).await,
+            10..15 => strike(&scene, &client, &server, &mut rng).await,
+            15..17 => operate(&scene, &client, &server).await,
+            17..19 => strike_guard(&scene, &mut rng),
+            _ => reload(&scene, &mut rng),
         }
         let pause = Duration::from_millis(rng.u64(50..700));
         tokio::time::sleep(pause).await;
@@ -105,6 +106,18 @@ async fn operate(scene: &Scene, client: &Client, server: &str) {
     scene.book.fault("restart".to_owned());
     let restart = client.request(Method::POST, &format!("/servers/{server}/restart"));
     let _ = exchange(restart.timeout(GLANCE)).await;
+}
+
+/// Reloads the config, in which one server has another environment now: it is started anew.
+fn reload(scene: &Scene, rng: &mut Rng) {
+    let changed = rng.usize(0..FAULTY);
+    let value = rng.u32(..).to_string();
+    scene.gateway.rewrite_config(|config| {
+        // `control` is the first of the list.
+        config["servers"][changed + 1]["env"]["CHANGED"] = value.into();
+    });
+    scene.book.fault("reload".to_owned());
+    scene.gateway.signal(Signal::HUP);
 }
 
 /// Kills a guard, but not the one of the untouched server, which is the first that was started.
