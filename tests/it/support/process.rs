@@ -111,6 +111,22 @@ pub(crate) fn command_line(pid: u32) -> String {
     }
 }
 
+/// Whether this machine lets a program be started by this command. A container may leave root without the
+/// users and the rights that `setpriv` needs; what a test would prove by them it cannot prove there, and
+/// says so on stderr.
+pub(crate) fn can_run_by(command: &[&str]) -> bool {
+    let tried = std::process::Command::new(command[0])
+        .args(&command[1..])
+        .arg("true")
+        .output()
+        .unwrap_or_else(|fault| panic!("{}: {fault}; it is a part of util-linux", command[0]));
+    if !tried.status.success() {
+        let fault = String::from_utf8_lossy(&tried.stderr);
+        eprintln!("not proven here, {command:?} is not to be had: {fault}");
+    }
+    tried.status.success()
+}
+
 /// Sends a signal; one that is gone already is left in peace.
 pub(crate) fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {

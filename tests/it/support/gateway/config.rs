@@ -19,6 +19,10 @@ pub(super) const BOB: &str = "bob-e92d04c7a1836f5bb8";
 /// The config's name in the gateway's folder.
 pub(super) const FILE: &str = "config.json";
 
+/// Starts a program of root's without what root may do to every process.
+pub(crate) const WITHOUT_RIGHTS: [&str; 4] =
+    ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"];
+
 /// A gateway to be.
 #[derive(Debug)]
 pub(crate) struct Builder {
@@ -118,7 +122,7 @@ impl Builder {
     /// Gateway and servers run without what root may do to every process, also where the test is root's.
     pub(crate) fn unprivileged(self) -> Self {
         if rustix::process::getuid().is_root() {
-            self.run_by(&["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"])
+            self.run_by(&WITHOUT_RIGHTS)
         } else {
             self
         }
