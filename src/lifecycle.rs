@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::http::{self, Rulebook};
 use crate::relay::Relay;
+use crate::supervisor::guard;
 use crate::telemetry::{self, Telemetry};
 
 pub use reload::Reread;
@@ -50,16 +51,11 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(200);
 /// The least number of workers: one may be busy with an export while another serves.
 const MIN_WORKERS: usize = 2;
 
-/// Has the system write no core file of this process.
+/// Has the system write no core file of this process, whose memory holds tokens and the secrets of servers.
 ///
-/// Its memory holds tokens and the secrets of servers. The guards, and with them the servers, are held to the same, whatever limit the gateway had inherited.
+/// Guards hold themselves, and with them the servers, to the same, whatever limit they were started with.
 pub fn forbid_core_files() -> anyhow::Result<()> {
-    let none = rustix::process::Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    rustix::process::setrlimit(rustix::process::Resource::Core, none)
-        .context("cannot forbid core files")
+    guard::forbid_core_files().context("cannot forbid core files")
 }
 
 /// How a run of the gateway ended.

@@ -259,15 +259,7 @@ impl Actor {
 
     fn timers(&mut self) {
         let now = Instant::now();
-        let next_start = match self.machine.state() {
-            State::Backoff { until } => Some(*until),
-            State::Stopped(_)
-            | State::Starting { .. }
-            | State::Ready { .. }
-            | State::Unhealthy { .. }
-            | State::Stopping(_)
-            | State::Failed => None,
-        };
+        let next_start = self.machine.state().next_start();
         self.shared.mux.expire(now, next_start);
         if self
             .machine

@@ -98,6 +98,19 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Has the system write no core file of this process and of what it starts: a core file holds the secrets
+/// of the memory and of the environment.
+pub fn forbid_core_files() -> io::Result<()> {
+    let none = rustix::process::Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    Ok(rustix::process::setrlimit(
+        rustix::process::Resource::Core,
+        none,
+    )?)
+}
+
 fn run(orders: &Orders) -> Result<(), String> {
     let failed = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     rustix::process::setsid()
@@ -105,14 +118,7 @@ fn run(orders: &Orders) -> Result<(), String> {
         .map_err(failed("no session of its own"))?;
     let server_stdin = take_server_stdin().map_err(failed("no stdin for the server"))?;
     tree::adopt_descendants().map_err(failed("not the reaper of its descendants"))?;
-    // No core files: they would hold the secrets of the server's environment.
-    let none = rustix::process::Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    rustix::process::setrlimit(rustix::process::Resource::Core, none)
-        .map_err(io::Error::from)
-        .map_err(failed("core limit"))?;
+    forbid_core_files().map_err(failed("core limit"))?;
     let wakes = control::Wakes::install().map_err(failed("no signal handling"))?;
     let server = start(orders, server_stdin)?;
     let silence = File::options()

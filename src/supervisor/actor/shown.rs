@@ -33,15 +33,7 @@ impl Actor {
                 | State::Backoff { .. }
                 | State::Failed => None,
             },
-            next_start: match state {
-                State::Backoff { until } => Some(*until),
-                State::Stopped(_)
-                | State::Starting { .. }
-                | State::Ready { .. }
-                | State::Unhealthy { .. }
-                | State::Stopping(_)
-                | State::Failed => None,
-            },
+            next_start: state.next_start(),
             last_exit: self.last_exit.map(|(exit, _)| exit),
             last_exit_at: self.last_exit.map(|(_, at)| at),
             last_error: self.machine.last_error().map(str::to_owned),

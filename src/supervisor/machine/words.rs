@@ -82,6 +82,21 @@ pub(in crate::supervisor) enum State {
     Failed,
 }
 
+impl State {
+    /// When a server that waits for its restart is started.
+    pub(in crate::supervisor) fn next_start(&self) -> Option<Instant> {
+        match self {
+            Self::Backoff { until } => Some(*until),
+            Self::Stopped(_)
+            | Self::Starting { .. }
+            | Self::Ready { .. }
+            | Self::Unhealthy { .. }
+            | Self::Stopping(_)
+            | Self::Failed => None,
+        }
+    }
+}
+
 /// Why a server does not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::supervisor) enum Rest {

@@ -75,12 +75,6 @@ impl Book {
         }
     }
 
-    /// How many requests are asked and not ended.
-    pub(super) fn open(&self) -> u64 {
-        let entries = self.entries();
-        entries.asked - entries.ended.values().sum::<u64>()
-    }
-
     /// The balance for a reader, and whether it is even.
     pub(super) fn close(self) -> (String, bool) {
         let mut entries = self.entries.into_inner().unwrap();
@@ -102,6 +96,7 @@ impl Book {
             at(99),
             at(100)
         ));
+        let mut even = entries.asked == ended;
         let faults = entries.faults.iter();
         let faults: Vec<String> = faults
             .map(|(fault, count)| format!("{count} {fault}"))
@@ -117,11 +112,8 @@ impl Book {
             let (count, texts) = entries.findings.remove(&finding).unwrap_or_default();
             lines.push(format!("{finding:?}: {count}").to_lowercase());
             lines.extend(texts.into_iter().map(|text| format!("  {text}")));
-            if count > 0 {
-                entries.asked = u64::MAX;
-            }
+            even &= count == 0;
         }
-        let even = entries.asked == ended;
         (lines.join("\n"), even)
     }
 }

@@ -67,10 +67,7 @@ fn outcome(deed: &Deed, id: &Value, heard: &Heard) -> Result<String, &'static st
         .first()
         .map(|one| &one["error"]["error_code"]);
     if let Some(code) = envelope.and_then(Value::as_str) {
-        let known = HONEST.iter().find(|(name, _)| *name == code);
-        return known
-            .map(|(name, _)| (*name).to_owned())
-            .ok_or("an error without a place here");
+        return honest(|name, _| name == code);
     }
     // `POST /rpc` wraps the answer as it takes the request.
     let bare = heard.messages.iter();
@@ -84,10 +81,7 @@ fn outcome(deed: &Deed, id: &Value, heard: &Heard) -> Result<String, &'static st
         return Err("an answer with another id");
     }
     if let Some(code) = answer["error"]["code"].as_i64() {
-        let known = HONEST.iter().find(|(_, number)| *number == code);
-        return known
-            .map(|(name, _)| (*name).to_owned())
-            .ok_or("an error without a place here");
+        return honest(|_, number| number == code);
     }
     let text = answer["result"]["content"][0]["text"].as_str();
     match (&deed.says, text) {
@@ -95,4 +89,13 @@ fn outcome(deed: &Deed, id: &Value, heard: &Heard) -> Result<String, &'static st
         (None, Some(_)) => Ok("answered".to_owned()),
         _ => Err("not the answer to this request"),
     }
+}
+
+/// The name of the error that is meant, where it is one that a request may meet.
+fn honest(is_meant: impl Fn(&str, i64) -> bool) -> Result<String, &'static str> {
+    let mut known = HONEST.iter();
+    let meant = known.find(|(name, number)| is_meant(name, *number));
+    meant
+        .map(|(name, _)| (*name).to_owned())
+        .ok_or("an error without a place here")
 }
