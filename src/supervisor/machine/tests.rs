@@ -2,6 +2,7 @@
 
 mod configured;
 mod properties;
+mod told;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ const MS: Duration = Duration::from_millis(1);
 /// A machine, a clock that only the test moves, and the process that the actions speak of.
 ///
 /// Each step checks what must hold after every step.
+#[derive(Clone)]
 pub(super) struct Rig {
     machine: Machine,
     now: Instant,

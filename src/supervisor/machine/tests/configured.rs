@@ -111,3 +111,17 @@ fn a_server_that_is_disabled_stops_and_sleeps_when_it_no_longer_is() {
         (&stopped(Rest::Asleep), None)
     );
 }
+
+#[test]
+fn a_server_that_is_to_run_unasked_starts_once_its_disabled_life_is_gone() {
+    let (config, mut disabled, mut unasked) =
+        (fixture::config(), fixture::config(), fixture::config());
+    (disabled.disabled, unasked.autostart) = (true, true);
+    let mut rig = Rig::ready(&config);
+    rig.configure(&disabled, Change::None);
+    let starting = State::Stopping(Next::Start);
+    assert_eq!(rig.configure(&unasked, Change::None), &starting);
+    rig.step(Event::Gone);
+    assert_eq!(rig.spawns, 2);
+    assert!(matches!(rig.state(), State::Starting { .. }));
+}

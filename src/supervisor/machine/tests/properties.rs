@@ -189,14 +189,18 @@ proptest! {
         rig.perform(before);
         // Whatever was, it now fails until it is given up.
         rig.step(Event::Start);
-        while rig.state() != &State::Failed {
-            if rig.machine.deadline().is_some() {
+        // As above: each try is a wait, a start and an end in two steps.
+        for _ in 0..4 * (fixture::config().restart_limit.count + 2) {
+            if rig.state() == &State::Failed {
+                break;
+            } else if rig.machine.deadline().is_some() {
                 rig.until_due();
             } else {
                 rig.step(Event::Broken("did not read its stdin"));
                 rig.step(Event::Gone);
             }
         }
+        prop_assert_eq!(rig.state(), &State::Failed);
         let spawns = rig.spawns;
         rig.perform(after);
         prop_assert_eq!(rig.state(), &State::Failed);
