@@ -8,6 +8,9 @@ use super::splice::{Edit, MetaSlot, into_frame, splice};
 use super::*;
 
 mod properties;
+mod rewriting;
+mod seen;
+mod syntax;
 
 fn read(text: &str) -> Result<ClientMessage<'_>, InvalidMessage> {
     let envelope = scan(text.as_bytes())?;
