@@ -254,6 +254,13 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_no_header_can_say_is_no_token() {
+        assert!(["T1", "a-._~+/9=="].into_iter().all(is_bearer_token));
+        let others = ["", "=", "T=1", "T 1", "T1 ", "T,1", "T\u{e4}", "T\n"];
+        assert!(!others.into_iter().any(is_bearer_token));
+    }
+
+    #[test]
     fn every_place_in_the_list_is_found_and_nothing_near_it() {
         let entries = (0..100).map(|i| entry(i, &format!("T{i}"), None)).collect();
         let tokens = Tokens::new(entries);
@@ -277,7 +284,8 @@ mod tests {
     /// H038 and H039: wherever a digest stands, and whether it does, each is compared, and none twice.
     #[test]
     fn every_digest_is_compared_whatever_came_before() {
-        let known: Vec<[u8; 32]> = (0..100).map(|byte| [byte; 32]).collect();
+        let mut known: Vec<[u8; 32]> = (0..100).map(|byte| [byte; 32]).collect();
+        known[60] = known[40];
         let near_miss = {
             let mut digest = known[50];
             digest[31] ^= 1;
@@ -287,6 +295,7 @@ mod tests {
             (known[0], Some(0)),
             (known[50], Some(50)),
             (known[99], Some(99)),
+            (known[40], Some(60)),
             (near_miss, None),
             ([255; 32], None),
         ] {

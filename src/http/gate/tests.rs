@@ -15,6 +15,8 @@ use crate::http::fixture::{self, Running, Wire};
 use crate::http::routes;
 use crate::instruments::Instruments;
 
+mod counted;
+mod heads;
 mod panics;
 
 const SHORT: Duration = Duration::from_millis(500);

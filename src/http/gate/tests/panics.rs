@@ -1,26 +1,20 @@
 //! A handler that panics: one client is told so, and that is all that happens.
 
-use opentelemetry::metrics::MeterProvider as _;
-use opentelemetry_sdk::metrics::SdkMeterProvider;
-
+use super::counted::Counted;
 use super::*;
 
 /// F63: who asked gets a 500 on a connection that goes on, nobody else notices, it is counted, and the
 /// share that the request had taken is free again.
 #[tokio::test]
 async fn a_panic_is_a_500_to_that_client_alone_and_is_counted() {
-    let registry = prometheus::Registry::new();
-    let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone());
-    let meters = SdkMeterProvider::builder().with_reader(exporter.build().unwrap());
-    let meters = meters.build();
+    let counted = Counted::new();
     let mut config = fixture::config();
     config.limits.max_in_flight_per_token = 1;
-    let instruments = Instruments::new(&meters.meter("test"));
     let guard = Guard::new(
         Rulebook::new(&config),
         "http",
         CancellationToken::new(),
-        instruments,
+        counted.instruments.clone(),
     );
     let gate = Gate::new(Arc::new(guard), router(config.limits));
     let running = Running::start(config.limits, gate).await;
@@ -44,16 +38,12 @@ async fn a_panic_is_a_500_to_that_client_alone_and_is_counted() {
         assert!(answer.ends_with("unread"), "{answer}");
     }
 
-    let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather());
-    let text = text.unwrap();
-    let count = |name: &str, with: &str| {
-        let mut lines = text.lines();
-        let line = lines.find(|line| line.starts_with(name) && line.contains(with));
-        line.and_then(|line| line.rsplit(' ').next())
-    };
     let answered = "http_server_request_duration_seconds_count";
-    assert_eq!(count(answered, "status_code=\"500\""), Some("2"), "{text}");
-    assert_eq!(count(answered, "status_code=\"200\""), Some("2"), "{text}");
-    let active = count("http_server_active_requests", "POST");
-    assert_eq!(active, Some("0"), "{text}");
+    for (name, with, expected) in [
+        (answered, "status_code=\"500\"", "2"),
+        (answered, "status_code=\"200\"", "2"),
+        ("http_server_active_requests", "POST", "0"),
+    ] {
+        assert_eq!(counted.of(name, with).as_deref(), Some(expected), "{with}");
+    }
 }
