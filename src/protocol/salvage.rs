@@ -113,6 +113,8 @@ mod tests {
             (r#"{"id":7e1}"#, None),
             (r#"{"id":7"}"#, None),
             (r#"{"id":7 5}"#, Some(7)),
+            (r#"{"result":"an end \"","id":3}"#, Some(3)),
+            (r#"{"result":"an end \\","id":3}"#, Some(3)),
         ] {
             assert_eq!(id_of(line.as_bytes()), id, "{line}");
             let mut finder = IdFinder::default();

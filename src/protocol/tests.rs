@@ -169,6 +169,10 @@ fn what_a_client_may_not_send_is_named() {
             message(r#""id":1,"method":"m","params":{"_meta":{"progressToken":{}}}"#),
             "progressToken is an object",
         ),
+        (
+            message(r#""id":1,"method":"m","params":{"name":""}"#),
+            "params.name is another string",
+        ),
     ] {
         let error = read(&text).expect_err(&text).to_string();
         assert!(error.contains(expected), "{text}: {error}");
@@ -199,6 +203,13 @@ fn what_a_client_may_send_is_taken_as_it_is() {
             method: "notifications/x".into()
         })
     );
+    // A version in other words, and a name that is nobody's to check.
+    for text in [
+        r#"{"jsonrpc":"2\u002e0","id":1,"method":"m"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"name":5}}"#,
+    ] {
+        assert!(read(text).is_ok(), "{text}");
+    }
     assert!(matches!(
         read(r#"{"jsonrpc":"2.0","id":3,"result":null}"#),
         Ok(ClientMessage::Response { .. })
@@ -309,6 +320,23 @@ fn members_can_be_put_into_meta_wherever_it_is_missing() {
         (r#"{"params":{"_meta":3}}"#, None),
     ] {
         assert_eq!(insert(before).as_deref(), after, "{before}");
+    }
+}
+
+#[test]
+fn a_line_may_be_as_long_as_the_cap_however_it_comes() {
+    for pieces in [
+        &[&b"12345678\n"[..]][..],
+        &[b"12345678", b"\n"],
+        &[b"1234", b"5678\n"],
+    ] {
+        let mut lines = LineBuffer::new(8);
+        let mut told = Vec::new();
+        for piece in pieces {
+            lines.room().put_slice(piece);
+            told.extend(lines.next_line());
+        }
+        assert_eq!(told, [Line::Whole(bytes::Bytes::from_static(b"12345678"))]);
     }
 }
 

@@ -189,6 +189,47 @@ mod tests {
         assert_eq!(restarts.next(now + 100 * SECOND), Verdict::GiveUp);
     }
 
+    #[test]
+    fn another_config_is_a_new_beginning_and_the_same_one_is_none() {
+        let mut restarts = restarts(2, 1000 * SECOND);
+        let (backoff, limit) = (restarts.backoff, restarts.limit);
+        let now = Instant::now();
+        restarts.next(now);
+        restarts.next(now);
+        restarts.configure(backoff, limit);
+        assert_eq!(restarts.next(now), Verdict::GiveUp);
+        restarts.configure(backoff, RestartLimit { count: 3, ..limit });
+        for nominal in [1.0, 2.0, 4.0] {
+            let Verdict::After(delay) = restarts.next(now) else {
+                panic!("gave up")
+            };
+            assert!((nominal * 0.8..=nominal * 1.2).contains(&delay.as_secs_f64()));
+        }
+        assert_eq!(restarts.next(now), Verdict::GiveUp);
+    }
+
+    /// Servers that end together are not started together.
+    #[test]
+    fn jitter_spreads_over_its_whole_range() {
+        let delay = |seed| {
+            let (backoff, limit) = (restarts(1, SECOND).backoff, restarts(1, SECOND).limit);
+            match Restarts::new(backoff, limit, seed).next(Instant::now()) {
+                Verdict::After(delay) => delay.as_secs_f64(),
+                Verdict::GiveUp => panic!("gave up"),
+            }
+        };
+        // A tenth of the range each.
+        let mut met = [0; 10];
+        for delay in (0..1000).map(delay) {
+            let tenth = met
+                .iter_mut()
+                .zip(1..)
+                .find(|(_, n)| delay < 0.8 + 0.04 * f64::from(*n));
+            *tenth.expect("below 1.2").0 += 1;
+        }
+        assert!(met.iter().all(|times| (50..200).contains(times)), "{met:?}");
+    }
+
     #[derive(Clone, Copy, Debug)]
     enum Deed {
         Next,
