@@ -4,24 +4,23 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-/// What one quantity was in each round.
+/// What one quantity was in each round; no number where it was not measured.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figure(Vec<f64>);
 
 impl Figure {
     pub(crate) fn of(rounds: impl IntoIterator<Item = Option<f64>>) -> Self {
-        Self(
-            rounds
-                .into_iter()
-                .flatten()
-                .filter(|value| value.is_finite())
-                .collect(),
-        )
+        let rounds = rounds.into_iter();
+        Self(rounds.map(|value| value.unwrap_or(f64::NAN)).collect())
+    }
+
+    fn measured(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().copied().filter(|value| value.is_finite())
     }
 
     /// The one in the middle; `None` where nothing was measured.
     pub(crate) fn median(&self) -> Option<f64> {
-        let mut sorted = self.0.clone();
+        let mut sorted: Vec<f64> = self.measured().collect();
         sorted.sort_by(f64::total_cmp);
         let middle = sorted.len() / 2;
         let upper = sorted.get(middle)?;
@@ -35,8 +34,8 @@ impl Figure {
 
     /// Half of what lies between the least and the most, in parts of the median.
     fn spread(&self) -> Option<f64> {
-        let least = self.0.iter().copied().reduce(f64::min)?;
-        let most = self.0.iter().copied().reduce(f64::max)?;
+        let least = self.measured().reduce(f64::min)?;
+        let most = self.measured().reduce(f64::max)?;
         Some((most - least) / 2.0 / self.median()?)
     }
 
@@ -167,10 +166,16 @@ impl Table {
 
     /// Everything in it, every round apart.
     pub(crate) fn json(&self) -> Value {
-        let rows = self.rows.iter().map(|(label, figures)| {
+        let mut heading = None;
+        let rows = self.rows.iter().filter_map(|(label, figures)| {
+            if figures.is_empty() {
+                heading = Some(label.trim_matches('*'));
+                return None;
+            }
             let cells = self.columns.iter().zip(figures);
             let cells = cells.map(|(column, figure)| ((*column).to_owned(), json!(figure.0)));
-            json!({"row": label, "figures": cells.collect::<serde_json::Map<_, _>>()})
+            let figures: serde_json::Map<_, _> = cells.collect();
+            Some(json!({"under": heading, "row": label, "figures": figures}))
         });
         let aims = self.aims.iter().map(|aim| {
             let (side, bound) = match aim.target {
