@@ -6,10 +6,12 @@ use bytes::Bytes;
 
 use super::salvage::IdFinder;
 
-/// How much room is made for reads. A pipe of Linux holds as much (pipe(7)).
-const READ_SIZE: usize = 64 * 1024;
+/// How much room is made for the first read: most children say little at a time, and there may be hundreds.
+const FIRST_ROOM: usize = 8 * 1024;
 /// A read gets at least this much room.
-const LEAST_ROOM: usize = READ_SIZE / 2;
+const LEAST_ROOM: usize = FIRST_ROOM / 2;
+/// How much room is made after a read that took all there was. A pipe of Linux holds as much (pipe(7)).
+const READ_SIZE: usize = 64 * 1024;
 /// A buffer that grew beyond this for a long line is given up after it.
 const KEPT_ROOM: usize = 2 * READ_SIZE;
 
@@ -68,13 +70,16 @@ impl LineBuffer {
 
     /// Where the next read goes: behind what is there of an unfinished line.
     pub fn room(&mut self) -> &mut Vec<u8> {
+        let was_taken_up = self.buffer.len() == self.buffer.capacity();
         self.buffer.drain(..self.given);
         self.given = 0;
         if self.buffer.capacity() > KEPT_ROOM && self.buffer.len() <= READ_SIZE {
             self.buffer.shrink_to(READ_SIZE);
         }
-        if self.buffer.capacity() - self.buffer.len() < LEAST_ROOM {
+        if was_taken_up && self.buffer.capacity() > 0 {
             self.buffer.reserve(READ_SIZE);
+        } else if self.buffer.capacity() - self.buffer.len() < LEAST_ROOM {
+            self.buffer.reserve(FIRST_ROOM);
         }
         &mut self.buffer
     }
