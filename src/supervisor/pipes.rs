@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,9 @@ const DRAIN_CAP: Duration = Duration::from_secs(2);
 
 /// How soon it is looked again whether those who hear the child have caught up with it.
 const GIVE_WAY: Duration = Duration::from_millis(1);
+
+/// Room that is kept for frames that are written in one go.
+const KEPT_BATCH: usize = 128 * 1024;
 
 /// How much of stderr is read at a time.
 const STDERR_READ: usize = 8 * 1024;
@@ -65,6 +68,8 @@ pub(super) async fn write_frames(
             &only.bytes
         } else {
             joined.clear();
+            // One long frame is no reason to keep as much room for good.
+            joined.shrink_to(KEPT_BATCH);
             for frame in &frames {
                 joined.extend_from_slice(&frame.bytes);
             }
@@ -239,7 +244,7 @@ pub(super) async fn drain_stderr(
     ring: Arc<StderrRing>,
     ended: CancellationToken,
 ) {
-    let mut chunk = BytesMut::with_capacity(STDERR_READ);
+    let mut chunk = Vec::with_capacity(STDERR_READ);
     let mut draining = Draining::when(ended);
     while draining.read(&mut stderr, &mut chunk).await {
         ring.take(&chunk);
@@ -262,7 +267,7 @@ impl Draining {
     }
 
     /// Reads what there is next; `false` at the end of the pipe or of the drain.
-    async fn read(&mut self, pipe: &mut (impl AsyncRead + Unpin), into: &mut BytesMut) -> bool {
+    async fn read(&mut self, pipe: &mut (impl AsyncRead + Unpin), into: &mut impl BufMut) -> bool {
         if self.until.is_none() {
             tokio::select! {
                 biased;
