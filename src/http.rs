@@ -52,7 +52,7 @@ pub use routes::{RouteInfo, routes};
 pub use rules::{ConfigStatus, RefusedConfig, Rulebook};
 pub use sse::event as sse_event;
 pub use tls::{Certificates, Identity, PrivateKey, Tls, Validity};
-pub use token::is_bearer_token;
+pub use token::{Holder, Tokens, is_bearer_token};
 
 use std::io;
 use std::net::SocketAddr;

@@ -8,6 +8,7 @@
 //! error codes and revisions share one value, and the names of tools, prompts and resources, which a
 //! caller may invent at will, are on spans only.
 
+mod bound;
 mod labels;
 mod seen;
 mod server;
@@ -16,11 +17,18 @@ pub use labels::{DropReason, Outcome, method_label, revision_label};
 pub use seen::Seen;
 pub use server::{Operation, ServerInstruments};
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::noop::NoopMeterProvider;
-use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider, UpDownCounter};
+use opentelemetry::metrics::{
+    BoundUpDownCounter, Counter, Histogram, Meter, MeterProvider, UpDownCounter,
+};
 use tokio::time::Instant;
 
+use bound::Bound;
+use labels::Labels;
 use seen::Watched;
 
 use crate::fault::FaultKind;
@@ -49,9 +57,8 @@ const HTTP_SECONDS: [f64; 14] = [
 pub struct Instruments {
     server_operation: Histogram<f64>,
     client_operation: Histogram<f64>,
-    http_duration: Histogram<f64>,
-    http_active: UpDownCounter<i64>,
-    connections: UpDownCounter<i64>,
+    http: Arc<Http>,
+    connections: BoundUpDownCounter<i64>,
     refused_connections: Counter<u64>,
     failed_handshakes: Counter<u64>,
     refusals: Counter<u64>,
@@ -60,6 +67,55 @@ pub struct Instruments {
     watched: Watched,
     dropped: Counter<u64>,
     tolerated_ids: Counter<u64>,
+}
+
+/// What is measured of every HTTP request.
+#[derive(Debug)]
+struct Http {
+    duration: Histogram<f64>,
+    /// By method, route and status.
+    durations: Bound<(&'static str, Option<&'static str>, Option<u16>)>,
+    /// By method, as many as there are labels for one.
+    active: [BoundUpDownCounter<i64>; labels::HTTP_METHODS.len()],
+}
+
+impl Http {
+    fn new(duration: Histogram<f64>, active: &UpDownCounter<i64>) -> Self {
+        Self {
+            duration,
+            durations: Bound::default(),
+            active: labels::HTTP_METHODS
+                .map(|method| active.bind(&[KeyValue::new("http.request.method", method)])),
+        }
+    }
+
+    /// `status` is `None` for a request without a response.
+    fn record(
+        &self,
+        method: usize,
+        route: Option<&'static str>,
+        status: Option<u16>,
+        took: Duration,
+    ) {
+        let method = labels::http_method(method);
+        let bind = || {
+            let mut labels = Labels::new(&[KeyValue::new("http.request.method", method)]);
+            if let Some(status) = status {
+                let code = i64::from(status);
+                labels.push(KeyValue::new("http.response.status_code", code));
+            }
+            if let Some(route) = route {
+                labels.push(KeyValue::new("http.route", route));
+            }
+            let error = status.map_or(Some("disconnected"), labels::http_error_label);
+            if let Some(kind) = error {
+                labels.push(KeyValue::new("error.type", kind));
+            }
+            self.duration.bind(labels.as_slice())
+        };
+        let key = (method, route, status);
+        self.durations.record(key, took.as_secs_f64(), bind);
+    }
 }
 
 impl Instruments {
@@ -98,17 +154,20 @@ impl Instruments {
                 OPERATION_SECONDS,
                 "MCP requests and notifications as sent to the stdio servers",
             ),
-            http_duration: seconds(
-                "http.server.request.duration",
-                HTTP_SECONDS,
-                "HTTP requests, until the head of the response",
-            ),
-            http_active: level(
-                "http.server.active_requests",
-                "{request}",
-                "HTTP requests without a response yet",
-            ),
-            connections: level(own!("connections"), "{connection}", "open TCP connections"),
+            http: Arc::new(Http::new(
+                seconds(
+                    "http.server.request.duration",
+                    HTTP_SECONDS,
+                    "HTTP requests, until the head of the response",
+                ),
+                &level(
+                    "http.server.active_requests",
+                    "{request}",
+                    "HTTP requests without a response yet",
+                ),
+            )),
+            connections: level(own!("connections"), "{connection}", "open TCP connections")
+                .bind(&[]),
             refused_connections: count(
                 own!("connections.refused"),
                 "{connection}",
@@ -156,7 +215,7 @@ impl Instruments {
 
     /// Counts a TCP connection as open until the answer is dropped.
     pub fn connection(&self) -> Held {
-        Held::new(&self.connections, None)
+        Held::new(&self.connections)
     }
 
     /// Counts a TCP connection that was closed for being over a cap.
@@ -178,10 +237,12 @@ impl Instruments {
 
     /// Counts an HTTP request as active and starts its clock; see [`HttpRequest::finish`].
     pub fn http_request(&self, method: &str) -> HttpRequest {
-        let method = KeyValue::new("http.request.method", labels::http_method_label(method));
+        let method = labels::http_method_place(method);
+        if let Some(active) = self.http.active.get(method) {
+            active.add(1);
+        }
         HttpRequest {
-            active: Held::new(&self.http_active, Some(method.clone())),
-            duration: self.http_duration.clone(),
+            http: Arc::clone(&self.http),
             method,
             started: Instant::now(),
             answered: false,
@@ -192,24 +253,18 @@ impl Instruments {
 /// One thing that is counted while this value lives.
 #[derive(Debug)]
 #[must_use = "the count goes down again when this is dropped"]
-pub struct Held {
-    counter: UpDownCounter<i64>,
-    label: Option<KeyValue>,
-}
+pub struct Held(BoundUpDownCounter<i64>);
 
 impl Held {
-    fn new(counter: &UpDownCounter<i64>, label: Option<KeyValue>) -> Self {
-        counter.add(1, label.as_slice());
-        Self {
-            counter: counter.clone(),
-            label,
-        }
+    fn new(counter: &BoundUpDownCounter<i64>) -> Self {
+        counter.add(1);
+        Self(counter.clone())
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.counter.add(-1, self.label.as_slice());
+        self.0.add(-1);
     }
 }
 
@@ -220,10 +275,9 @@ impl Drop for Held {
 #[derive(Debug)]
 #[must_use = "the request counts as active until this is finished or dropped"]
 pub struct HttpRequest {
-    #[expect(dead_code, reason = "held for its drop")]
-    active: Held,
-    duration: Histogram<f64>,
-    method: KeyValue,
+    http: Arc<Http>,
+    /// The place of its method among the labels.
+    method: usize,
     started: Instant,
     answered: bool,
 }
@@ -232,31 +286,19 @@ impl HttpRequest {
     /// Records the request's duration; `route` is the template (`/{server_id}/rpc`), never the path.
     pub fn finish(mut self, route: Option<&'static str>, status: u16) {
         self.answered = true;
-        let mut labels = labels::Labels::new(&[self.method.clone()]);
-        labels.push(KeyValue::new(
-            "http.response.status_code",
-            i64::from(status),
-        ));
-        if let Some(route) = route {
-            labels.push(KeyValue::new("http.route", route));
-        }
-        if let Some(kind) = labels::http_error_label(status) {
-            labels.push(KeyValue::new("error.type", kind));
-        }
-        self.duration
-            .record(self.started.elapsed().as_secs_f64(), labels.as_slice());
+        let took = self.started.elapsed();
+        self.http.record(self.method, route, Some(status), took);
     }
 }
 
 impl Drop for HttpRequest {
     fn drop(&mut self) {
+        if let Some(active) = self.http.active.get(self.method) {
+            active.add(-1);
+        }
         if !self.answered {
-            let labels = [
-                self.method.clone(),
-                KeyValue::new("error.type", "disconnected"),
-            ];
-            self.duration
-                .record(self.started.elapsed().as_secs_f64(), &labels);
+            let took = self.started.elapsed();
+            self.http.record(self.method, None, None, took);
         }
     }
 }

@@ -46,6 +46,7 @@ pub use reload::Reloaded;
 pub use sessions::EventStream;
 
 use bridge::seal::Sealer;
+use call::Step;
 use held::HeldCalls;
 use servers::Servers;
 use session::{Directory, NotKept, OWN, Session};
@@ -185,7 +186,10 @@ impl Relay {
             Target::Server(server) => {
                 let server = self.servers.find(principal, server.as_str());
                 let server = server.map_err(unread)?;
-                call::message(&self.shared, &server, target, caller, body).await
+                match call::message(&self.shared, &server, target, caller, body)? {
+                    Step::Over(answer) => Ok(answer),
+                    Step::Waits(request) => request.answer().await,
+                }
             }
             Target::All => {
                 let fleet = self.servers.fleet();

@@ -10,6 +10,7 @@ use http::request::Parts;
 
 use super::body::BodyMark;
 use super::connection::Peer;
+use super::gate::LetIn;
 use crate::fault::{Fault, FaultKind};
 use crate::protocol::trace_context::TraceContext;
 use crate::relay::{Caller, Door, RoutingHeaders, Target};
@@ -30,16 +31,15 @@ pub(super) struct Asker {
 impl Asker {
     /// Reads what the gate and the accept loop put into the request.
     pub(super) fn of(parts: &Parts) -> Result<Self, Fault> {
-        let principal = principal(&parts.extensions)?;
+        let let_in = let_in(&parts.extensions)?;
         let peer: SocketAddr = parts
             .extensions
             .get::<Peer>()
             .map(|peer| peer.0)
             .ok_or_else(unguarded)?;
-        let mark = parts.extensions.get::<BodyMark>().cloned();
         Ok(Self {
             caller: Caller {
-                principal,
+                principal: Arc::clone(&let_in.principal),
                 door: Door::Raw,
                 session: session(&parts.headers)?,
                 headers: RoutingHeaders::default(),
@@ -48,17 +48,18 @@ impl Asker {
                 peer,
                 trace: trace(&parts.headers),
             },
-            mark: mark.ok_or_else(unguarded)?,
+            mark: let_in.mark.clone(),
         })
     }
 }
 
 /// Who was let in.
 pub(super) fn principal(extensions: &http::Extensions) -> Result<Arc<Principal>, Fault> {
-    extensions
-        .get::<Arc<Principal>>()
-        .map(Arc::clone)
-        .ok_or_else(unguarded)
+    Ok(Arc::clone(&let_in(extensions)?.principal))
+}
+
+fn let_in(extensions: &http::Extensions) -> Result<&LetIn, Fault> {
+    extensions.get().ok_or_else(unguarded)
 }
 
 /// Cannot happen while the gate is the outermost service; refused rather than served if it ever does.

@@ -2,7 +2,7 @@
 //!
 //! What hyper answers on its own, with a bare status and no body, before any request exists: 400 for
 //! a head that does not parse (also conflicting lengths, bad transfer codings, the PROXY protocol),
-//! 431 for more than [`MAX_HEADERS`] headers or a head over [`HEAD_BUFFER`], 414 for a target over
+//! 431 for more than 100 headers (its default, held by a test: naming it costs a pass over the table per request) or a head over [`HEAD_BUFFER`], 414 for a target over
 //! 65534 bytes. It closes the connection after each. To the HTTP/2 preface it closes without a word.
 
 use std::convert::Infallible;
@@ -24,9 +24,6 @@ use tower::ServiceExt;
 use super::config::LimitsConfig;
 use super::held::Held;
 use super::phase::{Clock, LastByte, Overdue, Watched};
-
-/// Headers in one request; hyper's own default, which it does not call stable.
-const MAX_HEADERS: usize = 100;
 
 /// The read buffer of a connection, and so the largest head. Large enough for a target that is
 /// refused as such (414), small enough that 1024 connections cost at most 96 MiB before anybody is
@@ -125,7 +122,6 @@ async fn serve_until<Io, S>(
     // learn that it has gone, and then its request is dropped.
     let connection = http1::Builder::new()
         .header_read_timeout(None)
-        .max_headers(MAX_HEADERS)
         .max_buf_size(HEAD_BUFFER)
         .serve_connection(socket, answer);
 

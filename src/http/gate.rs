@@ -36,14 +36,14 @@ use super::error::Problem;
 use super::held::Held;
 use super::limiter::MinuteCounts;
 use super::refusals::RefusalLog;
-use super::routes::{self, Route};
+use super::routes;
 use super::rules::{Rulebook, Rules};
 use super::strict;
 use super::tls::HandshakeFault;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::{HttpRequest, Instruments};
 use crate::spans::{self, HttpCall};
-use crate::types::wall;
+use crate::types::{Principal, PrincipalId, wall};
 
 /// The longest request target, in bytes.
 const MAX_TARGET: usize = 8 * 1024;
@@ -51,14 +51,22 @@ const MAX_TARGET: usize = 8 * 1024;
 /// The largest header block, names and values, in bytes.
 const MAX_HEADER_BLOCK: usize = 32 * 1024;
 
-/// How long the token that a request was let in by is good; in the extensions of the request, for streams
-/// that would outlive it.
+/// How long the token that a request was let in by is good, for streams that would outlive it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Validity {
     /// When it expires.
     pub(super) until: Option<Instant>,
     /// It was taken out of the config.
     pub(super) revoked: CancellationToken,
+}
+
+/// What the gate tells those behind it of a request that it let in; in the extensions of the request.
+#[derive(Clone, Debug)]
+pub(super) struct LetIn {
+    pub(super) principal: Arc<Principal>,
+    /// To be set when the body was read.
+    pub(super) mark: BodyMark,
+    pub(super) validity: Validity,
 }
 
 /// Everything that the gate decides by.
@@ -192,13 +200,16 @@ where
             // Nothing further in has a use for the token, so nothing further in can leak it.
             parts.headers.remove(AUTHORIZATION);
             parts.headers.remove(PROXY_AUTHORIZATION);
-            parts.extensions.insert(principal);
-            parts.extensions.insert(mark.clone());
+            let id = principal.id;
             // An end beyond what the clock can say is no end.
             let until = valid_for.and_then(|valid| started.checked_add(valid));
-            parts.extensions.insert(Validity { until, revoked });
+            parts.extensions.insert(LetIn {
+                principal,
+                mark: mark.clone(),
+                validity: Validity { until, revoked },
+            });
             let request = Request::from_parts(parts, body);
-            let response = AssertUnwindSafe(pass(guard, &rules, inner, request))
+            let response = AssertUnwindSafe(pass(guard, &rules, id, inner, request))
                 .catch_unwind()
                 .instrument(watch.span.clone())
                 .await
@@ -218,7 +229,13 @@ where
 }
 
 /// From admission to the route.
-async fn pass<S>(guard: &Guard, rules: &Rules, inner: S, request: Request<Body>) -> Response
+async fn pass<S>(
+    guard: &Guard,
+    rules: &Rules,
+    principal: PrincipalId,
+    inner: S,
+    request: Request<Body>,
+) -> Response
 where
     S: Service<Request<Body>, Response = Response, Error = Infallible>,
 {
@@ -240,16 +257,13 @@ where
     }
     // Only what can wait takes of the share: a token at its limit can still look at `/health`, and
     // event streams have a share of their own.
-    let principal = request
-        .extensions()
-        .get::<Arc<crate::types::Principal>>()
-        .map(|principal| principal.id);
-    let permit = match principal {
-        Some(id) if request.method() == Method::POST => match rules.shares.request(id) {
+    let permit = if request.method() == Method::POST {
+        match rules.shares.request(principal) {
             Ok(permit) => Some(permit),
             Err(fault) => return refuse(fault),
-        },
-        Some(_) | None => None,
+        }
+    } else {
+        None
     };
     let response = inner
         .oneshot(request)
@@ -300,6 +314,7 @@ fn header_length(headers: &HeaderMap) -> usize {
 /// One request that was let in, from its start to its response, whichever way it ends.
 struct Watch {
     method: Method,
+    route: Option<&'static str>,
     started: Instant,
     measured: HttpRequest,
     span: Span,
@@ -307,11 +322,12 @@ struct Watch {
 
 impl Watch {
     fn start(guard: &Guard, parts: &Parts, peer: SocketAddr, started: Instant) -> Self {
+        let route = routes::template(parts.uri.path());
         let span = if spans::enabled() {
             let trace = ask::trace(&parts.headers);
             spans::http(&HttpCall {
                 method: parts.method.as_str(),
-                route: routes::template(parts.uri.path()),
+                route,
                 path: parts.uri.path(),
                 scheme: guard.scheme,
                 peer,
@@ -322,6 +338,7 @@ impl Watch {
         };
         Self {
             method: parts.method.clone(),
+            route,
             started,
             measured: guard.instruments.http_request(parts.method.as_str()),
             span,
@@ -329,13 +346,12 @@ impl Watch {
     }
 
     fn end(self, response: &Response, principal: &str) {
-        let route = response.extensions().get::<Route>().map(|route| route.0);
         let status = response.status().as_u16();
         spans::finish_http(&self.span, status);
-        self.measured.finish(route, status);
+        self.measured.finish(self.route, status);
         tracing::debug!(
             method = %self.method,
-            route = route.unwrap_or("unmatched"),
+            route = self.route.unwrap_or("unmatched"),
             status,
             duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             principal,

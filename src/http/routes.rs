@@ -23,10 +23,6 @@ pub struct RouteInfo {
     endpoint: Endpoint,
 }
 
-/// The template of the route that answered, in the extensions of its response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Route(pub(super) &'static str);
-
 #[derive(Clone, Copy, Debug)]
 enum Endpoint {
     Health,
@@ -79,23 +75,35 @@ pub fn routes() -> &'static [RouteInfo] {
     &ROUTES
 }
 
-/// The template that a path fits, for the name of a span that begins before the router was asked.
+/// The template that a path fits: what spans and metrics call it by. As in the router, a parameter is one segment
+/// that is not empty.
 pub(super) fn template(path: &str) -> Option<&'static str> {
-    let fits = |template: &str| {
-        let (mut segments, mut wanted) = (path.split('/'), template.split('/'));
-        loop {
-            match (segments.next(), wanted.next()) {
-                (None, None) => return true,
-                (Some(segment), Some(want)) if segment == want => {}
-                (Some(segment), Some(want)) if want.starts_with('{') && !segment.is_empty() => {}
-                (Some(_), _) | (None, Some(_)) => return false,
-            }
-        }
-    };
     routes()
         .iter()
         .map(|route| route.path)
-        .find(|template| fits(template))
+        .find(|template| fits(template.as_bytes(), path.as_bytes()))
+}
+
+/// Byte by byte, because this is asked of every request and most templates differ in their second byte.
+fn fits(template: &[u8], path: &[u8]) -> bool {
+    let (mut template, mut path) = (template, path);
+    while let Some((wanted, rest)) = template.split_first() {
+        if *wanted == b'{' {
+            let end = rest.iter().position(|byte| *byte == b'}');
+            let value = path.iter().take_while(|byte| **byte != b'/').count();
+            if value == 0 {
+                return false;
+            }
+            template = end.and_then(|end| rest.get(end + 1..)).unwrap_or_default();
+            path = path.get(value..).unwrap_or_default();
+        } else {
+            let Some(after) = path.strip_prefix(&[*wanted]) else {
+                return false;
+            };
+            (template, path) = (rest, after);
+        }
+    }
+    path.is_empty()
 }
 
 /// The router with every route and nothing else.
@@ -103,7 +111,7 @@ pub(super) fn build() -> Router<Arc<Edge>> {
     assemble(handler)
 }
 
-/// One router of all routes, each answered by what `handler` makes of it and tagged with its template.
+/// One router of all routes, each answered by what `handler` makes of it.
 fn assemble<S>(handler: impl Fn(&RouteInfo) -> MethodRouter<S>) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -111,14 +119,7 @@ where
     routes()
         .iter()
         .fold(Router::new(), |router, info| {
-            let template = Route(info.path);
-            let tagged = handler(info).layer(axum::middleware::map_response(
-                move |mut response: Response| async move {
-                    response.extensions_mut().insert(template);
-                    response
-                },
-            ));
-            router.route(info.path, tagged)
+            router.route(info.path, handler(info))
         })
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -169,7 +170,7 @@ mod tests {
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
-    /// Status, template of the route, `Allow`, and body, with trivial handlers behind the templates.
+    /// Status, template, `Allow`, and body, with trivial handlers behind the templates.
     async fn ask(method: &str, path: &str) -> (u16, Option<&'static str>, String, String) {
         let router: Router = assemble(|info| {
             let filter = MethodFilter::try_from(info.method.clone()).unwrap();
@@ -185,7 +186,7 @@ mod tests {
         let body = body.collect().await.unwrap().to_bytes();
         (
             parts.status.as_u16(),
-            parts.extensions.get::<Route>().map(|route| route.0),
+            template(path),
             allow.unwrap_or("none").to_owned(),
             String::from_utf8(body.to_vec()).unwrap(),
         )

@@ -14,7 +14,7 @@ use http::header::{CONTENT_TYPE, HeaderName};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::ask;
-use super::gate::{Guard, Validity};
+use super::gate::{Guard, LetIn, Validity};
 use super::held::Held;
 use crate::fault::Fault;
 
@@ -46,7 +46,10 @@ impl Place {
     pub(super) fn of_request(extensions: &http::Extensions) -> Self {
         Self {
             _permit: None,
-            validity: extensions.get().cloned().unwrap_or_default(),
+            validity: extensions
+                .get::<LetIn>()
+                .map(|let_in| let_in.validity.clone())
+                .unwrap_or_default(),
         }
     }
 }
@@ -182,6 +185,7 @@ impl<S: Stream<Item = Bytes> + Unpin> Stream for KeptAlive<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::body::BodyMark;
     use axum::Router;
     use axum::extract::Request;
     use futures_util::stream;
@@ -246,16 +250,19 @@ mod tests {
             Instruments::noop(),
         );
         let mut extensions = http::Extensions::new();
-        extensions.insert(Arc::new(Principal {
-            id: PrincipalId(1),
-            name: "one".into(),
-            admin: false,
-            servers: None,
-        }));
         let start = Instant::now();
-        extensions.insert(Validity {
-            until: Some(start + Duration::from_secs(30)),
-            ..Validity::default()
+        extensions.insert(LetIn {
+            principal: Arc::new(Principal {
+                id: PrincipalId(1),
+                name: "one".into(),
+                admin: false,
+                servers: None,
+            }),
+            mark: BodyMark::default(),
+            validity: Validity {
+                until: Some(start + Duration::from_secs(30)),
+                ..Validity::default()
+            },
         });
 
         let place = Place::take(&guard, &extensions).unwrap();

@@ -15,7 +15,7 @@ use crate::types::{Principal, PrincipalId};
 
 /// Every token that is known, by its SHA-256.
 #[derive(Debug)]
-pub(super) struct Tokens {
+pub struct Tokens {
     known: Vec<Known>,
     /// The number of the next principal; no number is given to two.
     next: u32,
@@ -68,16 +68,18 @@ impl std::fmt::Debug for Known {
 
 /// The holder of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Holder<'a> {
-    pub(super) principal: &'a Arc<Principal>,
-    pub(super) expires_at: Option<SystemTime>,
+pub struct Holder<'a> {
+    /// Who it is.
+    pub principal: &'a Arc<Principal>,
+    /// From this wall time on the token is refused.
+    pub expires_at: Option<SystemTime>,
     /// Cancelled when the token is taken out of the config.
-    pub(super) revoked: &'a CancellationToken,
+    pub revoked: &'a CancellationToken,
 }
 
 impl Tokens {
     /// An empty list lets nobody in.
-    pub(super) fn new(entries: Vec<TokenEntry>) -> Self {
+    pub fn new(entries: Vec<TokenEntry>) -> Self {
         let numbers = entries.iter().map(|entry| entry.principal.id.0);
         let next = numbers.max().map_or(0, |last| last.saturating_add(1));
         let known = entries.into_iter().map(Known::new).collect();
@@ -124,7 +126,7 @@ impl Tokens {
     ///
     /// Digests are compared, so what is equal in them says nothing of what is equal in the tokens. A
     /// slow hash would add nothing (tokens are random) and would be a lever for overload.
-    pub(super) fn holder(&self, presented: &[u8], now: SystemTime) -> Option<Holder<'_>> {
+    pub fn holder(&self, presented: &[u8], now: SystemTime) -> Option<Holder<'_>> {
         let digest: [u8; 32] = Sha256::digest(presented).into();
         let place = place_of(&digest, self.known.iter().map(|known| &known.sha256))?;
         let known = self.known.get(place)?;

@@ -37,9 +37,20 @@ pub fn revision_label(revision: &str) -> &'static str {
     known!(revision, "2024-11-05" "2025-03-26" "2025-06-18" "2025-11-25" "2026-07-28")
 }
 
-/// The HTTP method as a metric attribute.
-pub(super) fn http_method_label(method: &str) -> &'static str {
-    known!(method, "GET" "HEAD" "POST" "PUT" "DELETE" "CONNECT" "OPTIONS" "TRACE" "PATCH" "QUERY")
+/// HTTP methods as metric attributes, the commonest first; the last one is for all others.
+pub(super) const HTTP_METHODS: [&str; 11] = [
+    "POST", "GET", "DELETE", "HEAD", "PUT", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY", OTHER,
+];
+
+/// The place of a method in [`HTTP_METHODS`].
+pub(super) fn http_method_place(method: &str) -> usize {
+    let known = HTTP_METHODS.iter().position(|known| *known == method);
+    known.unwrap_or(HTTP_METHODS.len() - 1)
+}
+
+/// The method at a place in [`HTTP_METHODS`].
+pub(super) fn http_method(place: usize) -> &'static str {
+    HTTP_METHODS.get(place).copied().unwrap_or(OTHER)
 }
 
 /// The `error.type` of an HTTP status, for the statuses that mean the server failed.
@@ -213,11 +224,15 @@ mod tests {
     fn unknown_words_share_one_label() {
         assert_eq!(method_label("tools/call"), "tools/call");
         assert_eq!(revision_label("2026-07-28"), "2026-07-28");
-        assert_eq!(http_method_label("POST"), "POST");
+        assert_eq!(http_method(http_method_place("POST")), "POST");
         for invented in ["", "tools/call ", "TOOLS/CALL", "x/1", "x/2", "2026-07-29"] {
             assert_eq!(method_label(invented), OTHER, "{invented:?}");
             assert_eq!(revision_label(invented), OTHER, "{invented:?}");
-            assert_eq!(http_method_label(invented), OTHER, "{invented:?}");
+            assert_eq!(
+                http_method(http_method_place(invented)),
+                OTHER,
+                "{invented:?}"
+            );
         }
     }
 

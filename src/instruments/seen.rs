@@ -69,8 +69,15 @@ impl Watched {
     }
 
     /// Looks at one more instance, until its look gives `None`.
+    ///
+    /// Forgets those that are gone, which a collection would do as well: but where nobody collects, an
+    /// instance for each session would leave its look behind for good.
     pub(super) fn watch(&self, server: KeyValue, look: Look) {
         let mut watched = self.lock();
+        watched.retain_mut(|(_, looks)| {
+            looks.retain(|look| look().is_some());
+            !looks.is_empty()
+        });
         match watched.iter_mut().find(|(known, _)| *known == server) {
             Some((_, looks)) => looks.push(look),
             None => watched.push((server, vec![look])),
@@ -115,5 +122,35 @@ impl std::fmt::Debug for Watched {
         f.debug_struct("Watched")
             .field("servers", &self.lock().len())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn instances_that_are_gone_are_forgotten_though_nobody_collects() {
+        let meter = opentelemetry::global::meter("test");
+        let watched = Watched::new(&meter);
+        let seen = Seen {
+            state: "ready",
+            in_flight: 0,
+            queued: 0,
+        };
+        let present = Arc::new(seen);
+        for number in 0..1000 {
+            // Each instance but the first of all is gone when the next one comes.
+            let instance = Arc::new(seen);
+            let kept = if number == 0 { &present } else { &instance };
+            let kept = Arc::downgrade(kept);
+            let server = KeyValue::new("server", format!("{}", number % 10));
+            watched.watch(server, Box::new(move || Some(*kept.upgrade()?)));
+        }
+        let looks: usize = watched.lock().iter().map(|(_, looks)| looks.len()).sum();
+        assert_eq!(looks, 2, "the first, and the last that came");
+        assert_eq!(watched.lock().len(), 2);
     }
 }

@@ -365,3 +365,27 @@ fn an_oversize_line_costs_no_memory_and_keeps_its_id() {
     }
     assert_eq!((lines.next_line(), lines.unfinished()), (None, 0));
 }
+
+#[test]
+fn a_line_holds_little_more_than_itself_and_a_long_one_leaves_no_large_buffer() {
+    let (mut lines, mut kept) = (LineBuffer::new(1 << 20), Vec::new());
+    for length in [10, 100, 30_000, 100, 40_000, 300_000, 700_000, 100] {
+        lines.room().put_slice(&vec![b'x'; length]);
+        assert_eq!(lines.next_line(), None);
+        lines.room().put_slice(b"\nbegun");
+        let Some(Line::Whole(line)) = lines.next_line() else {
+            panic!("a line of {length}");
+        };
+        assert_eq!(line.len(), length);
+        kept.push(line);
+        assert_eq!((lines.next_line(), lines.unfinished()), (None, 5));
+        assert!(lines.room().capacity() <= 128 * 1024, "after {length}");
+        lines.room().put_slice(b"\n");
+        assert!(lines.next_line().is_some());
+    }
+    for line in kept {
+        let length = line.len();
+        let holds = line.try_into_mut().expect("shared with nobody").capacity();
+        assert!(holds <= 2 * length, "{length} bytes hold {holds}");
+    }
+}

@@ -29,8 +29,8 @@ pub(super) use round::Round;
 
 use super::outlet::Outlet;
 use super::servers::{Leased, Server};
-use super::session::{Response, Session};
-use super::{Answer, Caller, Door, Failure, Shared, Target};
+use super::session::{Response, Running, Session};
+use super::{Answer, Caller, Door, Failure, Reply, Shared, Target};
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::DropReason;
 use crate::protocol::splice::into_frame;
@@ -68,14 +68,31 @@ impl Drop for Unopened {
     }
 }
 
+/// How far a message came without waiting for anything.
+pub(super) enum Step {
+    /// To its end.
+    Over(Answer),
+    /// To where it has to wait for the server.
+    Waits(Box<Pending>),
+}
+
+/// A request that is about to be answered. It lives on the heap and never moves: futures that hold others by value
+/// are copied whole at every level, and a request has ten levels to pass.
+pub(super) struct Pending {
+    request: Request,
+    started: Instant,
+    running: Option<Running>,
+    unopened: Option<Unopened>,
+}
+
 /// Takes one message to one server.
-pub(super) async fn message(
+pub(super) fn message(
     shared: &Arc<Shared>,
     server: &Arc<Server>,
     target: &Target,
     caller: Caller,
     body: Bytes,
-) -> Result<Answer, Failure> {
+) -> Result<Step, Failure> {
     let started = Instant::now();
     let unread = |fault| Failure {
         fault,
@@ -99,31 +116,29 @@ pub(super) async fn message(
         era,
         ..unread(invalid(&error))
     })?;
-    match read {
-        ClientMessage::Request { id, method } => way.request(id, method.into_owned()).await,
-        ClientMessage::Notification { method } => {
-            way.notification(&method).map_err(|fault| Failure {
-                era,
-                ..unread(fault)
-            })
+    let over = match read {
+        ClientMessage::Request { id, method } => {
+            return way.request(id, method.into_owned()).map(Step::Waits);
         }
-        ClientMessage::Response { id } => way.response(id).map_err(|fault| Failure {
-            era,
-            ..unread(fault)
-        }),
-    }
+        ClientMessage::Notification { method } => way.notification(&method),
+        ClientMessage::Response { id } => way.response(id),
+    };
+    over.map(Step::Over).map_err(|fault| Failure {
+        era,
+        ..unread(fault)
+    })
 }
 
 /// Takes a request to all servers to the one that it names: `message` is what this server is asked,
 /// `sent` what the client sent.
-pub(super) async fn one(
+pub(super) fn one(
     shared: &Arc<Shared>,
     server: &Arc<Server>,
     caller: Caller,
     message: Message,
     sent: Message,
     started: Instant,
-) -> Result<Answer, Failure> {
+) -> Result<Box<Pending>, Failure> {
     let era = sent.era(&caller);
     let read = ClientMessage::read(&message.envelope, &message.body);
     let Ok(ClientMessage::Request { id, method }) = read else {
@@ -145,7 +160,53 @@ pub(super) async fn one(
         era,
         started,
     };
-    way.request(id, method).await
+    way.request(id, method)
+}
+
+impl Pending {
+    /// Waits for the answer; see [`Relay::message`](super::Relay::message) for what dropping the future means.
+    pub(super) async fn answer(mut self: Box<Self>) -> Result<Answer, Failure> {
+        if self.request.is_modern_mcp() {
+            let checked = modern::check(&self.request).await;
+            checked.map_err(|fault| self.failed(fault))?;
+            if self.request.method == "subscriptions/listen" {
+                let stream = Box::pin(self.request.listen()).await;
+                return stream
+                    .map(Answer::Stream)
+                    .map_err(|fault| self.failed(fault));
+            }
+        }
+        let Some(outlet) = self.request.outlet.clone() else {
+            return self.run().await.map(Answer::Reply);
+        };
+        let shared = Arc::clone(&self.request.shared);
+        let server = self.request.upstream.handle.id().clone();
+        let session = self.request.session.clone();
+        let prefers_stream = self.request.caller.prefers_stream;
+        let run = Box::pin(async move { self.run().await });
+        stream::answer(&shared, server, run, outlet, session, prefers_stream).await
+    }
+
+    async fn run(&mut self) -> Result<Reply, Failure> {
+        let answered = self.request.run(self.started).await;
+        if let (Some(unopened), true) = (&mut self.unopened, answered.is_ok()) {
+            unopened.armed = false;
+        }
+        // Its session has nothing under way any more, whoever still holds this.
+        self.running = None;
+        answered
+    }
+
+    fn failed(&self, fault: Fault) -> Failure {
+        let Request {
+            message, id, era, ..
+        } = &self.request;
+        Failure {
+            fault,
+            id: Some(message.text(*id)),
+            era: *era,
+        }
+    }
 }
 
 impl Way<'_> {
@@ -177,7 +238,8 @@ impl Way<'_> {
         }
     }
 
-    async fn request(self, id: Span, method: String) -> Result<Answer, Failure> {
+    /// Everything about a request that needs no waiting.
+    fn request(self, id: Span, method: String) -> Result<Box<Pending>, Failure> {
         let client_id = self.message.text(id);
         let era = self.era;
         let fail = |fault| Failure {
@@ -192,7 +254,7 @@ impl Way<'_> {
         let prepared = opens.then(|| self.prepare()).transpose().map_err(fail)?;
         let upstream = self.lease(session.as_ref().or(prepared.as_ref()));
         let upstream = upstream.map_err(fail)?;
-        let mut unopened = prepared.clone().map(|session| Unopened {
+        let unopened = prepared.clone().map(|session| Unopened {
             server: Arc::clone(self.server),
             session,
             armed: true,
@@ -202,46 +264,27 @@ impl Way<'_> {
         let running = running.transpose().map_err(fail)?;
         let streams = self.caller.door == Door::Mcp && self.caller.streams;
         let outlet = streams.then(|| self.shared.outlet(&upstream.instruments));
-        let prefers_stream = self.caller.prefers_stream;
-        let request = Request {
-            shared: Arc::clone(self.shared),
-            upstream,
-            caller: self.caller,
-            plain,
-            session: session.clone(),
-            target: self.target.clone(),
-            message: self.message,
-            sent: self.sent,
-            id,
-            method,
-            era,
-            outlet: outlet.clone(),
-            prepared: prepared.clone(),
-            opened: OnceLock::new(),
-        };
-        if request.is_modern_mcp() {
-            modern::check(&request).await.map_err(fail)?;
-            if request.method == "subscriptions/listen" {
-                return request.listen().await.map(Answer::Stream).map_err(fail);
-            }
-        }
-        let started = self.started;
-        let run = async move {
-            let _running = running;
-            let answered = request.run(started).await;
-            if let (Some(unopened), true) = (&mut unopened, answered.is_ok()) {
-                unopened.armed = false;
-            }
-            answered
-        };
-        match outlet {
-            None => run.await.map(Answer::Reply),
-            Some(outlet) => {
-                let server = self.server.id.clone();
-                let run = Box::pin(run);
-                stream::answer(self.shared, server, run, outlet, session, prefers_stream).await
-            }
-        }
+        Ok(Box::new(Pending {
+            started: self.started,
+            running,
+            unopened,
+            request: Request {
+                shared: Arc::clone(self.shared),
+                upstream,
+                caller: self.caller,
+                plain,
+                session,
+                target: self.target.clone(),
+                message: self.message,
+                sent: self.sent,
+                id,
+                method,
+                era,
+                outlet,
+                prepared,
+                opened: OnceLock::new(),
+            },
+        }))
     }
 
     /// The session that this message is to open, which nobody can find yet.

@@ -7,11 +7,11 @@
 
 mod attribution;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
 use attribution::Ghosts;
@@ -44,7 +44,8 @@ pub(super) struct Calls {
 
 #[derive(Debug, Default)]
 struct Open {
-    calls: HashMap<u64, Arc<Call>>,
+    /// By ids that we mint.
+    calls: FxHashMap<u64, Arc<Call>>,
     ghosts: Ghosts,
 }
 

@@ -122,7 +122,10 @@ impl House {
     async fn send(&self, caller: Caller, body: &str) -> Result<Answer, Failure> {
         let body = Bytes::copy_from_slice(body.as_bytes());
         let target = Target::Server(self.upstream.handle.id().clone());
-        call::message(&self.shared, &self.server, &target, caller, body).await
+        match call::message(&self.shared, &self.server, &target, caller, body)? {
+            Step::Over(answer) => Ok(answer),
+            Step::Waits(request) => request.answer().await,
+        }
     }
 
     /// Sends a request that the child must not hear of.

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::config::Config;
-use super::guard;
+use super::{guard, orphans};
 
 /// How many guards are started at the same time; each start blocks a thread for a fork and an exec.
 const CONCURRENT_SPAWNS: usize = 4;
@@ -108,7 +108,7 @@ fn start(env: Vec<(OsString, OsString)>, args: Vec<OsString>) -> io::Result<Guar
     command
         .fd_mappings(vec![mapping])
         .map_err(io::Error::other)?;
-    let mut process = command.spawn()?;
+    let mut process = orphans::start_guard(|| command.spawn())?;
     // The command still holds our copies of the guard's ends.
     drop(command);
     let missing = || io::Error::other("a pipe of the guard is missing");
@@ -123,14 +123,17 @@ fn start(env: Vec<(OsString, OsString)>, args: Vec<OsString>) -> io::Result<Guar
     })
 }
 
-/// The binary that runs now, even where the file of that name was replaced since.
+/// The binary that runs now, even where the file of that name was replaced since: the name that Linux gives for it is
+/// then one that no file has, and the link still leads to it. The name comes first because profilers and emulators
+/// know it for the program that they run, and the link for themselves.
 fn own_program() -> io::Result<PathBuf> {
+    let named = std::env::current_exe()?;
     let linked = PathBuf::from("/proc/self/exe");
-    if linked.exists() {
-        Ok(linked)
+    Ok(if !named.exists() && linked.exists() {
+        linked
     } else {
-        std::env::current_exe()
-    }
+        named
+    })
 }
 
 /// Tells a guard something. One that cannot be told is gone.

@@ -18,6 +18,7 @@ use super::handshake::{self, Handshake};
 use super::listener::Listener;
 use super::machine::Event;
 use super::mux::Mux;
+use super::orphans;
 use super::pipes::{Reader, WriteEnd, drain_stderr, write_frames};
 use super::status::Exit;
 use super::stderr::StderrRing;
@@ -318,18 +319,21 @@ impl<'a> Pipes<'a> {
 
     /// Waits for the guard, and for the tasks on the pipes.
     async fn close(mut self) {
+        let guard = orphans::pid_of(&self.process);
         if timeout(GUARD_EXIT, self.process.wait()).await.is_err() {
             let _ = self.process.start_kill();
             let _ = self.process.wait().await;
         }
+        orphans::forget_guard(guard);
         match (
             self.told,
             self.pid.and_then(|pid| Pid::from_raw(pid.try_into().ok()?)),
         ) {
             (true, _) => {}
             (false, Some(group)) => {
-                tracing::warn!(server_id = %self.life.shared.config.id, "the guard of the server was lost; killing the server's process group");
+                tracing::warn!(server_id = %self.life.shared.config.id, "the guard of the server was lost; killing what it has left behind");
                 let _ = kill_process_group(group, rustix::process::Signal::KILL);
+                orphans::end().await;
                 self.process_ended(Exit::Signal(9)).await;
             }
             (false, None) => {

@@ -1,12 +1,13 @@
 //! The three pipes of a child, each with a task of its own, so that none waits for another.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::actor::OVERSLEPT;
 use super::faults;
@@ -27,6 +28,9 @@ const DRAIN_CAP: Duration = Duration::from_secs(2);
 
 /// How soon it is looked again whether those who hear the child have caught up with it.
 const GIVE_WAY: Duration = Duration::from_millis(1);
+
+/// Room that is kept for frames that are written in one go.
+const KEPT_BATCH: usize = 128 * 1024;
 
 /// How much of stderr is read at a time.
 const STDERR_READ: usize = 8 * 1024;
@@ -55,22 +59,26 @@ pub(super) async fn write_frames(
 ) -> WriteEnd {
     let mut frames: Vec<Frame> = Vec::new();
     let mut joined: Vec<u8> = Vec::new();
+    // One and the same for all batches: a new one would take a place in a list each time.
+    let mut closed = pin!(close.cancelled());
     loop {
         tokio::select! {
             biased;
-            () = close.cancelled() => return WriteEnd::Closed,
+            () = &mut closed => return WriteEnd::Closed,
             () = mux.next_batch(incarnation, &mut frames) => {}
         }
         let batch: &[u8] = if let [only] = frames.as_slice() {
             &only.bytes
         } else {
             joined.clear();
+            // One long frame is no reason to keep as much room for good.
+            joined.shrink_to(KEPT_BATCH);
             for frame in &frames {
                 joined.extend_from_slice(&frame.bytes);
             }
             &joined
         };
-        let (written, end) = write_all(&mut stdin, batch, stall, &close).await;
+        let (written, end) = write_all(&mut stdin, batch, stall, closed.as_mut()).await;
         if let Some(end) = end {
             put_back_unwritten(&mux, frames, written);
             return end;
@@ -84,7 +92,7 @@ async fn write_all(
     stdin: &mut (impl AsyncWrite + Unpin),
     batch: &[u8],
     stall: Duration,
-    close: &CancellationToken,
+    mut closed: Pin<&mut impl Future<Output = ()>>,
 ) -> (usize, Option<WriteEnd>) {
     let mut written = 0;
     while let Some(rest) = batch.get(written..).filter(|rest| !rest.is_empty()) {
@@ -92,7 +100,7 @@ async fn write_all(
         let step = tokio::select! {
             biased;
             step = timeout(stall, stdin.write(rest)) => step,
-            () = close.cancelled() => return (written, Some(WriteEnd::Closed)),
+            () = &mut closed => return (written, Some(WriteEnd::Closed)),
         };
         match step {
             Ok(Ok(count)) if count > 0 => written += count,
@@ -239,7 +247,7 @@ pub(super) async fn drain_stderr(
     ring: Arc<StderrRing>,
     ended: CancellationToken,
 ) {
-    let mut chunk = BytesMut::with_capacity(STDERR_READ);
+    let mut chunk = Vec::with_capacity(STDERR_READ);
     let mut draining = Draining::when(ended);
     while draining.read(&mut stderr, &mut chunk).await {
         ring.take(&chunk);
@@ -250,24 +258,28 @@ pub(super) async fn drain_stderr(
 
 /// Reading from a pipe that a process left behind may hold open.
 struct Draining {
-    /// Cancelled when the process has ended.
-    ended: CancellationToken,
+    /// Ends when the process has; one and the same for all reads, each of which a new one would cost a place in a list.
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
     /// When the reading ends at the latest.
     until: Option<Instant>,
 }
 
 impl Draining {
+    /// `ended` is cancelled when the process has ended.
     fn when(ended: CancellationToken) -> Self {
-        Self { ended, until: None }
+        Self {
+            ended: Box::pin(ended.cancelled_owned()),
+            until: None,
+        }
     }
 
     /// Reads what there is next; `false` at the end of the pipe or of the drain.
-    async fn read(&mut self, pipe: &mut (impl AsyncRead + Unpin), into: &mut BytesMut) -> bool {
+    async fn read(&mut self, pipe: &mut (impl AsyncRead + Unpin), into: &mut impl BufMut) -> bool {
         if self.until.is_none() {
             tokio::select! {
                 biased;
                 read = pipe.read_buf(into) => return matches!(read, Ok(count) if count > 0),
-                () = self.ended.cancelled() => {}
+                () = &mut self.ended => {}
             }
         }
         let cap = *self.until.get_or_insert_with(|| Instant::now() + DRAIN_CAP);

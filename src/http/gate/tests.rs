@@ -25,7 +25,7 @@ const TOKEN: &str = "host: localhost\r\nauthorization: Bearer T1\r\n";
 /// Reads the body as the endpoints do.
 async fn echo(limits: LimitsConfig, request: Asked) -> Response {
     let (parts, incoming) = request.into_parts();
-    let mark = parts.extensions.get::<BodyMark>().unwrap();
+    let mark = &parts.extensions.get::<LetIn>().unwrap().mark;
     let limits = BodyLimits {
         max: limits.max_body_bytes,
         deadline: limits.body,

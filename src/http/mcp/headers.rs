@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::protocol;
@@ -21,18 +21,21 @@ const LAST_EVENT: &str = "last-event-id";
 
 /// What a modern request may be routed by, as it came.
 pub(super) fn routing(headers: &HeaderMap) -> RoutingHeaders {
-    let bytes = |value: &HeaderValue| Bytes::copy_from_slice(value.as_bytes());
-    let all = |name: &str| headers.get_all(name).iter().map(bytes).collect();
-    let params = headers.iter().filter_map(|(name, value)| {
-        let name = name.as_str().strip_prefix(PARAM_PREFIX)?;
-        Some((name.to_owned(), bytes(value)))
-    });
-    RoutingHeaders {
-        version: all(VERSION),
-        method: all(METHOD),
-        name: all(NAME),
-        params: params.collect(),
+    let mut routing = RoutingHeaders::default();
+    for (name, value) in headers {
+        let value = || Bytes::copy_from_slice(value.as_bytes());
+        match name.as_str() {
+            VERSION => routing.version.push(value()),
+            METHOD => routing.method.push(value()),
+            NAME => routing.name.push(value()),
+            name => {
+                if let Some(name) = name.strip_prefix(PARAM_PREFIX) {
+                    routing.params.push((name.to_owned(), value()));
+                }
+            }
+        }
     }
+    routing
 }
 
 /// The revision in the header, where there is one; a revision that nobody knows is refused (MCP
@@ -88,6 +91,7 @@ pub(super) fn last_event(headers: &HeaderMap) -> Result<Option<String>, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     fn map(lines: &[(&'static str, &[u8])]) -> HeaderMap {
         let lines = lines.iter().map(|(name, value)| {

@@ -209,7 +209,8 @@ impl Request<'_> {
                 return Err(self.fail(fault));
             };
             let (shared, sent) = (self.all.shared, self.message);
-            return call::one(shared, named, self.caller, message, sent, started).await;
+            let request = call::one(shared, named, self.caller, message, sent, started)?;
+            return request.answer().await;
         }
         let running = self
             .session

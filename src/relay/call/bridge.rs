@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 use tracing::Span as TraceSpan;
 
-use super::message::Message;
+use super::message::{Message, Read};
 use super::request::{Answered, Request};
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::Outcome;
@@ -37,12 +37,15 @@ const MAX_ROUNDS: usize = 32;
 
 impl Request {
     /// Has the child answer, by as many rounds as it takes.
+    ///
+    /// Between legacy and legacy, and modern and modern, that is one. Where the eras differ the way is longer, and
+    /// boxed, so that the common one does not carry its size about.
     pub(super) async fn ask_child(&self, handshake: &Handshake, span: &TraceSpan) -> Answered {
         if self.is_modern_mcp() && handshake.era == Era::Legacy {
             let retry = self.retry()?;
             if let Some(state) = &retry.state {
                 // The call that it goes on with has its turn already.
-                return self.go_on(handshake, state, &retry).await;
+                return Box::pin(self.go_on(handshake, state, &retry)).await;
             }
             let turn = self.turn().await?;
             let round = self.for_legacy_child()?;
@@ -51,14 +54,14 @@ impl Request {
             // may be made again from its beginning.
             let brought = retry.responses;
             let held = Held::new(round, turn, Arc::clone(&self.upstream), brought);
-            return self.until_asked(handshake, held).await;
+            return Box::pin(self.until_asked(handshake, held)).await;
         }
         if let Some(session) = self
             .session
             .as_ref()
             .filter(|_| handshake.era == Era::Modern)
         {
-            return self.with_questions(handshake, span, session).await;
+            return Box::pin(self.with_questions(handshake, span, session)).await;
         }
         let _turn = match handshake.era {
             Era::Legacy => self.turn().await?,
@@ -103,13 +106,13 @@ impl Request {
 
     /// The request without what only the modern era knows.
     fn for_legacy_child(&self) -> Result<Message, Fault> {
-        let Message { body, envelope } = &self.message;
+        let Read { body, envelope } = &*self.message;
         patched(body, &modern::strip_claims(body, envelope))
     }
 
     /// The request with the state that the child gave in place of the one that we made of it.
     fn for_modern_child(&self, handshake: &Handshake) -> Result<Message, Fault> {
-        let Message { body, envelope } = &self.message;
+        let Read { body, envelope } = &*self.message;
         if !self.is_modern_mcp() || handshake.era == Era::Legacy {
             return Ok(self.message.clone());
         }
@@ -268,7 +271,7 @@ impl Request {
             }
             let json = responses.responses_to_json();
             let json = (!responses.responses.is_empty()).then_some(json.as_str());
-            let Message { body, envelope } = &self.message;
+            let Read { body, envelope } = &*self.message;
             let patches = rounds::with_retry(body, envelope, json, responses.state.as_deref())
                 .ok_or_else(|| bad_params("params is not an object with members".to_owned()))?;
             message = patched(body, &patches)?;

@@ -1,5 +1,8 @@
 //! One message of a client, as it was read.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::fault::{Fault, FaultKind};
@@ -8,11 +11,22 @@ use crate::protocol::message::{InvalidMessage, string};
 use crate::protocol::{Envelope, Era, Meta, ScanError, Span, scan};
 use crate::relay::api::{Caller, Door};
 
-/// A body and what stands where in it.
+/// A body and what stands where in it; a clone is the same one.
 #[derive(Clone, Debug)]
-pub(in crate::relay) struct Message {
+pub(in crate::relay) struct Message(Arc<Read>);
+
+#[derive(Debug)]
+pub(in crate::relay) struct Read {
     pub(in crate::relay) body: Bytes,
     pub(in crate::relay) envelope: Envelope,
+}
+
+impl Deref for Message {
+    type Target = Read;
+
+    fn deref(&self) -> &Read {
+        &self.0
+    }
 }
 
 impl Message {
@@ -44,7 +58,7 @@ impl Message {
     /// Reads a text that has nothing around it.
     pub(in crate::relay) fn of_json(body: Bytes) -> Result<Self, Fault> {
         let envelope = scan(&body).map_err(|error| invalid(&InvalidMessage::Scan(error)))?;
-        Ok(Self { body, envelope })
+        Ok(Self(Arc::new(Read { body, envelope })))
     }
 
     pub(in crate::relay) fn text(&self, span: Span) -> Bytes {

@@ -61,7 +61,7 @@ pub(super) type Answered = Result<(Bytes, Outcome), Fault>;
 
 impl Request {
     /// Runs it to its end.
-    pub(super) async fn run(self, started: Instant) -> Result<Reply, Failure> {
+    pub(super) async fn run(&self, started: Instant) -> Result<Reply, Failure> {
         let span = self.server_span();
         let answered = self.answer_unless_cancelled(&span).await;
         let answered = answered.map(|(message, outcome)| (self.named(message), outcome));
@@ -187,11 +187,10 @@ impl Request {
         );
         let frame = self.frame(&minted, handshake, &span, round)?;
         self.upstream.hub.used_by(self.caller.principal.id);
-        let (asks, asked) = mpsc::channel(MAX_ASKS);
+        let mut asked = None;
         let entered = (self.caller.door == Door::Mcp || self.may_ask()).then(|| {
-            self.upstream
-                .calls
-                .enter(self.as_call(id, handshake, round, asks))
+            let call = self.as_call(id, handshake, round, &mut asked);
+            self.upstream.calls.enter(call)
         });
         let submission = self.submission(entered.as_ref(), round);
         let raised = self.raise(handshake);
@@ -212,12 +211,13 @@ impl Request {
         })
     }
 
+    /// `asked` becomes where the questions of a legacy child to a modern client come out.
     fn as_call(
         &self,
         id: u64,
         handshake: &Handshake,
         round: &Message,
-        asks: mpsc::Sender<Asked>,
+        asked: &mut Option<mpsc::Receiver<Asked>>,
     ) -> Call {
         let (party, reach) = match (&self.session, self.era) {
             (Some(session), _) => (
@@ -227,6 +227,8 @@ impl Request {
             (None, Era::Modern)
                 if self.caller.door == Door::Mcp && handshake.era == Era::Legacy =>
             {
+                let (asks, receiver) = mpsc::channel(MAX_ASKS);
+                *asked = Some(receiver);
                 (
                     Party::Call(id),
                     Reach::Rounds {

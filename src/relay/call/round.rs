@@ -16,7 +16,8 @@ use crate::supervisor::{self, ServerHandle};
 pub(in crate::relay) struct Round {
     pub(super) receiver: oneshot::Receiver<supervisor::Outcome>,
     pub(super) entered: Option<Entered>,
-    pub(super) asked: mpsc::Receiver<Asked>,
+    /// What the child asks a modern client, where it is a legacy one.
+    pub(super) asked: Option<mpsc::Receiver<Asked>>,
     pub(super) span: TraceSpan,
     pub(super) written: Instant,
     /// A legacy child logs for it as long as it runs.
@@ -48,18 +49,25 @@ impl Round {
         let outcome = tokio::select! {
             biased;
             outcome = &mut self.receiver => outcome,
-            Some(asked) = self.asked.recv() => return Ok(asked),
+            asked = next(&mut self.asked) => return Ok(asked),
         };
         Err(outcome.unwrap_or_else(|_closed| self.lost()))
     }
 
     /// The next thing that the child asks the client of this round. Cancel safe.
     pub(super) async fn next_ask(&mut self) -> Asked {
-        match self.asked.recv().await {
-            Some(asked) => asked,
-            None => std::future::pending().await,
-        }
+        next(&mut self.asked).await
     }
+}
+
+/// The next question; never ends where there can be none. Cancel safe.
+async fn next(asked: &mut Option<mpsc::Receiver<Asked>>) -> Asked {
+    if let Some(asked) = asked
+        && let Some(asked) = asked.recv().await
+    {
+        return asked;
+    }
+    std::future::pending().await
 }
 
 /// Cancels a request whose future was dropped, where the client's revision takes that for a cancellation.

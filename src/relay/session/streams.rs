@@ -138,8 +138,10 @@ impl Streams {
         let Some(log) = state.logs.get_mut(&stream) else {
             return false;
         };
-        let full = log.waiting.len() >= self.bounds.queue_events
-            || log.waiting_bytes + message.len() > self.bounds.queue_bytes;
+        // Whatever its length, a message that nothing waits before says nothing of how fast its reader is.
+        let full = !log.waiting.is_empty()
+            && (log.waiting.len() >= self.bounds.queue_events
+                || log.waiting_bytes + message.len() > self.bounds.queue_bytes);
         log.waiting_bytes += message.len();
         log.waiting.push_back(message);
         let cut_off = full && !log.readers.is_empty();

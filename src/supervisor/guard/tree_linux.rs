@@ -71,7 +71,8 @@ fn descendants() -> Vec<Pid> {
     found
 }
 
-fn children_of(parent: Pid, parents: &HashMap<Pid, Pid>) -> Vec<Pid> {
+/// The processes whose parent this one is.
+pub(in crate::supervisor) fn children_of(parent: Pid, parents: &HashMap<Pid, Pid>) -> Vec<Pid> {
     parents
         .iter()
         .filter(|(_, of)| **of == parent)
@@ -80,7 +81,7 @@ fn children_of(parent: Pid, parents: &HashMap<Pid, Pid>) -> Vec<Pid> {
 }
 
 /// Every process of the machine and its parent.
-fn parents() -> HashMap<Pid, Pid> {
+pub(in crate::supervisor) fn parents() -> HashMap<Pid, Pid> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return HashMap::new();
     };

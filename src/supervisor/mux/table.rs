@@ -1,9 +1,10 @@
 //! The table itself: what is under way, what waits, and the moves between the two.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -56,7 +57,8 @@ pub(super) struct Table {
     pub(super) gate: Gate,
     /// The life that is under way; what is meant for one child goes to no other.
     pub(super) life: Option<Incarnation>,
-    pub(super) entries: HashMap<u64, Entry>,
+    /// By ids that we mint, so nobody can choose them to collide.
+    pub(super) entries: FxHashMap<u64, Entry>,
     /// Frames of clients, in their order.
     pub(super) queue: VecDeque<Frame>,
     /// Frames of our own, written before those of clients and whatever the gate.
@@ -92,7 +94,7 @@ impl Table {
             config,
             gate,
             life: None,
-            entries: HashMap::new(),
+            entries: FxHashMap::default(),
             queue: VecDeque::new(),
             control: VecDeque::new(),
             in_flight: 0,

@@ -187,7 +187,7 @@ struct Reading {
     heard: Arc<Heard>,
     ended: CancellationToken,
     child: DuplexStream,
-    run: std::pin::Pin<Box<dyn Future<Output = ()>>>,
+    run: Pin<Box<dyn Future<Output = ()>>>,
 }
 
 fn reading() -> Reading {

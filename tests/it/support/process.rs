@@ -28,6 +28,8 @@ pub(crate) struct Footprint {
     pub(crate) descriptors: usize,
     pub(crate) threads: usize,
     pub(crate) resident_kib: usize,
+    /// The part of it that is no file's: heaps and stacks.
+    pub(crate) anonymous_kib: usize,
 }
 
 /// Every process that can be seen.

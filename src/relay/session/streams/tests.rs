@@ -114,6 +114,21 @@ fn a_slow_reader_is_cut_off_and_loses_nothing_that_is_kept() {
 }
 
 #[test]
+fn a_message_over_the_bound_reaches_a_reader_who_waits_for_it() {
+    const LONG: &str = concat!(
+        "an answer that is longer than all that may wait for one reader, ",
+        "and longer than all that is kept for readers that come back"
+    );
+    assert!(LONG.len() > BOUNDS.queue_bytes && LONG.len() > BOUNDS.kept_bytes);
+    let streams = streams(false);
+    let call = streams.begin();
+    let mut reader = streams.read(call);
+    assert!(streams.push(call, text(LONG)));
+    streams.end(call);
+    assert_eq!(seen(&mut reader), [format!("1-1 {LONG}"), "end".to_owned()]);
+}
+
+#[test]
 fn the_newest_reader_gets_what_comes_and_hands_on_when_it_goes() {
     let streams = streams(false);
     let (mut old, mut new) = (streams.read(OWN), streams.read(OWN));

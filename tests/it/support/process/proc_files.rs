@@ -49,6 +49,7 @@ pub(super) fn footprint(pid: u32) -> Option<Footprint> {
         descriptors: descriptors(pid)?,
         threads: status_number(pid, "Threads:")?,
         resident_kib: status_number(pid, "VmRSS:")?,
+        anonymous_kib: status_number(pid, "RssAnon:")?,
     })
 }
 

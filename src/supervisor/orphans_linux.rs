@@ -1,0 +1,98 @@
+//! What a lost guard leaves behind, on Linux: ended by the gateway itself.
+//!
+//! A guard ends everything below its server, also what made a session of its own. One that is killed, by a person or
+//! for want of memory, can do that no more, and the process group of the server is not all of it. So the gateway, too,
+//! is a reaper of descendants (`PR_SET_CHILD_SUBREAPER`(2const)): while guards live they inherit what is below them,
+//! and what a lost one had comes to the gateway, whose children are guards and orphans and nothing else.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, getpid, getsid, kill_process, set_child_subreaper, waitid,
+};
+use tokio::process::Child;
+use tokio::time::{Instant, sleep};
+
+use super::guard::{children_of, parents};
+
+/// How long what was killed may take to be gone, and how often it is looked again.
+const PATIENCE: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// The guards of this process that were started and not waited for. Of the whole process, as its children are.
+static GUARDS: Mutex<Option<HashSet<Pid>>> = Mutex::new(None);
+/// Held for reading while a guard is started: one that is not in the list yet is no orphan.
+static STARTS: RwLock<()> = RwLock::new(());
+
+/// Starts a guard, and tells it from an orphan from its first moment on.
+pub(super) fn start_guard(start: impl FnOnce() -> io::Result<Child>) -> io::Result<Child> {
+    let _no_search = STARTS.read().unwrap_or_else(PoisonError::into_inner);
+    // Without it orphans go to init, as everywhere else: less is ended, nothing else is different.
+    if let Err(error) = set_child_subreaper(Some(getpid())) {
+        tracing::debug!(%error, "cannot inherit what a lost guard leaves: {error}");
+    }
+    let guard = start()?;
+    if let Some(pid) = pid_of(&guard) {
+        with_guards(|guards| guards.insert(pid));
+    }
+    Ok(guard)
+}
+
+/// A guard was waited for, or is about to be dropped.
+pub(super) fn forget_guard(guard: Option<Pid>) {
+    if let Some(pid) = guard {
+        with_guards(|guards| guards.remove(&pid));
+    }
+}
+
+/// The pid of a guard that was not waited for yet.
+pub(super) fn pid_of(guard: &Child) -> Option<Pid> {
+    guard.id().and_then(|id| Pid::from_raw(id.try_into().ok()?))
+}
+
+/// Kills what lost guards have left, until nothing of it is there.
+pub(super) async fn end() {
+    let until = Instant::now() + PATIENCE;
+    while kill_and_reap() > 0 && Instant::now() < until {
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
+fn with_guards<T>(work: impl FnOnce(&mut HashSet<Pid>) -> T) -> T {
+    let mut guards = GUARDS.lock().unwrap_or_else(PoisonError::into_inner);
+    work(guards.get_or_insert_default())
+}
+
+/// Gives how many orphans there were.
+fn kill_and_reap() -> usize {
+    let _no_start = STARTS.write().unwrap_or_else(PoisonError::into_inner);
+    let parents = parents();
+    let own_session = getsid(None).ok();
+    // A guard makes a session of its own, and so what is below it is in another than ours. What we did not start as a
+    // guard and is in ours is none of our business: a test may have children of its own.
+    let is_orphan = |pid: &Pid| {
+        !with_guards(|guards| guards.contains(pid)) && getsid(Some(*pid)).ok() != own_session
+    };
+    let mut found = children_of(getpid(), &parents);
+    found.retain(is_orphan);
+    let orphans = found.len();
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        found.extend(children_of(pid, &parents));
+        next += 1;
+    }
+    for pid in &found {
+        // It may be gone by now; one of ours cannot have been replaced, because we reap it.
+        let _ = kill_process(*pid, Signal::KILL);
+    }
+    for pid in found.iter().take(orphans) {
+        let _ = waitid(
+            WaitId::Pid(*pid),
+            WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
+        );
+    }
+    orphans
+}

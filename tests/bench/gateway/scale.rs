@@ -1,0 +1,187 @@
+//! Many of everything: what servers, sessions and a bad neighbour cost those who have nothing to do with them.
+
+use serde_json::json;
+
+use super::Bench;
+use super::cells::{self, Cell, Measured};
+use super::contender::{Contender, LEGACY, Setup};
+use super::load::{Connection, Outcome, Session, Speaks, Tool};
+use super::noise::Noise;
+use super::table::{Table, Target};
+
+const CLIENTS: usize = 8;
+const SESSIONS: usize = 1000;
+const SERVERS: [usize; 3] = [1, 20, 200];
+/// The neighbour.
+const NOISY: &str = "noisy";
+/// CPU a call, by that with one server or session.
+const DEARER: f64 = 1.1;
+/// The median call beside a neighbour who crashes, by that beside a quiet one.
+const DISTURBED: f64 = 1.5;
+
+pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Table>> {
+    Ok(vec![
+        servers(bench).await?,
+        sessions(bench).await?,
+        neighbours(bench).await?,
+    ])
+}
+
+async fn servers(bench: &Bench) -> anyhow::Result<Table> {
+    let programs = &bench.programs;
+    let mut gateways = Vec::new();
+    for count in SERVERS {
+        let more = (1..count).map(|number| format!("server{number}"));
+        let setup = more.fold(Setup::one(programs), |setup, id| {
+            setup.server(programs, &id, &["stub"])
+        });
+        let gateway = setup.start(programs).await?;
+        if count > 1 {
+            // Servers are started in order, more or less: when the last one is there, so are the others.
+            let last = format!("server{}", count - 1);
+            gateway
+                .answers(&gateway.endpoint(&last, Speaks::Rpc))
+                .await?;
+        }
+        gateways.push((count, gateway));
+    }
+    let cells: Vec<_> = gateways
+        .iter()
+        .map(|(count, gateway)| cell(format!("of {count}"), gateway, Speaks::Rpc, None))
+        .collect();
+    let mut table = Table::new(
+        "Many servers, 8 clients on /{id}/rpc of one",
+        &cells::COLUMNS,
+    );
+    let measured = Measured::of(bench, &cells).await?;
+    measured.add_rows_to(&mut table);
+    let cpu = |place| measured.figure(place, Outcome::cpu_per_call);
+    table.aim(
+        "CPU a call with 200 servers by that with 1",
+        "×",
+        cpu(2).by(&cpu(0)),
+        Target::AtMost(DEARER),
+    );
+    Ok(table)
+}
+
+async fn sessions(bench: &Bench) -> anyhow::Result<Table> {
+    let programs = &bench.programs;
+    let few = Setup::one(programs).start(programs).await?;
+    let many = Setup::one(programs).limit("max_sessions_per_token", 2 * SESSIONS as u64);
+    let many = many.start(programs).await?;
+    let endpoint = many.endpoint(LEGACY, Speaks::Session);
+    let mut connection = Connection::open(endpoint.address).await?;
+    for _ in 0..SESSIONS {
+        Session::open(&endpoint, Tool::Echo, &mut connection).await?;
+    }
+    let cells = [
+        cell(
+            "the clients' own sessions".to_owned(),
+            &few,
+            Speaks::Session,
+            None,
+        ),
+        cell(format!("and {SESSIONS} more"), &many, Speaks::Session, None),
+    ];
+    let mut table = Table::new(
+        "Sessions, 8 clients on /{id}/mcp, each in its own",
+        &cells::COLUMNS,
+    );
+    let measured = Measured::of(bench, &cells).await?;
+    measured.add_rows_to(&mut table);
+    let cpu = |place| measured.figure(place, Outcome::cpu_per_call);
+    table.aim(
+        "CPU a call with 1,000 more sessions by that without",
+        "×",
+        cpu(1).by(&cpu(0)),
+        Target::AtMost(DEARER),
+    );
+    Ok(table)
+}
+
+async fn neighbours(bench: &Bench) -> anyhow::Result<Table> {
+    let programs = &bench.programs;
+    let setup = Setup::one(programs).server(programs, NOISY, &["stub"]);
+    // Started again and again, for as long as the benchmark lasts.
+    let setup = setup
+        .set("restart_backoff_ms", 20)
+        .set("restart_backoff_max_ms", 20)
+        .set(
+            "restart_limit",
+            json!({"count": 10_000, "window_ms": 600_000}),
+        );
+    let gateway = setup.start(programs).await?;
+    gateway
+        .answers(&gateway.endpoint(NOISY, Speaks::Rpc))
+        .await?;
+    let floors = [
+        Contender::floor(programs, 2).await?,
+        Contender::floor(programs, 2).await?,
+    ];
+    let noise = |clients, tool, bytes| {
+        Some(Noise::on(
+            gateway.endpoint(NOISY, Speaks::Rpc),
+            clients,
+            tool,
+            bytes,
+        ))
+    };
+    let big = 8 * 1024 * 1024;
+    let [own, other] = &floors;
+    let floor = |label: &str, noise| Cell {
+        label: label.to_owned(),
+        endpoint: own.whole(),
+        watched: own.watched(),
+        clients: CLIENTS,
+        noise,
+    };
+    let flood = Noise::on(other.whole(), 64, Tool::Echo, 0);
+    let cells = [
+        cell("quiet".to_owned(), &gateway, Speaks::Rpc, None),
+        cell(
+            "called by 64 clients".to_owned(),
+            &gateway,
+            Speaks::Rpc,
+            noise(64, Tool::Echo, 0),
+        ),
+        cell(
+            "crashing".to_owned(),
+            &gateway,
+            Speaks::Rpc,
+            noise(1, Tool::Crash, 0),
+        ),
+        cell(
+            "8 MiB answers to 2".to_owned(),
+            &gateway,
+            Speaks::Rpc,
+            noise(2, Tool::Payload, big),
+        ),
+        floor("floor+child 2t, alone", None),
+        floor("beside another floor with 64", Some(flood)),
+    ];
+    let mut table = Table::new(
+        "A neighbour, 8 clients on /{id}/rpc of the other",
+        &cells::COLUMNS,
+    );
+    let measured = Measured::of(bench, &cells).await?;
+    measured.add_rows_to(&mut table);
+    let slower = measured.slower(2, 0.5);
+    table.aim(
+        "p50 beside a server that crashes by that beside a quiet one",
+        "×",
+        slower,
+        Target::AtMost(DISTURBED),
+    );
+    Ok(table)
+}
+
+fn cell(label: String, gateway: &Contender, speaks: Speaks, noise: Option<Noise>) -> Cell {
+    Cell {
+        label,
+        endpoint: gateway.endpoint(LEGACY, speaks),
+        watched: gateway.watched(),
+        clients: CLIENTS,
+        noise,
+    }
+}
