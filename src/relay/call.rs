@@ -7,6 +7,7 @@ mod listen;
 mod message;
 mod modern;
 mod own;
+mod pending;
 mod plain;
 mod request;
 mod round;
@@ -23,14 +24,16 @@ pub(super) use initialize::agree;
 pub(super) use listen::heard;
 pub(super) use message::{Message, invalid};
 pub(super) use modern::check_sent;
+pub(super) use pending::Pending;
+use pending::Unopened;
 pub(super) use plain::InSession;
 pub(super) use request::Request;
 pub(super) use round::Round;
 
 use super::outlet::Outlet;
 use super::servers::{Leased, Server};
-use super::session::{Response, Running, Session};
-use super::{Answer, Caller, Door, Failure, Reply, Shared, Target};
+use super::session::{Response, Session};
+use super::{Answer, Caller, Door, Failure, Shared, Target};
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::DropReason;
 use crate::protocol::splice::into_frame;
@@ -52,37 +55,12 @@ struct Way<'a> {
     started: Instant,
 }
 
-/// Ends the process that was started for a session of which nothing comes: its client is refused, or goes
-/// away before it is answered.
-struct Unopened {
-    server: Arc<Server>,
-    session: Arc<Session>,
-    armed: bool,
-}
-
-impl Drop for Unopened {
-    fn drop(&mut self) {
-        if self.armed {
-            self.server.instances.end_session(self.session.id());
-        }
-    }
-}
-
 /// How far a message came without waiting for anything.
 pub(super) enum Step {
     /// To its end.
     Over(Answer),
     /// To where it has to wait for the server.
     Waits(Box<Pending>),
-}
-
-/// A request that is about to be answered. It lives on the heap and never moves: futures that hold others by value
-/// are copied whole at every level, and a request has ten levels to pass.
-pub(super) struct Pending {
-    request: Request,
-    started: Instant,
-    running: Option<Running>,
-    unopened: Option<Unopened>,
 }
 
 /// Takes one message to one server.
@@ -135,7 +113,7 @@ pub(super) fn one(
     shared: &Arc<Shared>,
     server: &Arc<Server>,
     caller: Caller,
-    message: Message,
+    message: &Message,
     sent: Message,
     started: Instant,
 ) -> Result<Box<Pending>, Failure> {
@@ -161,52 +139,6 @@ pub(super) fn one(
         started,
     };
     way.request(id, method)
-}
-
-impl Pending {
-    /// Waits for the answer; see [`Relay::message`](super::Relay::message) for what dropping the future means.
-    pub(super) async fn answer(mut self: Box<Self>) -> Result<Answer, Failure> {
-        if self.request.is_modern_mcp() {
-            let checked = modern::check(&self.request).await;
-            checked.map_err(|fault| self.failed(fault))?;
-            if self.request.method == "subscriptions/listen" {
-                let stream = Box::pin(self.request.listen()).await;
-                return stream
-                    .map(Answer::Stream)
-                    .map_err(|fault| self.failed(fault));
-            }
-        }
-        let Some(outlet) = self.request.outlet.clone() else {
-            return self.run().await.map(Answer::Reply);
-        };
-        let shared = Arc::clone(&self.request.shared);
-        let server = self.request.upstream.handle.id().clone();
-        let session = self.request.session.clone();
-        let prefers_stream = self.request.caller.prefers_stream;
-        let run = Box::pin(async move { self.run().await });
-        stream::answer(&shared, server, run, outlet, session, prefers_stream).await
-    }
-
-    async fn run(&mut self) -> Result<Reply, Failure> {
-        let answered = self.request.run(self.started).await;
-        if let (Some(unopened), true) = (&mut self.unopened, answered.is_ok()) {
-            unopened.armed = false;
-        }
-        // Its session has nothing under way any more, whoever still holds this.
-        self.running = None;
-        answered
-    }
-
-    fn failed(&self, fault: Fault) -> Failure {
-        let Request {
-            message, id, era, ..
-        } = &self.request;
-        Failure {
-            fault,
-            id: Some(message.text(*id)),
-            era: *era,
-        }
-    }
 }
 
 impl Way<'_> {

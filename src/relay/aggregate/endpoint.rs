@@ -209,7 +209,7 @@ impl Request<'_> {
                 return Err(self.fail(fault));
             };
             let (shared, sent) = (self.all.shared, self.message);
-            let request = call::one(shared, named, self.caller, message, sent, started)?;
+            let request = call::one(shared, named, self.caller, &message, sent, started)?;
             return request.answer().await;
         }
         let running = self

@@ -1,0 +1,83 @@
+//! A request that is about to be answered: everything about it that needs waiting.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::request::Request;
+use super::{modern, stream};
+use crate::fault::Fault;
+use crate::relay::api::{Answer, Failure, Reply};
+use crate::relay::servers::Server;
+use crate::relay::session::{Running, Session};
+
+/// A request that is about to be answered. It lives on the heap and never moves: futures that hold others by value
+/// are copied whole at every level, and a request has ten levels to pass.
+pub(in crate::relay) struct Pending {
+    pub(super) request: Request,
+    pub(super) started: Instant,
+    pub(super) running: Option<Running>,
+    pub(super) unopened: Option<Unopened>,
+}
+
+/// Ends the process that was started for a session of which nothing comes: its client is refused, or goes
+/// away before it is answered.
+pub(super) struct Unopened {
+    pub(super) server: Arc<Server>,
+    pub(super) session: Arc<Session>,
+    pub(super) armed: bool,
+}
+
+impl Drop for Unopened {
+    fn drop(&mut self) {
+        if self.armed {
+            self.server.instances.end_session(self.session.id());
+        }
+    }
+}
+
+impl Pending {
+    /// Waits for the answer; see [`Relay::message`](crate::relay::Relay::message) for what dropping the future means.
+    pub(in crate::relay) async fn answer(mut self: Box<Self>) -> Result<Answer, Failure> {
+        if self.request.is_modern_mcp() {
+            let checked = modern::check(&self.request).await;
+            checked.map_err(|fault| self.failed(fault))?;
+            if self.request.method == "subscriptions/listen" {
+                let stream = Box::pin(self.request.listen()).await;
+                return stream
+                    .map(Answer::Stream)
+                    .map_err(|fault| self.failed(fault));
+            }
+        }
+        let Some(outlet) = self.request.outlet.clone() else {
+            return self.run().await.map(Answer::Reply);
+        };
+        let shared = Arc::clone(&self.request.shared);
+        let server = self.request.upstream.handle.id().clone();
+        let session = self.request.session.clone();
+        let prefers_stream = self.request.caller.prefers_stream;
+        let run = Box::pin(async move { self.run().await });
+        stream::answer(&shared, server, run, outlet, session, prefers_stream).await
+    }
+
+    async fn run(&mut self) -> Result<Reply, Failure> {
+        let answered = self.request.run(self.started).await;
+        if let (Some(unopened), true) = (&mut self.unopened, answered.is_ok()) {
+            unopened.armed = false;
+        }
+        // Its session has nothing under way any more, whoever still holds this.
+        self.running = None;
+        answered
+    }
+
+    fn failed(&self, fault: Fault) -> Failure {
+        let Request {
+            message, id, era, ..
+        } = &self.request;
+        Failure {
+            fault,
+            id: Some(message.text(*id)),
+            era: *era,
+        }
+    }
+}
