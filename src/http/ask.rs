@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path, RawPathParams};
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 
 use super::body::BodyMark;
 use super::connection::Peer;
@@ -17,7 +17,11 @@ use crate::relay::{Caller, Door, RoutingHeaders, Target};
 use crate::types::{Principal, ServerId};
 
 /// The session of a client, as the MCP transport names it.
-pub(super) const SESSION_HEADER: &str = "mcp-session-id";
+pub(super) static SESSION_HEADER: HeaderName = HeaderName::from_static("mcp-session-id");
+
+// By name and not by text, which would be read anew for every request.
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The one who asks.
 #[derive(Clone, Debug)]
@@ -81,13 +85,13 @@ pub(super) fn require_admin(principal: &Principal) -> Result<(), Fault> {
 
 /// The caller's span, where the headers name a valid one (W3C Trace Context).
 pub(super) fn trace(headers: &HeaderMap) -> Option<TraceContext> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    TraceContext::parse(text("traceparent")?, text("tracestate"))
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    TraceContext::parse(text(&TRACEPARENT)?, text(&TRACESTATE))
 }
 
 /// The session header, where there is one; what can be no session id is an unknown session.
 fn session(headers: &HeaderMap) -> Result<Option<String>, Fault> {
-    let mut values = headers.get_all(SESSION_HEADER).iter();
+    let mut values = headers.get_all(&SESSION_HEADER).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => value
@@ -199,7 +203,7 @@ mod tests {
             let headers = values
                 .iter()
                 .map(|value| {
-                    let name = http::HeaderName::from_static(SESSION_HEADER);
+                    let name = SESSION_HEADER.clone();
                     (name, HeaderValue::from_bytes(value).unwrap())
                 })
                 .collect();

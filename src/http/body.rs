@@ -52,6 +52,7 @@ pub(super) async fn read(
         return Err(too_large());
     }
     let deadline = Instant::now() + limits.deadline;
+    let announced = usize::try_from(announced).unwrap_or(limits.max);
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     loop {
@@ -81,6 +82,9 @@ pub(super) async fn read(
             first = data;
         } else {
             if rest.is_empty() {
+                // All that was announced at once: memory that nothing is written to costs nothing, and a buffer that
+                // grows is copied each time.
+                rest.reserve(announced);
                 rest.extend_from_slice(&std::mem::take(&mut first));
             }
             rest.extend_from_slice(&data);

@@ -6,7 +6,6 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_util::StreamExt;
 use http::HeaderValue;
-use http::header::HeaderName;
 
 use super::ask::{self, PathServer, SESSION_HEADER};
 use super::error::Problem;
@@ -39,6 +38,6 @@ pub(super) async fn events(
     let mut response = sse::response(frames, place);
     response
         .headers_mut()
-        .insert(HeaderName::from_static(SESSION_HEADER), session);
+        .insert(SESSION_HEADER.clone(), session);
     Ok(response)
 }

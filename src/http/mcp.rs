@@ -105,7 +105,9 @@ fn replied(reply: Reply, form: Offer) -> Result<Response, Fault> {
             tracing::error!(%error, "session id is no header value: {error}");
             Fault::new(FaultKind::InternalError, "internal error")
         })?;
-        response.headers_mut().insert(SESSION_HEADER, session);
+        response
+            .headers_mut()
+            .insert(SESSION_HEADER.clone(), session);
     }
     Ok(response)
 }
