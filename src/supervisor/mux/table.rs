@@ -15,7 +15,8 @@ use crate::supervisor::faults;
 use crate::supervisor::machine::Gate;
 use crate::types::Incarnation;
 
-/// Frames, and bytes of small frames, that are written in one go.
+/// Frames, and bytes of them, that are written in one go, for which they are copied together. A frame that is larger
+/// is written by itself, as it is.
 const BATCH_FRAMES: usize = 256;
 const BATCH_BYTES: usize = 64 * 1024;
 
@@ -123,8 +124,14 @@ impl Table {
         let mut bytes = 0;
         while batch.len() < BATCH_FRAMES && bytes < BATCH_BYTES {
             let open = self.gate == Gate::Open && self.in_flight < config.max_in_flight;
-            let clients = || if open { self.queue.pop_front() } else { None };
-            let Some(frame) = self.control.pop_front().or_else(clients) else {
+            let lane = match (self.control.is_empty(), open) {
+                (false, _) => &mut self.control,
+                (true, true) => &mut self.queue,
+                (true, false) => break,
+            };
+            let fits =
+                |frame: &mut Frame| batch.is_empty() || bytes + frame.bytes.len() <= BATCH_BYTES;
+            let Some(frame) = lane.pop_front_if(fits) else {
                 break;
             };
             if let Some(id) = frame.id {
