@@ -28,7 +28,7 @@ const LOADS: [Load; 3] = [
     load("2 clients, 8 MiB back", 2, Tool::Payload, 8 * KIB * KIB),
 ];
 /// Of the floor's bytes a second.
-const SHARE: f64 = 0.75;
+const SHARE: f64 = 0.8;
 /// Memory by the bytes of all answers that can be under way at once.
 const COPIES: f64 = 3.0;
 /// Between two looks at the memory.

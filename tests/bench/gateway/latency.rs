@@ -7,7 +7,7 @@ use super::load::Speaks;
 use super::table::{Table, Target};
 use super::throughput::{EVERYBODY, Field};
 
-/// The median call by that through the floor.
+/// The median call, and the slowest of a hundred, by those through the floor.
 const SLOWER: f64 = 1.3;
 /// The median call with a hundred tokens by that with one.
 const WITH_TOKENS: f64 = 1.05;
@@ -30,15 +30,16 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Table>> {
     let measured = Measured::of(bench, &cells).await?;
     let mut table = Table::new("Latency, 1 client", &cells::COLUMNS);
     measured.add_rows_to(&mut table);
-    let p50 = |place| measured.figure(place, |outcome| outcome.latency(0.5));
     for (place, who) in EVERYBODY.iter().enumerate().skip(2) {
-        let slower = p50(place).by(&p50(1));
-        table.aim(
-            format!("{}: p50 of floor+child 2t's", who.label()),
-            "×",
-            slower,
-            Target::AtMost(SLOWER),
-        );
+        for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
+            let of = |place| measured.figure(place, |outcome| outcome.latency(share));
+            table.aim(
+                format!("{}: {name} of floor+child 2t's", who.label()),
+                "×",
+                of(place).by(&of(1)),
+                Target::AtMost(SLOWER),
+            );
+        }
     }
     drop(field);
     Ok(vec![table, tokens(bench).await?])

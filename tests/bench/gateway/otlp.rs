@@ -9,9 +9,10 @@ use super::load::{Outcome, Speaks};
 use super::process::{Running, free_port};
 use super::table::{Table, Target};
 
-/// CPU a call with one trace in a hundred, by that without tracing.
+/// CPU a call with one trace in a hundred, and with every trace, by that without tracing.
 const SAMPLED: f64 = 1.1;
-const CLIENTS: usize = 8;
+const TRACED: f64 = 2.0;
+const CLIENTS: usize = 64;
 
 pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Table>> {
     let programs = &bench.programs;
@@ -48,7 +49,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Table>> {
         noise: None,
     });
     let measured = Measured::of(bench, &cells).await?;
-    let mut table = Table::new("OTLP, 8 clients on /{id}/rpc", &cells::COLUMNS);
+    let mut table = Table::new("OTLP, 64 clients on /{id}/rpc", &cells::COLUMNS);
     measured.add_rows_to(&mut table);
     let cpu = |place| measured.figure(place, Outcome::cpu_per_call);
     table.aim(
@@ -56,6 +57,12 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Table>> {
         "×",
         cpu(2).by(&cpu(0)),
         Target::AtMost(SAMPLED),
+    );
+    table.aim(
+        "CPU a call with every trace by that without",
+        "×",
+        cpu(1).by(&cpu(0)),
+        Target::AtMost(TRACED),
     );
     Ok(vec![table])
 }

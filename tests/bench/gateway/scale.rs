@@ -5,19 +5,20 @@ use serde_json::json;
 use super::Bench;
 use super::cells::{self, Cell, Measured};
 use super::contender::{Contender, LEGACY, Setup};
-use super::load::{Connection, Outcome, Session, Speaks, Tool};
+use super::load::{Connection, Session, Speaks, Tool};
 use super::noise::Noise;
-use super::table::{Table, Target};
+use super::table::{Figure, Table, Target};
 
 const CLIENTS: usize = 8;
 const SESSIONS: usize = 1000;
 const SERVERS: [usize; 3] = [1, 20, 200];
 /// The neighbour.
 const NOISY: &str = "noisy";
-/// CPU a call, by that with one server or session.
-const DEARER: f64 = 1.1;
-/// The median call beside a neighbour who crashes, by that beside a quiet one.
-const DISTURBED: f64 = 1.5;
+/// Calls per second, by those with one server or session.
+const SHARE: f64 = 0.9;
+/// The median call beside a noisy neighbour, by that beside a quiet one. On a machine whose cores the noise fills it
+/// cannot hold for anybody: the floor's row says by how much.
+const DISTURBED: f64 = 1.1;
 
 pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Table>> {
     Ok(vec![
@@ -55,12 +56,11 @@ async fn servers(bench: &Bench) -> anyhow::Result<Table> {
     );
     let measured = Measured::of(bench, &cells).await?;
     measured.add_rows_to(&mut table);
-    let cpu = |place| measured.figure(place, Outcome::cpu_per_call);
     table.aim(
-        "CPU a call with 200 servers by that with 1",
+        "calls per second with 200 servers by those with 1",
         "×",
-        cpu(2).by(&cpu(0)),
-        Target::AtMost(DEARER),
+        speed(&measured, 2).by(&speed(&measured, 0)),
+        Target::AtLeast(SHARE),
     );
     Ok(table)
 }
@@ -90,12 +90,11 @@ async fn sessions(bench: &Bench) -> anyhow::Result<Table> {
     );
     let measured = Measured::of(bench, &cells).await?;
     measured.add_rows_to(&mut table);
-    let cpu = |place| measured.figure(place, Outcome::cpu_per_call);
     table.aim(
-        "CPU a call with 1,000 more sessions by that without",
+        "calls per second with 1,000 more sessions by those without",
         "×",
-        cpu(1).by(&cpu(0)),
-        Target::AtMost(DEARER),
+        speed(&measured, 1).by(&speed(&measured, 0)),
+        Target::AtLeast(SHARE),
     );
     Ok(table)
 }
@@ -166,14 +165,23 @@ async fn neighbours(bench: &Bench) -> anyhow::Result<Table> {
     );
     let measured = Measured::of(bench, &cells).await?;
     measured.add_rows_to(&mut table);
-    let slower = measured.slower(2, 0.5);
-    table.aim(
-        "p50 beside a server that crashes by that beside a quiet one",
-        "×",
-        slower,
-        Target::AtMost(DISTURBED),
-    );
+    for (place, who) in [
+        (1, "is called by 64 clients"),
+        (2, "crashes"),
+        (3, "gives 8 MiB answers"),
+    ] {
+        table.aim(
+            format!("p50 beside a server that {who} by that beside a quiet one"),
+            "×",
+            measured.slower(place, 0.5),
+            Target::AtMost(DISTURBED),
+        );
+    }
     Ok(table)
+}
+
+fn speed(measured: &Measured, place: usize) -> Figure {
+    measured.figure(place, |outcome| Some(outcome.calls_per_second()))
 }
 
 fn cell(label: String, gateway: &Contender, speaks: Speaks, noise: Option<Noise>) -> Cell {
