@@ -37,6 +37,12 @@ static PROPAGATION: AtomicBool = AtomicBool::new(true);
 /// the subscriber.
 static PAUSED_UNTIL: AtomicU64 = AtomicU64::new(0);
 
+/// The share of traces that begin here and are recorded, as the bits of an `f64`; [`BY_THE_SDK`] where that is not ours
+/// to decide. Process-wide like the subscriber.
+static ROOT_SHARE: AtomicU64 = AtomicU64::new(BY_THE_SDK);
+/// Not a number.
+const BY_THE_SDK: u64 = u64::MAX;
+
 /// Whether spans are exported at all: without it, nothing needs to be gathered for one.
 pub fn enabled() -> bool {
     tracing::span_enabled!(target: TARGET, Level::INFO) && !is_paused()
@@ -74,6 +80,26 @@ pub fn clock_ms() -> u64 {
 /// Turns the use of callers' contexts, and the making of ones for children, on or off.
 pub fn set_propagation(on: bool) {
     PROPAGATION.store(on, Ordering::Relaxed);
+}
+
+/// Decides before spans are made which traces are recorded: all whose caller records them, none whose caller does not,
+/// and this share of those that begin here (0 to 1). With `None` every span is made, and the SDK's sampler decides.
+///
+/// That a trace is dropped is then known before anything was gathered for it, which is what a small share is for.
+pub fn set_root_share(share: Option<f64>) {
+    ROOT_SHARE.store(share.map_or(BY_THE_SDK, f64::to_bits), Ordering::Relaxed);
+}
+
+/// Whether a span is wanted whose parent is this context, or that has none.
+fn is_wanted(parent: Option<&TraceContext>) -> bool {
+    let share = ROOT_SHARE.load(Ordering::Relaxed);
+    if share == BY_THE_SDK {
+        return true;
+    }
+    match parent.filter(|_| PROPAGATION.load(Ordering::Relaxed)) {
+        Some(parent) => parent.is_sampled(),
+        None => fastrand::f64() < f64::from_bits(share),
+    }
 }
 
 /// One HTTP request as its span shows it.
@@ -123,7 +149,7 @@ pub struct Call<'a> {
 
 /// The span of an HTTP request, `{method} {route}`; its parent is the context in the headers.
 pub fn http(call: &HttpCall<'_>) -> Span {
-    if !enabled() {
+    if !enabled() || !is_wanted(call.parent) {
         return Span::none();
     }
     let name = match call.route {
@@ -168,10 +194,14 @@ pub fn finish_http(span: &Span, status: u16) {
 /// Its parent is the context in the message's `_meta`, and the HTTP span is a link then; without one the
 /// HTTP span is the parent.
 pub fn server(call: &Call<'_>, peer: SocketAddr, http: &Span, meta: Option<&TraceContext>) -> Span {
-    if !enabled() {
+    let meta = meta.filter(|_| PROPAGATION.load(Ordering::Relaxed));
+    let is_wanted = match meta {
+        Some(meta) => is_wanted(Some(meta)),
+        None => !http.is_disabled(),
+    };
+    if !enabled() || !is_wanted {
         return Span::none();
     }
-    let meta = meta.filter(|_| PROPAGATION.load(Ordering::Relaxed));
     let parent = if meta.is_some() { None } else { http.id() };
     let span = tracing::info_span!(
         target: TARGET,
@@ -206,9 +236,9 @@ pub fn server(call: &Call<'_>, peer: SocketAddr, http: &Span, meta: Option<&Trac
 }
 
 /// The span of what we write to a child for a message, `{method} {target}`; `parent` is the span of
-/// [`server()`], or [`Span::none`] for what the gateway asks on its own.
+/// [`server()`], or of [`http()`] for what the gateway asks on its own. Without that there is none.
 pub fn client(call: &Call<'_>, parent: &Span) -> Span {
-    if !enabled() {
+    if !enabled() || parent.is_disabled() {
         return Span::none();
     }
     tracing::info_span!(

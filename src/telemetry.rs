@@ -88,6 +88,7 @@ pub fn init(config: &Config, lookup: &dyn Fn(&str) -> Option<String>) -> Result<
     let (telemetry, subscriber) = build(&config, lookup, stderr, colour)?;
     tracing::subscriber::set_global_default(subscriber)?;
     spans::set_propagation(telemetry.otlp.propagation);
+    spans::set_root_share(telemetry.otlp.root_share);
     log_panics();
     telemetry.announce();
     Ok(telemetry)

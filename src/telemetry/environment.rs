@@ -24,6 +24,9 @@ pub(super) struct Otlp {
     pub(super) propagation: bool,
     /// Whether the environment names the service.
     pub(super) names_service: bool,
+    /// The share of traces that begin here and are recorded (0 to 1), where callers decide about theirs; `None` for
+    /// samplers that do not ask the caller.
+    pub(super) root_share: Option<f64>,
     /// Whether the environment bounds the queue of spans.
     pub(super) bounds_span_queue: bool,
     /// One for each variable that is ignored.
@@ -103,6 +106,7 @@ pub(super) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Otlp {
             || attributes
                 .split(',')
                 .any(|pair| pair.trim_start().starts_with("service.name=")),
+        root_share: reader.root_share(),
         bounds_span_queue: reader.text("OTEL_BSP_MAX_QUEUE_SIZE").is_some(),
         warnings: reader.warnings,
     }
@@ -117,6 +121,25 @@ impl Reader<'_> {
     fn text(&self, variable: &str) -> Option<String> {
         let value = (self.lookup)(variable)?.trim().to_owned();
         (!value.is_empty()).then_some(value)
+    }
+
+    /// As the specification has it: `parentbased_always_on` by default, and a ratio of 1 where none can be read.
+    fn root_share(&self) -> Option<f64> {
+        let sampler = self.text("OTEL_TRACES_SAMPLER");
+        match sampler.as_deref() {
+            Some("parentbased_traceidratio") => {
+                let ratio = self.text("OTEL_TRACES_SAMPLER_ARG");
+                let ratio = ratio.and_then(|text| text.parse().ok());
+                Some(
+                    ratio
+                        .filter(|ratio| (0.0..=1.0).contains(ratio))
+                        .unwrap_or(1.0),
+                )
+            }
+            Some("parentbased_always_off") => Some(0.0),
+            Some("always_on" | "always_off" | "traceidratio") => None,
+            _ => Some(1.0),
+        }
     }
 
     fn warn(&mut self, variable: &str, expected: &'static str) {

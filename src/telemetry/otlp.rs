@@ -13,7 +13,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, TracerProviderBuilder,
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, TracerProviderBuilder,
 };
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
@@ -181,10 +181,16 @@ fn tracer_builder(
     let inner = BatchSpanProcessor::builder(exporter)
         .with_batch_config(batches.build())
         .build();
-    SdkTracerProvider::builder().with_span_processor(CountedProcessor {
+    let builder = SdkTracerProvider::builder().with_span_processor(CountedProcessor {
         inner,
         counts: Arc::clone(counts),
-    })
+    });
+    match otlp.root_share {
+        // Which traces begin here is decided before a span is made (`spans::set_root_share`); of those that begin
+        // everything is recorded.
+        Some(_) => builder.with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn))),
+        None => builder,
+    }
 }
 
 /// The exporter, or an entry in the list; only the name of the setting is kept of an error, for the rest of

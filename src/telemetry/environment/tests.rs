@@ -177,3 +177,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_begins_here_is_sampled_by_the_share_that_a_parent_based_sampler_names() {
+    for (sampler, ratio, share) in [
+        ("", "0.5", Some(1.0)),
+        ("parentbased_always_on", "0.5", Some(1.0)),
+        ("parentbased_always_off", "", Some(0.0)),
+        ("parentbased_traceidratio", "0.25", Some(0.25)),
+        ("parentbased_traceidratio", "", Some(1.0)),
+        ("parentbased_traceidratio", "1.5", Some(1.0)),
+        ("parentbased_traceidratio", "NaN", Some(1.0)),
+        ("always_on", "", None),
+        ("always_off", "", None),
+        ("traceidratio", "0.25", None),
+    ] {
+        let otlp = read_from(&[
+            ("OTEL_TRACES_SAMPLER", sampler),
+            ("OTEL_TRACES_SAMPLER_ARG", ratio),
+        ]);
+        assert_eq!(otlp.root_share, share, "{sampler} {ratio}");
+    }
+}

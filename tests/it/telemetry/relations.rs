@@ -132,6 +132,26 @@ fn a_caller_that_does_not_sample_keeps_its_own_context() {
     assert_eq!(received.spans.len(), 4);
 }
 
+/// With a share of nothing, for which no chance decides.
+#[test]
+fn a_trace_that_is_not_sampled_costs_no_span_and_one_that_its_caller_samples_has_all() {
+    let collector = Collector::start(Mode::Normal);
+    let fixture = Fixture::with_endpoint(&collector.authority());
+    let unsampled = IN_HEADER.replace("-01", "-00");
+    fixture.run(|| {
+        spans::set_root_share(Some(0.0));
+        assert_eq!(call(None, None, Outcome::Ok), None);
+        assert_eq!(call(Some(&unsampled), None, Outcome::Ok), None);
+        assert!(call(Some(IN_HEADER), None, Outcome::Ok).is_some());
+        // The context in the message is the nearer one, and its caller records.
+        assert!(call(Some(&unsampled), Some(IN_META), Outcome::Ok).is_some());
+        spans::set_root_share(None);
+    });
+    fixture.finish();
+    let received = collector.wait_for(LIMIT, |received| received.spans.len() >= 5);
+    assert_eq!(received.spans.len(), 5);
+}
+
 #[test]
 fn without_an_endpoint_spans_are_disabled() {
     let fixture = Fixture::new(&[]);
