@@ -1,5 +1,6 @@
 //! What is measured: the gateway with everything on, and the floor beside it.
 
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ const TOKEN: &str = "bench-41f0c3d2a9b84e7c95d6e8f70a1b2c3d";
 pub(crate) const LEGACY: &str = "legacy";
 pub(crate) const MODERN: &str = "modern";
 /// From listening to the first right answer.
-const READY: Duration = Duration::from_secs(20);
+const READY: Duration = Duration::from_mins(1);
 
 /// Where the programs are.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub(crate) struct Programs {
 pub(crate) struct Setup {
     config: Value,
     variables: Vec<(String, String)>,
+    /// The program that runs the gateway, with its arguments; none where it runs by itself.
+    under: Vec<OsString>,
 }
 
 /// Something that listens, with its folder.
@@ -70,8 +73,13 @@ impl Setup {
             },
             "servers": [],
         });
-        let variables = Vec::new();
-        Self { config, variables }.server(programs, LEGACY, &["stub"])
+        let (variables, under) = (Vec::new(), Vec::new());
+        let setup = Self {
+            config,
+            variables,
+            under,
+        };
+        setup.server(programs, LEGACY, &["stub"])
     }
 
     /// One more server.
@@ -128,6 +136,12 @@ impl Setup {
         self
     }
 
+    /// Has another program run the gateway: its words, before the gateway's own.
+    pub(crate) fn under(mut self, words: impl IntoIterator<Item = OsString>) -> Self {
+        self.under = words.into_iter().collect();
+        self
+    }
+
     /// Starts it, and waits until its first server answers.
     pub(crate) async fn start(self, programs: &Programs) -> anyhow::Result<Contender> {
         let contender = self.listen(programs).await?;
@@ -141,10 +155,16 @@ impl Setup {
     pub(crate) async fn listen(self, programs: &Programs) -> anyhow::Result<Contender> {
         let (folder, port) = (tempfile::tempdir()?, free_port()?);
         let file = folder.path().join("config.json");
-        let Self { config, variables } = self.set("bind_port", port);
+        let Self {
+            config,
+            variables,
+            under,
+        } = self.set("bind_port", port);
         write(&file, &config)?;
-        let mut command = command(&programs.gateway);
+        let mut words = under.into_iter().chain([programs.gateway.clone().into()]);
+        let mut command = command(Path::new(&words.next().unwrap_or_default()));
         command
+            .args(words)
             .arg("--config")
             .arg(&file)
             .env_clear()
@@ -217,6 +237,11 @@ impl Contender {
 
     pub(crate) fn watched(&self) -> Watched {
         self.running.watched()
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) async fn end(self, patience: Duration) -> anyhow::Result<()> {
+        self.running.end(patience).await
     }
 
     /// Waits for the first right answer.

@@ -143,9 +143,18 @@ pub(crate) async fn run(plan: &Plan, watched: Option<Watched>) -> anyhow::Result
 
 /// One call on a connection of its own: when it is answered, the endpoint is there.
 pub(crate) async fn one_call(endpoint: &Endpoint, shape: &Shape) -> anyhow::Result<()> {
+    in_a_row(endpoint, shape, 1).await
+}
+
+/// So many calls on a connection of their own, each when the last one was answered.
+pub(crate) async fn in_a_row(endpoint: &Endpoint, shape: &Shape, calls: u32) -> anyhow::Result<()> {
     let mut connection = Connection::open(endpoint.address).await?;
     let session = Session::open(endpoint, shape.tool, &mut connection).await?;
-    call(shape, &session, &mut connection, &mut Vec::new()).await
+    let mut request = Vec::new();
+    for _ in 0..calls {
+        call(shape, &session, &mut connection, &mut request).await?;
+    }
+    Ok(())
 }
 
 async fn client(shared: Arc<Shared>, session: Arc<Session>, mut connection: Connection) {

@@ -7,6 +7,7 @@
 //! A round goes through all cells of a group, beginning at another one each time; what comes before a cell's time is
 //! not counted. Figures are medians of the rounds, ratios are taken within a round.
 
+mod budget;
 mod cells;
 mod contender;
 mod floor;
@@ -26,6 +27,7 @@ mod throughput;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -100,7 +102,7 @@ enum Part {
 /// A group of cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// Everything
+    /// Everything but the budget
     All,
     /// Calls per second, and the gateway's time for each
     Throughput,
@@ -114,6 +116,8 @@ enum What {
     Scale,
     /// With traces
     Otlp,
+    /// What one message costs, counted and held against a budget
+    Budget,
 }
 
 /// What every group needs.
@@ -135,28 +139,28 @@ impl Bench {
     }
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     match arguments.part {
-        Some(Part::Stub { modern }) => Ok(stub::run(modern)?),
+        Some(Part::Stub { modern }) => stub::run(modern)?,
         Some(Part::Floor {
             port,
             threads,
             child,
-        }) => floor::run(port, threads, &child),
-        Some(Part::Noise(noise)) => noise.run(),
-        Some(Part::Sink { port }) => sink::run(port),
-        None if arguments.bench => measure(arguments),
+        }) => floor::run(port, threads, &child)?,
+        Some(Part::Noise(noise)) => noise.run()?,
+        Some(Part::Sink { port }) => sink::run(port)?,
+        None if arguments.bench => return measure(arguments),
         None => {
             if !arguments.list {
                 say("this is a benchmark and no test: run it with tests/bench/run");
             }
-            Ok(())
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
-fn measure(arguments: Arguments) -> anyhow::Result<()> {
+fn measure(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let bench = std::env::current_exe()?;
     // target/<profile>/deps/gateway-<hash>
     let beside = bench
@@ -180,7 +184,9 @@ fn measure(arguments: Arguments) -> anyhow::Result<()> {
     let mut tables = Vec::new();
     process::descriptors();
     for what in What::value_variants() {
-        if arguments.what.contains(what) || arguments.what.contains(&What::All) {
+        if arguments.what.contains(what)
+            || (arguments.what.contains(&What::All) && *what != What::Budget)
+        {
             let new = runtime.block_on(what.run(&bench))?;
             for table in &new {
                 say(&table.shown());
@@ -188,12 +194,17 @@ fn measure(arguments: Arguments) -> anyhow::Result<()> {
             tables.extend(new);
         }
     }
+    let over: Vec<_> = tables.iter().flat_map(Table::over_budget).collect();
     if let Some(file) = arguments.json {
         let tables: Vec<_> = tables.iter().map(Table::json).collect();
         std::fs::write(&file, serde_json::to_vec_pretty(&tables)?)
             .with_context(|| format!("{} cannot be written", file.display()))?;
     }
-    Ok(())
+    if over.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    say(&budget::advice(&over));
+    Ok(ExitCode::FAILURE)
 }
 
 impl What {
@@ -206,6 +217,7 @@ impl What {
             Self::Memory => memory::run(bench).await,
             Self::Scale => scale::run(bench).await,
             Self::Otlp => otlp::run(bench).await,
+            Self::Budget => budget::run(bench).await,
         }
     }
 }

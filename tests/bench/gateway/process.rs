@@ -6,13 +6,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 /// From the start of a process to its first accepted connection.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_mins(1);
 /// From SIGTERM to SIGKILL.
 const STOP: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_micros(200);
@@ -58,6 +58,20 @@ impl Running {
     pub(crate) fn watched(&self) -> Watched {
         self.watched
     }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) async fn end(mut self, patience: Duration) -> anyhow::Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        let end = Instant::now() + patience;
+        while Instant::now() < end {
+            if let Some(status) = self.child.try_wait()? {
+                ensure!(status.success(), "a process ended with {status}");
+                return Ok(());
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+        bail!("a process did not end within {patience:?}")
+    }
 }
 
 impl Drop for Running {
@@ -66,7 +80,10 @@ impl Drop for Running {
         reason = "nothing else is done while a process ends"
     )]
     fn drop(&mut self) {
-        // Where it has ended already, there is nothing to be told.
+        // Once its end was waited for, its number may be another's.
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap_or_default();
         let end = Instant::now() + STOP;
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {

@@ -64,6 +64,11 @@ impl Figure {
 pub(crate) enum Target {
     AtLeast(f64),
     AtMost(f64),
+    /// What something may cost, and by which part of that it may be off.
+    Budget {
+        cost: f64,
+        tolerance: f64,
+    },
 }
 
 impl Target {
@@ -71,6 +76,18 @@ impl Target {
         match self {
             Self::AtLeast(least) => value >= least,
             Self::AtMost(most) => value <= most,
+            Self::Budget { cost, tolerance } => value <= cost * (1.0 + tolerance),
+        }
+    }
+
+    fn verdict(self, value: f64) -> &'static str {
+        match self {
+            Self::Budget { .. } if !self.is_met(value) => "OVER BUDGET",
+            Self::Budget { cost, tolerance } if value < cost * (1.0 - tolerance) => {
+                "met: the budget could be lowered"
+            }
+            _ if self.is_met(value) => "met",
+            _ => "MISSED",
         }
     }
 }
@@ -137,6 +154,14 @@ impl Table {
         self.complaints.extend(complaints);
     }
 
+    /// What costs more than its budget allows, or was not measured.
+    pub(crate) fn over_budget(&self) -> impl Iterator<Item = String> {
+        let budgets = self.aims.iter();
+        let budgets = budgets.filter(|aim| matches!(aim.target, Target::Budget { .. }));
+        let over = budgets.filter(|aim| !aim.is_met());
+        over.map(|aim| format!("{}: {}", aim.what, aim.unit))
+    }
+
     /// The table as text.
     pub(crate) fn shown(&self) -> String {
         let heads = self.columns.iter().map(|&column| column.to_owned());
@@ -181,6 +206,7 @@ impl Table {
             let (side, bound) = match aim.target {
                 Target::AtLeast(bound) => ("at_least", bound),
                 Target::AtMost(bound) => ("at_most", bound),
+                Target::Budget { cost, .. } => ("budget", cost),
             };
             let measured = aim.figure.median();
             let met = measured.map(|value| aim.target.is_met(value));
@@ -192,20 +218,27 @@ impl Table {
 }
 
 impl Aim {
+    fn is_met(&self) -> bool {
+        let measured = self.figure.median();
+        measured.is_some_and(|value| self.target.is_met(value))
+    }
+
     fn line(&self) -> Vec<String> {
-        let (side, bound) = match self.target {
-            Target::AtLeast(bound) => ("≥", bound),
-            Target::AtMost(bound) => ("≤", bound),
+        let (side, bound, slack) = match self.target {
+            Target::AtLeast(bound) => ("≥", bound, String::new()),
+            Target::AtMost(bound) => ("≤", bound, String::new()),
+            Target::Budget { cost, tolerance } => {
+                ("≤", cost, format!(" + {:.0} %", tolerance * 100.0))
+            }
         };
-        let verdict = match self.figure.median().map(|value| self.target.is_met(value)) {
-            Some(true) => "met",
-            Some(false) => "MISSED",
-            None => "not measured",
-        };
+        let verdict = self
+            .figure
+            .median()
+            .map_or("not measured", |value| self.target.verdict(value));
         vec![
             self.what.clone(),
             self.figure.shown(),
-            format!("{side} {} {}", number(bound), self.unit),
+            format!("{side} {}{slack} {}", number(bound), self.unit),
             verdict.to_owned(),
         ]
     }
