@@ -82,10 +82,10 @@ pub fn set_propagation(on: bool) {
     PROPAGATION.store(on, Ordering::Relaxed);
 }
 
-/// Decides before spans are made which traces are recorded: all whose caller records them, none whose caller does not,
-/// and this share of those that begin here (0 to 1). With `None` every span is made, and the SDK's sampler decides.
+/// Decides, before spans are made, which traces are recorded.
 ///
-/// That a trace is dropped is then known before anything was gathered for it, which is what a small share is for.
+/// All whose caller records them, none whose caller does not, and this share of those that begin here (0 to 1). With
+/// `None` every span is made, and the SDK's sampler decides. That a trace is dropped is then known before anything was gathered for it, which is what a small share is for.
 pub fn set_root_share(share: Option<f64>) {
     ROOT_SHARE.store(share.map_or(BY_THE_SDK, f64::to_bits), Ordering::Relaxed);
 }
