@@ -47,9 +47,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Rpc,
         text: 0,
         budget: Cost {
-            instructions: 70_000.0,
-            blocks: 41.0,
-            bytes: 16_600.0,
+            instructions: 69_000.0,
+            blocks: 39.0,
+            bytes: 16_300.0,
         },
     },
     Cell {
@@ -58,9 +58,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Rpc,
         text: 1024,
         budget: Cost {
-            instructions: 90_000.0,
-            blocks: 41.0,
-            bytes: 19_600.0,
+            instructions: 85_000.0,
+            blocks: 39.0,
+            bytes: 19_300.0,
         },
     },
     Cell {
@@ -69,9 +69,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Session,
         text: 0,
         budget: Cost {
-            instructions: 82_000.0,
-            blocks: 53.0,
-            bytes: 19_800.0,
+            instructions: 80_500.0,
+            blocks: 51.0,
+            bytes: 19_500.0,
         },
     },
     Cell {
@@ -80,9 +80,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Modern,
         text: 0,
         budget: Cost {
-            instructions: 86_000.0,
-            blocks: 58.0,
-            bytes: 20_300.0,
+            instructions: 84_000.0,
+            blocks: 56.0,
+            bytes: 20_000.0,
         },
     },
 ];
