@@ -320,22 +320,27 @@ impl<'a> Pipes<'a> {
     /// Waits for the guard, and for the tasks on the pipes.
     async fn close(mut self) {
         let guard = orphans::pid_of(&self.process);
-        if timeout(GUARD_EXIT, self.process.wait()).await.is_err() {
-            let _ = self.process.start_kill();
-            let _ = self.process.wait().await;
-        }
-        orphans::forget_guard(guard);
-        match (
-            self.told,
-            self.pid.and_then(|pid| Pid::from_raw(pid.try_into().ok()?)),
-        ) {
-            (true, _) => {}
-            (false, Some(group)) => {
-                tracing::warn!(server_id = %self.life.shared.config.id, "the guard of the server was lost; killing what it has left behind");
-                let _ = kill_process_group(group, rustix::process::Signal::KILL);
-                orphans::end().await;
-                self.process_ended(Exit::Signal(9)).await;
+        let exit = match timeout(GUARD_EXIT, self.process.wait()).await {
+            Ok(exit) => exit,
+            Err(_elapsed) => {
+                let _ = self.process.start_kill();
+                self.process.wait().await
             }
+        };
+        orphans::forget_guard(guard);
+        let group = self.pid.and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+        // A guard that was killed may have been in the middle of ending what the server had left.
+        let killed = exit.map_or(true, |exit| exit.code().is_none());
+        if killed || (group.is_some() && !self.told) {
+            tracing::warn!(server_id = %self.life.shared.config.id, "the guard of the server was lost; killing what it has left behind");
+            if let Some(group) = group.filter(|_| !self.told) {
+                let _ = kill_process_group(group, rustix::process::Signal::KILL);
+            }
+            orphans::end().await;
+        }
+        match (self.told, group) {
+            (true, _) => {}
+            (false, Some(_)) => self.process_ended(Exit::Signal(9)).await,
             (false, None) => {
                 let reason = "the guard process ended before it started the server";
                 self.life.tell(Event::CannotStart(reason.to_owned())).await;

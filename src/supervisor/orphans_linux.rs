@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, getpid, getsid, kill_process, set_child_subreaper, waitid,
+    Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, set_child_subreaper, waitid,
 };
 use tokio::process::Child;
 use tokio::time::{Instant, sleep};
@@ -70,12 +70,11 @@ fn with_guards<T>(work: impl FnOnce(&mut HashSet<Pid>) -> T) -> T {
 fn kill_and_reap() -> usize {
     let _no_start = STARTS.write().unwrap_or_else(PoisonError::into_inner);
     let parents = parents();
-    let own_session = getsid(None).ok();
+    let own_session = session_of(getpid());
     // A guard makes a session of its own, and so what is below it is in another than ours. What we did not start as a
     // guard and is in ours is none of our business: a test may have children of its own.
-    let is_orphan = |pid: &Pid| {
-        !with_guards(|guards| guards.contains(pid)) && getsid(Some(*pid)).ok() != own_session
-    };
+    let is_orphan =
+        |pid: &Pid| !with_guards(|guards| guards.contains(pid)) && session_of(*pid) != own_session;
     let mut found = children_of(getpid(), &parents);
     found.retain(is_orphan);
     let orphans = found.len();
@@ -95,4 +94,12 @@ fn kill_and_reap() -> usize {
         );
     }
     orphans
+}
+
+/// The session of a process: 0 where its leader is outside of our pid namespace, as in many a container, which is no
+/// pid. Hence not by `getsid`(2).
+fn session_of(process: Pid) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name, in parentheses, may hold anything; state, parent, group and session follow the last one.
+    stat.rsplit_once(") ")?.1.split(' ').nth(3)?.parse().ok()
 }

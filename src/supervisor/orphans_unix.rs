@@ -1,6 +1,7 @@
 //! What a lost guard leaves behind, where there is no reaper of descendants: what left the server's process group is
 //! init's and out of reach.
 
+use std::future::{Ready, ready};
 use std::io;
 
 use rustix::process::Pid;
@@ -20,4 +21,6 @@ pub(super) fn pid_of(guard: &Child) -> Option<Pid> {
 }
 
 /// Nothing can be found.
-pub(super) async fn end() {}
+pub(super) fn end() -> Ready<()> {
+    ready(())
+}

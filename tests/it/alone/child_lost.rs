@@ -140,3 +140,24 @@ async fn a_server_whose_guard_is_killed_is_killed_and_restarted() {
     echoes(&client, "g1", "after").await;
     oracle.holds(&gateway, "g1").await;
 }
+
+/// F32, of a guard that is killed in the middle of its work: its server is gone, and what that has left does not heed
+/// a polite signal.
+#[cfg(all(target_os = "linux", not(feature = "plain-unix")))]
+#[tokio::test]
+async fn what_a_guard_was_about_to_end_is_ended_without_it() {
+    let gateway = fault_gateway(Server::gremlin("g1"));
+    let client = gateway.client();
+    let oracle = Oracle::before(&gateway, &["control", "g1"]).await;
+    let first = pid_of(&client, "g1").await;
+    let guard = process::find(first).expect("the server").parent;
+    let away = json!({"do": "fork_grandchild", "setsid": true, "ignore_term": true});
+    let away = pid_in(&client.deed("g1", &away).await);
+    process::signal(first, Signal::KILL);
+    oracle.gone(&gateway, &[first]).await;
+    process::signal(guard, Signal::KILL);
+    oracle.gone(&gateway, &[guard, away]).await;
+    ready_in(&client, "g1", 2).await;
+    echoes(&client, "g1", "after").await;
+    oracle.holds(&gateway, "g1").await;
+}
