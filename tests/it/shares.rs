@@ -44,16 +44,17 @@ async fn a_server_takes_its_bound_queues_some_and_refuses_the_rest() {
     client.call("g1", "echo", &json!({"text": "up"})).await;
     let deeds = ["n1", "n2", "n3", "n4"].map(held);
     let [one, two, three, four] = &deeds;
-    let later = async |deed: &Value| {
-        load(&client, 2).await;
+    let after = async |under_way: u64, deed: &Value| {
+        load(&client, under_way).await;
         client.deed("g1", deed).await
     };
-    // Two are written; of the two that come after them one waits and the other is refused.
+    // Two are written, one after the other, because the second could still find the first in the queue; of the two
+    // that come after them one waits and the other is refused.
     let (one, two, three, four, neighbour) = tokio::join!(
         client.deed("g1", one),
-        client.deed("g1", two),
-        later(three),
-        later(four),
+        after(1, two),
+        after(2, three),
+        after(2, four),
         async {
             load(&client, 2).await;
             client

@@ -36,7 +36,13 @@ impl Figure {
     fn spread(&self) -> Option<f64> {
         let least = self.measured().reduce(f64::min)?;
         let most = self.measured().reduce(f64::max)?;
-        Some((most - least) / 2.0 / self.median()?)
+        let half = (most - least) / 2.0;
+        // Nothing but zeros has no spread.
+        Some(if half > 0.0 {
+            half / self.median()?
+        } else {
+            0.0
+        })
     }
 
     /// This by another of the same rounds, round by round: what disturbs a round disturbs both.
