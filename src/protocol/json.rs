@@ -227,7 +227,7 @@ impl<'a> Cursor<'a> {
             };
             let (plain, after) = rest.split_at(found);
             // A control character is an error wherever it stands, so the least byte tells. Looked at to the end, unlike
-            // by `any`: a loop that may end early is not vectorised, and this is most of what a large message costs.
+            // by `any`: a loop that may end early is not vectorised.
             if plain.iter().copied().fold(u8::MAX, u8::min) < 0x20 {
                 return self.fail();
             }
