@@ -238,10 +238,8 @@ impl Instruments {
     /// Counts an HTTP request as active and starts its clock; see [`HttpRequest::finish`].
     pub fn http_request(&self, method: &str) -> HttpRequest {
         let method = labels::http_method_place(method);
-        if let Some(active) = self.http.active.get(method) {
-            active.add(1);
-        }
         HttpRequest {
+            active: self.http.active.get(method).map(Held::new),
             http: Arc::clone(&self.http),
             method,
             started: Instant::now(),
@@ -275,6 +273,8 @@ impl Drop for Held {
 #[derive(Debug)]
 #[must_use = "the request counts as active until this is finished or dropped"]
 pub struct HttpRequest {
+    #[expect(dead_code, reason = "held for its drop")]
+    active: Option<Held>,
     http: Arc<Http>,
     /// The place of its method among the labels.
     method: usize,
@@ -293,9 +293,6 @@ impl HttpRequest {
 
 impl Drop for HttpRequest {
     fn drop(&mut self) {
-        if let Some(active) = self.http.active.get(self.method) {
-            active.add(-1);
-        }
         if !self.answered {
             let took = self.started.elapsed();
             self.http.record(self.method, None, None, took);

@@ -47,12 +47,11 @@ pub(super) async fn read(
         let message = format!("body over the cap of {} bytes", limits.max);
         Fault::new(FaultKind::PayloadTooLarge, message)
     };
-    let announced = body.size_hint().lower();
-    if usize::try_from(announced).map_or(true, |announced| announced > limits.max) {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limits.max {
         return Err(too_large());
     }
     let deadline = Instant::now() + limits.deadline;
-    let announced = usize::try_from(announced).unwrap_or(limits.max);
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     loop {

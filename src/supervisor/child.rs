@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use command_fds::{CommandFdExt, FdMapping};
+use rustix::process::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
@@ -134,6 +135,11 @@ fn own_program() -> io::Result<PathBuf> {
     } else {
         named
     })
+}
+
+/// The pid of a guard that was not waited for yet.
+pub(super) fn pid_of(guard: &Child) -> Option<Pid> {
+    guard.id().and_then(|id| Pid::from_raw(id.try_into().ok()?))
 }
 
 /// Tells a guard something. One that cannot be told is gone.

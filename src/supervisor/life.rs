@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::child::{GuardProcess, Reports, Spawner, order};
+use super::child::{GuardProcess, Reports, Spawner, order, pid_of};
 use super::config::Config;
 use super::guard::{Order, Report};
 use super::handshake::{self, Handshake};
@@ -319,7 +319,7 @@ impl<'a> Pipes<'a> {
 
     /// Waits for the guard, and for the tasks on the pipes.
     async fn close(mut self) {
-        let guard = orphans::pid_of(&self.process);
+        let guard = pid_of(&self.process);
         let exit = match timeout(GUARD_EXIT, self.process.wait()).await {
             Ok(exit) => exit,
             Err(_elapsed) => {

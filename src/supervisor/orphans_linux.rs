@@ -16,7 +16,8 @@ use rustix::process::{
 use tokio::process::Child;
 use tokio::time::{Instant, sleep};
 
-use super::guard::{children_of, parents};
+use super::child::pid_of;
+use super::guard::{children_of, parents, with_descendants};
 
 /// How long what was killed may take to be gone, and how often it is looked again.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -41,16 +42,11 @@ pub(super) fn start_guard(start: impl FnOnce() -> io::Result<Child>) -> io::Resu
     Ok(guard)
 }
 
-/// A guard was waited for, or is about to be dropped.
+/// A guard was waited for.
 pub(super) fn forget_guard(guard: Option<Pid>) {
     if let Some(pid) = guard {
         with_guards(|guards| guards.remove(&pid));
     }
-}
-
-/// The pid of a guard that was not waited for yet.
-pub(super) fn pid_of(guard: &Child) -> Option<Pid> {
-    guard.id().and_then(|id| Pid::from_raw(id.try_into().ok()?))
 }
 
 /// Kills what lost guards have left, until nothing of it is there.
@@ -78,11 +74,7 @@ fn kill_and_reap() -> usize {
     let mut found = children_of(getpid(), &parents);
     found.retain(is_orphan);
     let orphans = found.len();
-    let mut next = 0;
-    while let Some(&pid) = found.get(next) {
-        found.extend(children_of(pid, &parents));
-        next += 1;
-    }
+    let found = with_descendants(found, &parents);
     for pid in &found {
         // It may be gone by now; one of ours cannot have been replaced, because we reap it.
         let _ = kill_process(*pid, Signal::KILL);

@@ -15,11 +15,6 @@ pub(super) fn start_guard(start: impl FnOnce() -> io::Result<Child>) -> io::Resu
 /// A guard was waited for.
 pub(super) fn forget_guard(_guard: Option<Pid>) {}
 
-/// The pid of a guard that was not waited for yet.
-pub(super) fn pid_of(guard: &Child) -> Option<Pid> {
-    guard.id().and_then(|id| Pid::from_raw(id.try_into().ok()?))
-}
-
 /// Nothing can be found.
 pub(super) fn end() -> Ready<()> {
     ready(())

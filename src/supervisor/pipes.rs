@@ -29,9 +29,6 @@ const DRAIN_CAP: Duration = Duration::from_secs(2);
 /// How soon it is looked again whether those who hear the child have caught up with it.
 const GIVE_WAY: Duration = Duration::from_millis(1);
 
-/// Room that is kept for frames that are written in one go.
-const KEPT_BATCH: usize = 128 * 1024;
-
 /// How much of stderr is read at a time.
 const STDERR_READ: usize = 8 * 1024;
 
@@ -71,8 +68,6 @@ pub(super) async fn write_frames(
             &only.bytes
         } else {
             joined.clear();
-            // One long frame is no reason to keep as much room for good.
-            joined.shrink_to(KEPT_BATCH);
             for frame in &frames {
                 joined.extend_from_slice(&frame.bytes);
             }

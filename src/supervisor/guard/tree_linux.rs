@@ -62,10 +62,17 @@ impl Tree {
 
 fn descendants() -> Vec<Pid> {
     let parents = parents();
-    let mut found = children_of(getpid(), &parents);
+    with_descendants(children_of(getpid(), &parents), &parents)
+}
+
+/// These processes, and behind them everything below them.
+pub(in crate::supervisor) fn with_descendants(
+    mut found: Vec<Pid>,
+    parents: &HashMap<Pid, Pid>,
+) -> Vec<Pid> {
     let mut next = 0;
     while let Some(&pid) = found.get(next) {
-        found.extend(children_of(pid, &parents));
+        found.extend(children_of(pid, parents));
         next += 1;
     }
     found
