@@ -17,6 +17,7 @@ mod ask;
 mod body;
 mod config;
 mod connection;
+mod direct;
 mod error;
 mod events;
 #[cfg(test)]
@@ -58,14 +59,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use body::BodyLimits;
-use connection::Ends;
+use connection::{Answers, Ends};
 use gate::{Gate, Guard};
 use slots::Door;
 use tls::TlsDoor;
@@ -123,7 +123,7 @@ pub async fn bind(config: &Config) -> io::Result<TcpListener> {
 }
 
 /// The whole service, gate first, and the door that its connections come in by.
-fn open(parts: Parts, drain: &CancellationToken) -> (Gate<Router>, Door) {
+fn open(parts: Parts, drain: &CancellationToken) -> (impl Answers, Door) {
     let Parts {
         tls,
         rulebook,
@@ -152,7 +152,7 @@ fn open(parts: Parts, drain: &CancellationToken) -> (Gate<Router>, Door) {
         instruments,
         tls: tls.map(|tls| TlsDoor::new(tls, Arc::clone(&guard))),
     };
-    (Gate::new(guard, routes::build().with_state(edge)), door)
+    (Gate::new(guard, direct::endpoints(edge)), door)
 }
 
 /// Serves one connection to its end, without a listener: for whoever has one already, be it in memory.

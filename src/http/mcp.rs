@@ -41,9 +41,17 @@ pub(super) async fn message(
     path: PathTarget,
     request: Request,
 ) -> Result<Response, Refused> {
-    let target = path.target()?;
-    let answered = take(&edge, &target, request).await;
-    answered.map_err(|refused| refused.at(&target))
+    to(&edge, &path.target()?, request).await
+}
+
+/// Takes one message, or a batch, to a server or to all.
+pub(super) async fn to(
+    edge: &Arc<Edge>,
+    target: &Target,
+    request: Request,
+) -> Result<Response, Refused> {
+    let answered = take(edge, target, request).await;
+    answered.map_err(|refused| refused.at(target))
 }
 
 async fn take(edge: &Arc<Edge>, target: &Target, request: Request) -> Result<Response, Refused> {

@@ -26,9 +26,17 @@ pub(super) async fn plain(
     path: ask::PathServer,
     request: Request,
 ) -> Result<Response, Problem> {
-    let server = path.server()?;
-    let (asker, message) = take(&edge, request).await?;
-    let answer = relay(&edge, &server, asker, message).await?;
+    to(&edge, &path.server()?, request).await
+}
+
+/// Takes a message to a server.
+pub(super) async fn to(
+    edge: &Edge,
+    server: &ServerId,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (asker, message) = take(edge, request).await?;
+    let answer = relay(edge, server, asker, message).await?;
     Ok(answer.map_or_else(accepted, |reply| error::json_bytes(reply.message)))
 }
 
