@@ -8,12 +8,14 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::{Mutex, PoisonError, RwLock};
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, set_child_subreaper, waitid,
 };
 use tokio::process::Child;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 use super::child::pid_of;
@@ -21,7 +23,7 @@ use super::guard::{children_of, parents, with_descendants};
 
 /// How long what was killed may take to be gone, and how often it is looked again.
 const PATIENCE: Duration = Duration::from_secs(2);
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 /// The guards of this process that were started and not waited for. Of the whole process, as its children are.
 static GUARDS: Mutex<Option<HashSet<Pid>>> = Mutex::new(None);
@@ -52,8 +54,28 @@ pub(super) fn forget_guard(guard: Option<Pid>) {
 /// Kills what lost guards have left, until nothing of it is there.
 pub(super) async fn end() {
     let until = Instant::now() + PATIENCE;
-    while kill_and_reap() > 0 && Instant::now() < until {
+    while look().await > 0 && Instant::now() < until {
         sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Kills and reaps once; gives how many orphans there were.
+///
+/// In a thread of its own: it reads all of `/proc`, and waits for starts that are under way, each a fork. On a worker of
+/// the runtime every connection would wait for that.
+async fn look() -> usize {
+    let (tell, told) = oneshot::channel();
+    let thread = thread::Builder::new().name("orphans".to_owned());
+    // Nobody may wait for it any more.
+    let started = thread.spawn(move || {
+        let _ = tell.send(kill_and_reap());
+    });
+    match started {
+        Ok(_thread) => told.await.unwrap_or_default(),
+        Err(error) => {
+            tracing::warn!(%error, "no thread to look for what a lost guard has left: {error}");
+            kill_and_reap()
+        }
     }
 }
 

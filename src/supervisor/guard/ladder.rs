@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+use rustix::process::{Pid, Signal};
 use tokio::time::Instant;
 
 use super::control::{Order, Report, Wakes, report};
@@ -33,7 +33,6 @@ enum Stage {
 pub(super) fn watch(server: Pid, stop_grace: Duration, term_grace: Duration, wakes: &Wakes) {
     let mut guard = Guard {
         tree: Tree::new(server),
-        server,
         ended: false,
         orphaned: false,
         stage: Stage::Running,
@@ -48,8 +47,7 @@ pub(super) fn watch(server: Pid, stop_grace: Duration, term_grace: Duration, wak
 
 struct Guard {
     tree: Tree,
-    server: Pid,
-    /// The server has ended (its pid is kept from re-use until everything else is gone, where the tree needs that).
+    /// The server has ended and was reaped.
     ended: bool,
     orphaned: bool,
     stage: Stage,
@@ -75,10 +73,9 @@ impl Guard {
             Stage::Grace { until } if now >= until => self.term(now),
             Stage::Term { until } if now >= until => self.kill(now),
             // Again and again: a process may have forked between two looks.
-            Stage::Kill { .. } => self.tree.signal(Signal::KILL),
+            Stage::Kill { .. } => self.tree.signal(&[Signal::KILL]),
             Stage::Running | Stage::Grace { .. } | Stage::Term { .. } => {}
         }
-        self.tree.reap();
     }
 
     // Running => Grace; a gateway that dies during a stop shortens what is left of it
@@ -97,9 +94,8 @@ impl Guard {
 
     // (Running | Grace) => Term
     fn term(&mut self, now: Instant) {
-        self.tree.signal(Signal::TERM);
-        // A stopped process would not get to see the SIGTERM.
-        self.tree.signal(Signal::CONT);
+        // A stopped process would not get to see the SIGTERM alone.
+        self.tree.signal(&[Signal::TERM, Signal::CONT]);
         self.stage = Stage::Term {
             until: now + self.term_grace,
         };
@@ -107,19 +103,15 @@ impl Guard {
 
     // any => Kill
     fn kill(&mut self, now: Instant) {
-        self.tree.signal(Signal::KILL);
+        self.tree.signal(&[Signal::KILL]);
         self.stage = Stage::Kill {
             until: now + KILL_CAP,
         };
     }
 
-    /// Tells the gateway that the server has ended, and turns to what it left behind.
+    /// Reaps what has ended; tells the gateway when that was the server, and turns to what it left behind.
     fn notice_end(&mut self, now: Instant) {
-        if self.ended {
-            return;
-        }
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let Ok(Some(status)) = waitid(WaitId::Pid(self.server), options) else {
+        let Some(status) = self.tree.reap() else {
             return;
         };
         self.ended = true;
@@ -128,7 +120,6 @@ impl Guard {
             None => Exit::Signal(status.terminating_signal().unwrap_or(0)),
         };
         report(&Report::Ended(exit));
-        self.tree.server_ended();
         if let Stage::Running | Stage::Grace { .. } = self.stage {
             self.term(now);
         }

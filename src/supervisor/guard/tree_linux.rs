@@ -6,7 +6,10 @@
 use std::collections::HashMap;
 use std::io;
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, waitid};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, kill_process, wait, waitid,
+};
 
 /// Makes orphaned descendants children of the guard.
 pub(super) fn adopt_descendants() -> io::Result<()> {
@@ -23,40 +26,35 @@ impl Tree {
         Self { server }
     }
 
-    /// Signals every process below the guard.
+    /// Sends these signals to every process below the guard.
     #[expect(clippy::unused_self, reason = "its twin for any Unix needs it")]
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signals: &[Signal]) {
         for pid in descendants() {
-            // It may be gone by now; a child of ours cannot have been replaced, because we reap it.
-            let _ = kill_process(pid, signal);
-        }
-    }
-
-    /// The server is a zombie, which keeps its pid until `reap`.
-    pub(super) fn server_ended(&self) {
-        // Waited for on purpose: from here on the server is one of the dead to be reaped.
-        let _ = waitid(
-            WaitId::Pid(self.server),
-            WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
-        );
-    }
-
-    /// Reaps the dead that the guard inherited.
-    pub(super) fn reap(&self) {
-        for child in children_of(getpid(), &parents()) {
-            if child != self.server {
-                let _ = waitid(
-                    WaitId::Pid(child),
-                    WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
-                );
+            for signal in signals {
+                // It may be gone by now; a child of ours cannot have been replaced, because we reap it.
+                let _ = kill_process(pid, *signal);
             }
         }
     }
 
-    /// Nothing is left below the guard.
+    /// Reaps the dead, the server and what the guard inherited; gives how the server has ended, once.
+    pub(super) fn reap(&self) -> Option<WaitStatus> {
+        let mut server = None;
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            if pid == self.server {
+                server = Some(status);
+            }
+        }
+        server
+    }
+
+    /// Nothing is left below the guard: whoever has a descendant has a child, and what has lost its parent is a child of
+    /// the guard. The system is asked and not `/proc`, which costs milliseconds on a busy machine and is asked for
+    /// forty times a second while a server takes its time to end.
     #[expect(clippy::unused_self, reason = "its twin for any Unix needs it")]
     pub(super) fn is_empty(&self) -> bool {
-        descendants().is_empty()
+        let any = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        matches!(waitid(WaitId::All, any), Err(Errno::CHILD))
     }
 }
 

@@ -6,7 +6,7 @@
 use std::io;
 
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, kill_process_group, test_kill_process_group, waitid,
+    Pid, Signal, WaitOptions, WaitStatus, kill_process_group, test_kill_process_group, waitpid,
 };
 
 /// Nothing to be done.
@@ -25,24 +25,21 @@ impl Tree {
         Self { group: server }
     }
 
-    /// Signals the group. As long as a process is in it no other can get its number.
-    pub(super) fn signal(&self, signal: Signal) {
-        if !self.is_empty() {
-            let _ = kill_process_group(self.group, signal);
+    /// Sends these signals to the group. As long as a process is in it no other can get its number.
+    pub(super) fn signal(&self, signals: &[Signal]) {
+        for signal in signals {
+            if !self.is_empty() {
+                let _ = kill_process_group(self.group, *signal);
+            }
         }
     }
 
-    /// Reaps the server: what is left of the group is what it left behind.
-    pub(super) fn server_ended(&self) {
-        let _ = waitid(
-            WaitId::Pid(self.group),
-            WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
-        );
+    /// Reaps the server, and gives how it has ended, once: what is left of the group is what it left behind, and init
+    /// reaps that.
+    pub(super) fn reap(&self) -> Option<WaitStatus> {
+        let ended = waitpid(Some(self.group), WaitOptions::NOHANG);
+        ended.ok().flatten().map(|(_server, status)| status)
     }
-
-    /// The orphans of the group are reaped by init.
-    #[expect(clippy::unused_self, reason = "its twin for Linux needs it")]
-    pub(super) fn reap(&self) {}
 
     /// Nothing is left in the group.
     pub(super) fn is_empty(&self) -> bool {
