@@ -10,6 +10,15 @@
 //! once ─► last telemetry exported ─► exit
 //! ```
 
+#[cfg_attr(
+    not(all(target_os = "linux", target_env = "gnu")),
+    path = "lifecycle/allocator_other.rs"
+)]
+#[cfg_attr(
+    all(target_os = "linux", target_env = "gnu"),
+    path = "lifecycle/allocator_glibc.rs"
+)]
+mod allocator;
 #[cfg_attr(not(target_os = "linux"), path = "lifecycle/memory_unix.rs")]
 #[cfg_attr(target_os = "linux", path = "lifecycle/memory_linux.rs")]
 mod memory;
@@ -76,6 +85,7 @@ pub fn run(
 ) -> anyhow::Result<Ended> {
     let workers = std::thread::available_parallelism()
         .map_or(MIN_WORKERS, |cores| cores.get().max(MIN_WORKERS));
+    allocator::keep_little(workers);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .enable_all()

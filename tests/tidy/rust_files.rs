@@ -8,6 +8,9 @@ use crate::files::{self, File};
 /// The longest that a file may be, in lines, tests included.
 const LONGEST: usize = 400;
 
+/// The one file that may say `unsafe`.
+const UNSAFE: &str = "src/lifecycle/allocator_glibc.rs";
+
 fn complaints(file: &File) -> Vec<String> {
     let name = file.name();
     let mut found = Vec::new();
@@ -36,7 +39,7 @@ fn complaints(file: &File) -> Vec<String> {
 fn read(tokens: TokenStream, name: &str, found: &mut Vec<String>) {
     for token in tokens {
         match token {
-            TokenTree::Ident(ident) if ident == "unsafe" => {
+            TokenTree::Ident(ident) if ident == "unsafe" && name != UNSAFE => {
                 found.push(format!("{name}:{}: unsafe", ident.span().start().line));
             }
             TokenTree::Group(group) => {
