@@ -8,6 +8,7 @@
 mod aggregate;
 mod answers;
 mod api;
+mod beat;
 mod bridge;
 mod call;
 mod calls;
@@ -45,6 +46,7 @@ pub use overview::{Overview, Process};
 pub use reload::Reloaded;
 pub use sessions::EventStream;
 
+use beat::Beat;
 use bridge::seal::Sealer;
 use call::Step;
 use held::HeldCalls;
@@ -65,6 +67,9 @@ pub struct Relay {
     shared: Arc<Shared>,
 }
 
+/// How long a legacy client waits for a plain response, at least, before it is given a stream that it can resume.
+const STREAM_AFTER: Duration = Duration::from_millis(50);
+
 /// What all requests share.
 #[derive(Debug)]
 struct Shared {
@@ -77,6 +82,8 @@ struct Shared {
     held: HeldCalls,
     /// `None` only where the system has no randomness.
     sealer: Option<Sealer>,
+    /// For calls that are long in coming.
+    patience: Beat,
     /// Calls that go on without their client, and what tidies up.
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -92,6 +99,7 @@ impl Shared {
             directory: Directory::new(config.subscribe()),
             held: HeldCalls::default(),
             sealer: Sealer::new().ok(),
+            patience: Beat::new(STREAM_AFTER),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             draining: CancellationToken::new(),
@@ -108,6 +116,13 @@ impl Shared {
         self.sealer
             .as_ref()
             .ok_or_else(|| Fault::new(FaultKind::InternalError, "no state can be sealed"))
+    }
+
+    async fn strike(self: Arc<Self>) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = self.patience.strike() => {}
+        }
     }
 
     /// Ends what nobody has come back for.
@@ -137,6 +152,7 @@ impl Relay {
         shared
             .tasks
             .spawn(Arc::clone(&shared).tidy_up(Arc::clone(&servers)));
+        shared.tasks.spawn(Arc::clone(&shared).strike());
         Self { servers, shared }
     }
 

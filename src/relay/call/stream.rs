@@ -8,7 +8,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -18,9 +17,6 @@ use crate::relay::outlet::Outlet;
 use crate::relay::session::Session;
 use crate::relay::{ErrorMessage, Shared};
 use crate::types::ServerId;
-
-/// How long a legacy client waits for a plain response before it is given a stream that it can resume.
-const STREAM_AFTER: Duration = Duration::from_millis(50);
 
 /// A request under way.
 pub(super) type Running = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;
@@ -36,7 +32,7 @@ pub(super) async fn answer(
 ) -> Result<Answer, Failure> {
     let long = async {
         match &session {
-            Some(_) => tokio::time::sleep(STREAM_AFTER).await,
+            Some(_) => shared.patience.wait().await,
             None => std::future::pending().await,
         }
     };
