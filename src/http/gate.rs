@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -209,7 +209,8 @@ where
                 validity: Validity { until, revoked },
             });
             let request = Request::from_parts(parts, body);
-            let response = AssertUnwindSafe(pass(guard, &rules, id, inner, request))
+            let passed = pin!(pass(guard, &rules, id, inner, request));
+            let response = AssertUnwindSafe(passed)
                 .catch_unwind()
                 .instrument(watch.span.clone())
                 .await
