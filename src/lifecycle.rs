@@ -160,13 +160,13 @@ async fn serve(
         relay: Arc::clone(&relay),
         telemetry,
     };
-    let watchdog = service::watchdog();
-    tokio::pin!(watchdog);
+    let upkeep = async { tokio::join!(service::watchdog(), allocator::give_back()) };
+    tokio::pin!(upkeep);
     let failed = tokio::select! {
         ended = edge.join_next() => Some(flatten(ended)),
         () = signals.ends.asked() => None,
         () = Box::pin(reloads.serve(&mut signals.hangup)) => None,
-        () = &mut watchdog => None,
+        _ = &mut upkeep => None,
     };
     let stops = Stops::of(&reloads.running);
     service::stopping();

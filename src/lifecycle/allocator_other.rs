@@ -2,3 +2,8 @@
 
 /// Nothing to be told.
 pub(super) fn keep_little(_workers: usize) {}
+
+/// Nothing to be given back; never ends.
+pub(super) async fn give_back() {
+    std::future::pending().await
+}
