@@ -1,6 +1,11 @@
 //! New bytes in place of old ones, everything else as it was.
 
+use bytes::{Buf, Bytes, BytesMut};
+
 use super::envelope::{Envelope, Params, Span};
+
+/// From this length on, in bytes, a text is rather changed where it lies than copied.
+const LONG: usize = 16 * 1024;
 
 /// One replacement; an empty span inserts.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +58,49 @@ pub fn splice(text: &[u8], edits: &mut [Edit<'_>]) -> Vec<u8> {
     }
     out.extend_from_slice(text.get(from..).unwrap_or_default());
     out
+}
+
+/// The text with one edit made; as [`splice`], but a long text that nobody else holds is changed where it lies, if it
+/// has room for that. It goes on to hold all the memory that it held.
+pub fn replaced(text: Bytes, edit: Edit<'_>) -> Bytes {
+    if text.len() < LONG {
+        return splice(&text, &mut [edit]).into();
+    }
+    match text.try_into_mut() {
+        Ok(text) => replaced_in_place(text, edit),
+        Err(text) => splice(&text, &mut [edit]).into(),
+    }
+}
+
+fn replaced_in_place(mut text: BytesMut, edit: Edit<'_>) -> Bytes {
+    let Edit { span, with } = edit;
+    let (before, behind) = (span.start, text.len().checked_sub(span.end));
+    let (Some(behind), Some(old)) = (behind, span.end.checked_sub(before)) else {
+        // No span of this text.
+        return splice(&text, &mut [edit]).into();
+    };
+    if let Some(more) = with.len().checked_sub(old) {
+        if text.capacity() - text.len() < more {
+            return splice(&text, &mut [edit]).into();
+        }
+        text.resize(text.len() + more, 0);
+        text.copy_within(span.end..span.end + behind, span.end + more);
+    } else {
+        let less = old - with.len();
+        // The shorter side moves: an id stands near one end of its message.
+        if before < behind {
+            text.copy_within(..before, less);
+            text.advance(less);
+        } else {
+            text.copy_within(span.end.., span.end - less);
+            text.truncate(before + with.len() + behind);
+        }
+    }
+    // Where the front has moved, its first byte has moved as far.
+    if let Some(place) = text.get_mut(before..before + with.len()) {
+        place.copy_from_slice(with);
+    }
+    text.freeze()
 }
 
 /// The text with the patches made; as [`splice`].

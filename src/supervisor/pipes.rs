@@ -152,7 +152,7 @@ impl Reader {
 
     fn line(&self, line: Line) {
         match line {
-            Line::Whole(line) => self.message(&line),
+            Line::Whole(line) => self.message(line),
             Line::Oversize { id, len } => {
                 let known =
                     id.is_some_and(|id| self.mux.answer(id, Err(faults::reply_too_large())));
@@ -166,18 +166,20 @@ impl Reader {
         }
     }
 
-    fn message(&self, line: &Bytes) {
-        let (message, envelope) = ChildMessage::read(line);
+    fn message(&self, line: Bytes) {
+        let (message, envelope) = ChildMessage::read(&line);
         match message {
             ChildMessage::Response { id, span, ending } => {
+                let (len, is_text) = (line.len(), span.of(&line).first() == Some(&b'"'));
+                // The line is given away, not shared: whoever has it may change it where it lies.
                 let answer = Answer {
-                    line: line.clone(),
+                    line,
                     id: span,
                     ending,
                 };
                 if !self.mux.answer(id, Ok(answer)) {
-                    self.listener.dropped(self.mux.unexpected(id), line.len());
-                } else if span.of(line).first() == Some(&b'"') {
+                    self.listener.dropped(self.mux.unexpected(id), len);
+                } else if is_text {
                     // We mint integers only, so the digits in a string can mean no other request.
                     self.listener.tolerated_id();
                 }
@@ -190,19 +192,19 @@ impl Reader {
             ChildMessage::Request { id: _, method } => {
                 let answer = self
                     .listener
-                    .request(self.incarnation, &method, line, &envelope);
+                    .request(self.incarnation, &method, &line, &envelope);
                 if answer.is_some_and(|answer| !self.mux.reply(self.incarnation, answer)) {
                     self.listener.dropped(DropReason::UnreadRequest, line.len());
                 }
             }
             ChildMessage::Notification { method } if method == "notifications/progress" => {
-                self.progress(line, &envelope);
+                self.progress(&line, &envelope);
             }
             ChildMessage::Notification { method } => {
                 self.listener
-                    .notification(self.incarnation, &method, line, &envelope);
+                    .notification(self.incarnation, &method, &line, &envelope);
             }
-            ChildMessage::Garbage => self.garbage(line),
+            ChildMessage::Garbage => self.garbage(&line),
         }
     }
 

@@ -1,9 +1,10 @@
 //! What holds for every text: a scan and `serde_json` agree, and lines do not depend on how they arrive.
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use proptest::prelude::*;
 
-use crate::protocol::{LineBuffer, ScanError, scan};
+use crate::protocol::splice::{Edit, replaced, splice};
+use crate::protocol::{LineBuffer, ScanError, Span, scan};
 
 /// JSON with everything that is odd and legal in it.
 fn json() -> impl Strategy<Value = String> {
@@ -56,6 +57,33 @@ fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    /// Long texts and short ones, near either end and in the middle, with room and without, held by others or not.
+    #[test]
+    fn a_text_that_is_changed_where_it_lies_is_as_its_copy_would_be(
+        len in prop_oneof![0_usize..40, 16_380..16_480_usize],
+        place in any::<prop::sample::Index>(),
+        from_the_end in any::<bool>(),
+        old in 0_usize..24,
+        with in "[a-z0-9]{0,24}",
+        room in 0_usize..24,
+        cut in 0_usize..8,
+        shared in any::<bool>(),
+    ) {
+        let mut text: Vec<u8> = (b'A'..=b'Z').cycle().take(len + cut).collect();
+        text.reserve_exact(room);
+        let text = Bytes::from(text).slice(cut..);
+        let start = place.index(len.min(60) + 1);
+        let start = if from_the_end { len - start } else { start };
+        let span = Span { start, end: (start + old).min(len) };
+        let edit = Edit { span, with: with.as_bytes() };
+        let expected = splice(&text, &mut [edit]);
+        let held = shared.then(|| (text.clone(), text.to_vec()));
+        prop_assert_eq!(replaced(text, edit), expected);
+        if let Some((held, as_it_was)) = held {
+            prop_assert_eq!(held, as_it_was);
+        }
+    }
+
     #[test]
     fn a_scan_agrees_with_serde_json(text in nearly_json()) {
         let reference = serde_json::from_slice::<&serde_json::value::RawValue>(&text).is_ok()

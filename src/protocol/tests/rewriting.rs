@@ -1,8 +1,10 @@
 //! A request as a child gets it, byte by byte.
 
+use bytes::Bytes;
+
 use super::*;
 use crate::protocol::request::{NoPlace, Rewriting, framed};
-use crate::protocol::splice::{Patch, patched};
+use crate::protocol::splice::{Edit, Patch, patched, replaced};
 use crate::protocol::trace_context::TraceContext;
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -116,4 +118,32 @@ fn patches_are_made_in_any_order_and_the_rest_stays() {
     };
     assert_eq!(patched(b"abcdef", &[cut, put]), b"aXYbcd");
     assert_eq!(patched(b"abc", &[]), b"abc");
+}
+
+#[test]
+fn a_long_answer_is_not_copied_for_the_sake_of_its_id() {
+    let filler = "x".repeat(100_000);
+    for (text, id, with) in [
+        (format!(r#"{{"id":1234,"result":"{filler}"}}"#), "1234", "1"),
+        (format!(r#"{{"result":"{filler}","id":1234}}"#), "1234", "1"),
+        (format!(r#"{{"id":1,"result":"{filler}"}}"#), "1", "\"abc\""),
+    ] {
+        let mut text = text;
+        text.reserve_exact(16);
+        let start = text.find(id).unwrap();
+        let expected = text.replacen(id, with, 1);
+        let span = Span {
+            start,
+            end: start + id.len(),
+        };
+        let text = Bytes::from(text.into_bytes());
+        let memory = text.as_ptr() as usize..=text.as_ptr() as usize + 16;
+        let edit = Edit {
+            span,
+            with: with.as_bytes(),
+        };
+        let changed = replaced(text, edit);
+        assert!(memory.contains(&(changed.as_ptr() as usize)));
+        assert_eq!(changed, expected);
+    }
 }

@@ -72,7 +72,7 @@ impl Request {
         let mut round = self.begin(handshake, span, &round)?;
         let outcome = round.outcome().await;
         let (answer, ended) = self.ended(handshake, &mut round, outcome)?;
-        Ok((self.sealed(&answer)?, ended))
+        Ok((self.sealed(answer)?, ended))
     }
 
     fn retry(&self) -> Result<Retry, Fault> {
@@ -129,9 +129,10 @@ impl Request {
     }
 
     /// The child's line for this client: where it is a round, its state bound to whom it was given.
-    fn sealed(&self, answer: &Answer) -> Result<Bytes, Fault> {
+    fn sealed(&self, answer: Answer) -> Result<Bytes, Fault> {
+        let ending = answer.ending;
         let line = self.with_own_id(answer);
-        if !self.is_modern_mcp() || answer.ending != Ending::InputRequired {
+        if !self.is_modern_mcp() || ending != Ending::InputRequired {
             return Ok(line);
         }
         let required = InputRequired::read(&line).map_err(|bad| bad_reply(&bad.to_string()))?;
@@ -146,7 +147,7 @@ impl Request {
             match held.round.outcome_or_ask().await {
                 Err(outcome) => {
                     let (answer, ended) = self.ended(handshake, &mut held.round, outcome)?;
-                    let line = self.with_own_id(&answer);
+                    let line = self.with_own_id(answer);
                     let info = &handshake.server_info;
                     let patches = modern::response(&line, &self.method, info, self.features());
                     return Ok((spliced(&line, &patches), ended));
@@ -249,7 +250,7 @@ impl Request {
             let outcome = round.outcome().await;
             let (answer, ended) = self.ended(handshake, &mut round, outcome)?;
             if answer.ending != Ending::InputRequired {
-                let line = self.with_own_id(&answer);
+                let line = self.with_own_id(answer);
                 let patch = legacy::response(&line, &self.method);
                 return Ok((spliced(&line, patch.as_slice()), ended));
             }

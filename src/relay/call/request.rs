@@ -16,7 +16,7 @@ use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::{Operation, Outcome};
 use crate::protocol::level::Level;
 use crate::protocol::message::Ending;
-use crate::protocol::splice::{Edit, Patch, splice};
+use crate::protocol::splice::{Edit, Patch, replaced, splice};
 use crate::protocol::{Era, Span};
 use crate::relay::Shared;
 use crate::relay::api::{Caller, Door, Failure, Reply, Target};
@@ -340,17 +340,18 @@ impl Request {
     }
 
     /// A child's line with the client's own id in it, and nothing in it that only the gateway says.
-    pub(super) fn with_own_id(&self, answer: &Answer) -> Bytes {
+    pub(super) fn with_own_id(&self, answer: Answer) -> Bytes {
+        let Answer { line, id, ending } = answer;
         let own_id = Edit {
-            span: answer.id,
+            span: id,
             with: self.client_id(),
         };
-        let Ending::Error(error) = answer.ending else {
-            return splice(&answer.line, &mut [own_id]).into();
+        let Ending::Error(error) = ending else {
+            return replaced(line, own_id);
         };
-        let forged = errors::disown(&answer.line, error);
+        let forged = errors::disown(&line, error);
         let mut edits = vec![own_id];
         edits.extend(forged.iter().map(Patch::edit));
-        splice(&answer.line, &mut edits).into()
+        splice(&line, &mut edits).into()
     }
 }
