@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
@@ -17,7 +18,7 @@ use crate::fault::{Fault, FaultKind};
 pub(super) struct BodyLimits {
     /// In bytes.
     pub(super) max: usize,
-    /// From the first look at the body to its end, in total and not per read.
+    /// From the first wait for the body to its end, in total and not per read.
     pub(super) deadline: Duration,
 }
 
@@ -51,15 +52,22 @@ pub(super) async fn read(
     if announced > limits.max {
         return Err(too_large());
     }
-    let deadline = Instant::now() + limits.deadline;
+    let mut deadline = None;
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     loop {
-        let Ok(frame) = timeout_at(deadline, body.frame()).await else {
-            return Err(Fault::new(
-                FaultKind::BodyTimeout,
-                "body did not arrive in time",
-            ));
+        // Most bodies are there with their heads: only who waits needs to know until when.
+        let frame = if let Some(frame) = body.frame().now_or_never() {
+            frame
+        } else {
+            let deadline = deadline.get_or_insert_with(|| Instant::now() + limits.deadline);
+            let Ok(frame) = timeout_at(*deadline, body.frame()).await else {
+                return Err(Fault::new(
+                    FaultKind::BodyTimeout,
+                    "body did not arrive in time",
+                ));
+            };
+            frame
         };
         let data = match frame {
             None => break,

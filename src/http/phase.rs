@@ -145,7 +145,10 @@ impl Clock {
     fn enter(&self, phase: Phase) {
         let mut state = self.state();
         state.phase = phase;
-        state.since = Instant::now();
+        // Nothing here ends with the phase of serving.
+        if phase != Phase::Serving {
+            state.since = Instant::now();
+        }
     }
 
     fn wrote<T>(&self, outcome: Poll<T>) -> Poll<T> {

@@ -1,8 +1,8 @@
 //! What one token may have under way at a time.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::config::LimitsConfig;
@@ -11,7 +11,7 @@ use crate::types::{Principal, PrincipalId};
 
 /// The shares of every principal.
 #[derive(Debug)]
-pub(super) struct Shares(HashMap<PrincipalId, Share>);
+pub(super) struct Shares(FxHashMap<PrincipalId, Share>);
 
 #[derive(Clone, Debug)]
 struct Share {

@@ -3,9 +3,9 @@
 //! The list is a value that never changes: a reload puts another in its place, and whoever works with the
 //! old one goes on with it to the end of what it does.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +33,7 @@ pub(super) struct Servers {
 #[derive(Debug)]
 pub(super) struct Fleet {
     list: Vec<Arc<Server>>,
-    by_id: HashMap<ServerId, usize>,
+    by_id: FxHashMap<ServerId, usize>,
     /// Another one has servers that this one has not, or the other way round.
     pub(super) replaced: CancellationToken,
 }

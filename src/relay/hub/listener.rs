@@ -77,7 +77,9 @@ impl Listener for Hub {
     }
 
     fn is_behind(&self) -> bool {
-        self.pressure().is_felt(Instant::now())
+        let mut pressure = self.pressure();
+        // Asked after every line: usually it is nobody, and then the time does not matter.
+        !pressure.is_empty() && pressure.is_felt(Instant::now())
     }
 
     fn misframed(&self, mistake: Misframed) {

@@ -49,6 +49,11 @@ impl Pressure {
         }
     }
 
+    /// Nobody is behind.
+    pub(super) fn is_empty(&self) -> bool {
+        self.behind.is_empty()
+    }
+
     /// Whether anybody is to be waited for.
     pub(super) fn is_felt(&mut self, now: Instant) -> bool {
         self.behind

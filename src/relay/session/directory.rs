@@ -1,9 +1,9 @@
 //! All sessions by id.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ const SESSIONS_RETRY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(in crate::relay) struct Directory {
     config: watch::Receiver<Config>,
-    open: Mutex<HashMap<Arc<str>, Arc<Session>>>,
+    open: Mutex<FxHashMap<Arc<str>, Arc<Session>>>,
 }
 
 impl Directory {
@@ -31,7 +31,7 @@ impl Directory {
         }
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Session>>> {
+    fn sessions(&self) -> MutexGuard<'_, FxHashMap<Arc<str>, Arc<Session>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
