@@ -5,8 +5,12 @@
 //! of long lines in the last minutes of an hour, of which the allocator keeps some megabytes for the next
 //! one, was a slope of tens of megabytes an hour. What a leak adds is in every minute after it.
 //!
-//! The bound is for anonymous memory. Resident memory has the pages of the program's file besides, which come
+//! Its bound is for anonymous memory. Resident memory has the pages of the program's file besides, which come
 //! when they are first run and go when the system wants them; it is printed and bounded by nobody.
+//!
+//! Descriptors and threads go up and down by hundreds with callers and faults, so that the slope of an hour says little
+//! about a few that leak. They are counted at rest, before the first caller and after the last: then each must be a
+//! listener's, a server's or another known part's ([`Rest`]).
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -15,7 +19,8 @@ use tokio::time::Instant;
 
 use super::book::{Book, Finding};
 use super::scene::Scene;
-use crate::support::process::Footprint;
+use crate::support::Gateway;
+use crate::support::process::{self, Footprint};
 
 /// Between two samples.
 const EVERY: Duration = Duration::from_secs(1);
@@ -27,6 +32,38 @@ const WINDOW: usize = 60;
 const LONG: Duration = Duration::from_mins(30);
 /// The most that anonymous memory may grow, in KiB an hour.
 const MOST_KIB: f64 = 1024.0;
+
+/// Descriptors of the gateway for each guard: the server's three pipes, the control socket, and the guard itself.
+const OF_A_GUARD: usize = 5;
+/// A connection that was just closed, and a thread that is about to end.
+const ON_THE_WAY: usize = 2;
+
+/// What the gateway holds while nobody calls.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rest {
+    /// Beside those of guards.
+    descriptors: usize,
+    threads: usize,
+}
+
+impl Rest {
+    /// What is held now; `None` where the system does not tell.
+    pub(super) fn of(gateway: &Gateway) -> Option<Self> {
+        let held = gateway.footprint()?;
+        let below = process::descendants(gateway.pid()).into_iter();
+        let guards = below.filter(|one| one.parent == gateway.pid()).count();
+        Some(Self {
+            descriptors: held.descriptors.saturating_sub(guards * OF_A_GUARD),
+            threads: held.threads,
+        })
+    }
+
+    /// Nothing was added to what was held `before`.
+    pub(super) fn is_as(&self, before: &Self) -> bool {
+        self.descriptors <= before.descriptors + ON_THE_WAY
+            && self.threads <= before.threads + ON_THE_WAY
+    }
+}
 
 /// What was held at a moment.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +99,8 @@ pub(super) fn report(samples: &[Sample], lasts: Duration, book: &Book) -> String
     let quantities: [Quantity; 4] = [
         ("resident KiB", |held| held.resident_kib, f64::INFINITY),
         ("anonymous KiB", |held| held.anonymous_kib, MOST_KIB),
-        ("descriptors", |held| held.descriptors, 4.0),
-        ("threads", |held| held.threads, 1.0),
+        ("descriptors", |held| held.descriptors, f64::INFINITY),
+        ("threads", |held| held.threads, f64::INFINITY),
     ];
     for (name, of, most) in quantities {
         let points: Vec<(f64, f64)> = samples

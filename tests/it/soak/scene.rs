@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::Plan;
 use super::book::{Book, Finding};
 use super::deeds::mark_of;
-use super::footprints::{self, Sample};
+use super::footprints::{self, Rest, Sample};
 use crate::support::client::Client;
 use crate::support::wait::wait_until;
 use crate::support::{Gateway, Server};
@@ -39,6 +39,8 @@ pub(super) struct Scene {
     pub(super) gateway: Gateway,
     pub(super) book: Book,
     pub(super) plan: Plan,
+    /// What the gateway held before the first caller.
+    before: Option<Rest>,
     ends: Instant,
     marks: AtomicU64,
 }
@@ -80,17 +82,20 @@ impl Scene {
             builder = builder.server(server.set("restart_policy", "always"));
         }
         let gateway = builder.start();
+        let up = json!({"text": "up"});
+        let control = gateway.client().call("control", "echo", &up).await;
+        assert_eq!(control.status, 200, "control: {}", control.text());
+        let before = Rest::of(&gateway);
         for number in 0..FAULTY {
             let client = gateway.client();
-            let up = client
-                .call(&server_id(number), "echo", &json!({"text": "up"}))
-                .await;
-            assert_eq!(up.status, 200, "server {number}: {}", up.text());
+            let answer = client.call(&server_id(number), "echo", &up).await;
+            assert_eq!(answer.status, 200, "server {number}: {}", answer.text());
         }
         Self {
             gateway,
             book: Book::default(),
             plan,
+            before,
             ends: Instant::now() + plan.lasts,
             marks: AtomicU64::new(0),
         }
@@ -134,9 +139,11 @@ impl Scene {
             mut gateway,
             book,
             plan,
+            before,
             ..
         } = self;
         settle(&gateway, &book).await;
+        rests(&gateway, &book, before).await;
         written_at_most_once(&gateway, &book);
         gateway.signal(rustix::process::Signal::TERM);
         let status = gateway.ended(Duration::from_secs(20)).await;
@@ -184,6 +191,24 @@ async fn settle(gateway: &Gateway, book: &Book) {
         below().iter().all(|process| process.state != 'Z')
     })
     .await;
+}
+
+/// Waits until the gateway holds no more than before the first caller.
+async fn rests(gateway: &Gateway, book: &Book, before: Option<Rest>) {
+    let Some(before) = before else { return };
+    let until = Instant::now() + SETTLE;
+    loop {
+        let now = Rest::of(gateway).expect("the gateway runs");
+        if now.is_as(&before) {
+            println!("at rest: {before:?} before the first caller, {now:?} after the last");
+            return;
+        }
+        if Instant::now() > until {
+            let held = format!("at rest: {before:?} before, after {SETTLE:?} {now:?}");
+            return book.find(Finding::Leftover, held);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// The gauges of what is under way that are not at zero; the request that reads them is a GET.
