@@ -39,7 +39,7 @@ struct Cell {
     budget: Cost,
 }
 
-/// The budgets: x86-64 Linux, two workers. Measured 2026-11-21 with Rust 1.95.0, valgrind 3.19.0 and glibc 2.36.
+/// The budgets: x86-64 Linux, two workers. Measured 2026-11-22 with Rust 1.95.0, valgrind 3.19.0 and glibc 2.36.
 const CELLS: [Cell; 4] = [
     Cell {
         label: "/{id}/rpc",
@@ -47,9 +47,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Rpc,
         text: 0,
         budget: Cost {
-            instructions: 69_000.0,
-            blocks: 39.0,
-            bytes: 16_300.0,
+            instructions: 61_000.0,
+            blocks: 29.0,
+            bytes: 16_500.0,
         },
     },
     Cell {
@@ -58,9 +58,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Rpc,
         text: 1024,
         budget: Cost {
-            instructions: 85_000.0,
-            blocks: 39.0,
-            bytes: 19_300.0,
+            instructions: 77_000.0,
+            blocks: 29.0,
+            bytes: 19_500.0,
         },
     },
     Cell {
@@ -69,9 +69,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Session,
         text: 0,
         budget: Cost {
-            instructions: 80_500.0,
-            blocks: 51.0,
-            bytes: 19_500.0,
+            instructions: 71_500.0,
+            blocks: 41.0,
+            bytes: 19_200.0,
         },
     },
     Cell {
@@ -80,9 +80,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Modern,
         text: 0,
         budget: Cost {
-            instructions: 84_000.0,
-            blocks: 56.0,
-            bytes: 20_000.0,
+            instructions: 75_500.0,
+            blocks: 45.0,
+            bytes: 19_500.0,
         },
     },
 ];
