@@ -14,7 +14,7 @@ section! {
         max_line_bytes: Count = 16_777_216_u64,
         /// Requests to one server that are written and not yet answered.
         max_in_flight: Count = 512_u64,
-        /// Requests to one server that are accepted and not yet written.
+        /// Requests to one server that are accepted and wait for their turn.
         max_queue: Count = 512_u64,
         /// Requests of one token that are under way.
         max_in_flight_per_token: Count = 256_u64,
@@ -76,7 +76,7 @@ section! {
         max_line_bytes: Count,
         /// Requests that are written and not yet answered.
         max_in_flight: Count,
-        /// Requests that are accepted and not yet written.
+        /// Requests that are accepted and wait for their turn.
         max_queue: Count,
         /// How long a request is held while the server is restarted.
         hold_ms: Millis,

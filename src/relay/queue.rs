@@ -41,8 +41,9 @@ impl Queue {
     /// which ends it, since a reader that misses one message must not believe it saw all.
     pub(super) fn push(&self, event: Bytes) -> bool {
         let mut state = self.state();
-        let full =
-            state.events.len() >= self.max_events || state.bytes + event.len() > self.max_bytes;
+        // One alone always fits: what is read next cannot be read too slowly.
+        let too_many_bytes = !state.events.is_empty() && state.bytes + event.len() > self.max_bytes;
+        let full = state.events.len() >= self.max_events || too_many_bytes;
         let taken = !state.ended && !full;
         if taken {
             state.bytes += event.len();
@@ -145,6 +146,16 @@ mod tests {
                 Poll::Ready(None)
             );
         }
+    }
+
+    #[test]
+    fn a_message_over_the_bound_is_taken_alone() {
+        let queue = Queue::new(5, 3);
+        assert!(queue.push(Bytes::from_static(b"long")));
+        assert_eq!(drain(&queue), ["long"]);
+        assert!(queue.push(Bytes::from_static(b"x")));
+        assert!(!queue.push(Bytes::from_static(b"long")));
+        assert_eq!(drain(&queue), ["x"]);
     }
 
     #[test]

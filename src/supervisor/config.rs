@@ -178,6 +178,6 @@ pub struct RequestConfig {
     pub hold: Duration,
     /// Requests written and not yet answered.
     pub max_in_flight: usize,
-    /// Requests accepted and not yet written.
+    /// Requests accepted that wait for their turn: `max_in_flight` are under way, or the server does not run.
     pub max_queue: usize,
 }

@@ -112,10 +112,20 @@ impl Table {
                 return Err(faults::refused(self.gate));
             }
         };
-        if self.queue.len() >= self.config.max_queue {
+        let room = self.config.max_queue.saturating_add(self.free());
+        if self.queue.len() >= room {
             return Err(faults::busy());
         }
         Ok(patience)
+    }
+
+    /// How many requests could be written at once: those in the queue are on their way and do not wait.
+    fn free(&self) -> usize {
+        if self.gate == Gate::Open {
+            self.config.max_in_flight.saturating_sub(self.in_flight)
+        } else {
+            0
+        }
     }
 
     /// Moves what can be written now from the lanes to the batch, and books it as written.

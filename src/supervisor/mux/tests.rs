@@ -139,7 +139,8 @@ async fn an_answer_reaches_its_own_request_once() {
 #[tokio::test]
 async fn no_more_is_written_than_may_be_in_flight_and_no_more_waits_than_may() {
     let mux = mux(Gate::Open);
-    let mut waiting: Vec<_> = (0..8).map(|_| submit(&mux).unwrap()).collect();
+    // Four can be written at once, and eight may wait.
+    let mut waiting: Vec<_> = (0..12).map(|_| submit(&mux).unwrap()).collect();
     let fault = submit(&mux).unwrap_err();
     assert_eq!(fault.kind, FaultKind::ServerBusy);
     assert_eq!(fault.delivered, Some(Delivered::No));
@@ -154,7 +155,7 @@ async fn no_more_is_written_than_may_be_in_flight_and_no_more_waits_than_may() {
         mux.load(),
         Load {
             in_flight: 4,
-            queued: 4
+            queued: 8
         }
     );
     let own = mux.mint();

@@ -139,9 +139,12 @@ impl Model {
         let config = self.mux.table().config;
         let id = self.mux.mint();
         let whose = (!own).then(|| origin(1, &id.to_string()));
+        // What can be written at once does not wait.
+        let free = config.max_in_flight - self.in_flight();
+        let room = config.max_queue + usize::from(self.gate == Gate::Open) * free;
         let refused = self
             .refusal()
-            .or_else(|| (self.queued() >= config.max_queue).then_some(FaultKind::ServerBusy));
+            .or_else(|| (self.queued() >= room).then_some(FaultKind::ServerBusy));
         let patience = match self.gate {
             Gate::Hold(patience) | Gate::Asleep(patience) if !own => patience,
             _ => config.timeout,
