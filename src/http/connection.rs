@@ -61,7 +61,7 @@ enum Ending {
 
 impl Ends {
     /// Gives each ending when it has come. A connection is polled several times a request, and this looks at a token only
-    /// when the token has woken it: to ask two of them each time was a twentieth of what a small call costs.
+    /// when the token has woken it: to ask two of them each time was a fiftieth of what a small call costs.
     fn endings(self) -> FuturesUnordered<impl Future<Output = Ending>> {
         let Self { drain, cut } = self;
         let tokens = [(drain, Ending::Drain), (cut, Ending::Cut)];

@@ -69,19 +69,30 @@ impl Spawner {
     ) -> io::Result<T> {
         let _permit = self.0.acquire().await.map_err(io::Error::other)?;
         let runtime = Handle::current();
-        let (tell, started) = oneshot::channel();
-        // The fork copies page tables and the exec reads a file: not for a worker of the runtime. Nor for
-        // its blocking pool, which panics where the system grants it no thread (EAGAIN): the life would
-        // end without a word, and its server would be `stopping` for good.
-        std::thread::Builder::new()
-            .name("spawn".to_owned())
-            .spawn(move || {
-                let _entered = runtime.enter();
-                // Nobody waits for it any more: it is dropped, which ends the guard.
-                let _ = tell.send(start());
-            })?;
+        // The fork copies page tables and the exec reads a file. Where nobody waits for it any more what was started is
+        // dropped, which ends the guard.
+        let started = in_thread("spawn", move || {
+            let _entered = runtime.enter();
+            start()
+        })?;
         started.await.map_err(io::Error::other)
     }
+}
+
+/// Has work that blocks done in a thread of its own, and not by a worker of the runtime, where connections would wait for
+/// it. Nor by its blocking pool, which panics where the system grants it no thread (EAGAIN): the life would end without
+/// a word, and its server would be `stopping` for good. Here that is the error.
+pub(super) fn in_thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<oneshot::Receiver<T>> {
+    let (tell, told) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(move || {
+        // Nobody may wait for it any more.
+        let _ = tell.send(work());
+    })?;
+    Ok(told)
 }
 
 fn start(env: Vec<(OsString, OsString)>, args: Vec<OsString>) -> io::Result<GuardProcess> {

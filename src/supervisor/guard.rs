@@ -35,7 +35,7 @@ use std::time::Duration;
 
 pub(super) use control::{Order, Report};
 #[cfg(all(target_os = "linux", not(feature = "plain-unix")))]
-pub(super) use tree::{children_of, parents, with_descendants};
+pub(super) use tree::{Stat, children_of, parents, stat, with_descendants};
 
 /// Where the guard finds the read end of the server's stdin.
 pub(super) const STDIN_FD: i32 = 3;

@@ -8,18 +8,16 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::{Mutex, PoisonError, RwLock};
-use std::thread;
 use std::time::Duration;
 
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, set_child_subreaper, waitid,
 };
 use tokio::process::Child;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
-use super::child::pid_of;
-use super::guard::{children_of, parents, with_descendants};
+use super::child::{in_thread, pid_of};
+use super::guard::{Stat, children_of, parents, stat, with_descendants};
 
 /// How long what was killed may take to be gone, and how often it is looked again.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -61,17 +59,10 @@ pub(super) async fn end() {
 
 /// Kills and reaps once; gives how many orphans there were.
 ///
-/// In a thread of its own: it reads all of `/proc`, and waits for starts that are under way, each a fork. On a worker of
-/// the runtime every connection would wait for that.
+/// It reads all of `/proc`, and waits for starts that are under way, each a fork.
 async fn look() -> usize {
-    let (tell, told) = oneshot::channel();
-    let thread = thread::Builder::new().name("orphans".to_owned());
-    // Nobody may wait for it any more.
-    let started = thread.spawn(move || {
-        let _ = tell.send(kill_and_reap());
-    });
-    match started {
-        Ok(_thread) => told.await.unwrap_or_default(),
+    match in_thread("orphans", kill_and_reap) {
+        Ok(told) => told.await.unwrap_or_default(),
         Err(error) => {
             tracing::warn!(%error, "no thread to look for what a lost guard has left: {error}");
             kill_and_reap()
@@ -112,8 +103,6 @@ fn kill_and_reap() -> usize {
 
 /// The session of a process: 0 where its leader is outside of our pid namespace, as in many a container, which is no
 /// pid. Hence not by `getsid`(2).
-fn session_of(process: Pid) -> Option<u32> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name, in parentheses, may hold anything; state, parent, group and session follow the last one.
-    stat.rsplit_once(") ")?.1.split(' ').nth(3)?.parse().ok()
+fn session_of(process: Pid) -> Option<i32> {
+    stat(process, Stat::Session)
 }

@@ -93,10 +93,23 @@ pub(in crate::supervisor) fn parents() -> HashMap<Pid, Pid> {
     entries
         .filter_map(|entry| {
             let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            // The name, in parentheses, may hold anything; state and parent follow the last one.
-            let parent: i32 = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
-            Some((Pid::from_raw(pid)?, Pid::from_raw(parent)?))
+            let pid = Pid::from_raw(pid)?;
+            Some((pid, Pid::from_raw(stat(pid, Stat::Parent)?)?))
         })
         .collect()
+}
+
+/// A field of `/proc/PID/stat`, by its place behind the name (`proc_pid_stat`(5)).
+#[derive(Clone, Copy, Debug)]
+pub(in crate::supervisor) enum Stat {
+    Parent = 1,
+    Session = 3,
+}
+
+/// One field of a process that is there.
+pub(in crate::supervisor) fn stat(process: Pid, field: Stat) -> Option<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name, in parentheses, may hold anything; the state follows the last one.
+    let fields = text.rsplit_once(") ")?.1;
+    fields.split(' ').nth(field as usize)?.parse().ok()
 }
