@@ -249,7 +249,7 @@ impl Relay {
     /// Ends a session at its client's wish: its streams, its subscriptions, and what it was asked.
     pub fn end_session(&self, target: &Target, caller: &Caller) -> Result<(), Fault> {
         let session = self.session(target, caller)?;
-        self.shared.directory.end(&session);
+        self.shared.directory.end(&session)?;
         self.servers.end_session(session.id());
         Ok(())
     }

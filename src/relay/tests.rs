@@ -1,6 +1,7 @@
 //! The relay around a server that the tests play themselves.
 
 mod answers;
+mod directory;
 mod frames;
 mod hearing;
 mod levels;

@@ -100,12 +100,11 @@ impl Directory {
         Ok(session)
     }
 
-    /// Ends a session.
-    pub(in crate::relay) fn end(&self, session: &Session) {
+    /// Ends a session, once: to whoever comes second, as found as it may have been, it is unknown.
+    pub(in crate::relay) fn end(&self, session: &Session) -> Result<(), Fault> {
         let gone = self.sessions().remove(&session.id);
-        if let Some(gone) = gone {
-            gone.end();
-        }
+        gone.ok_or_else(unknown)?.end();
+        Ok(())
     }
 
     /// Ends the sessions that are picked; gives them.
