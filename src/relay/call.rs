@@ -32,7 +32,7 @@ pub(super) use round::Round;
 
 use super::outlet::Outlet;
 use super::servers::{Leased, Server};
-use super::session::{Response, Session};
+use super::session::{self, Response, Session};
 use super::{Answer, Caller, Door, Failure, Shared, Target};
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::DropReason;
@@ -295,7 +295,7 @@ impl Way<'_> {
     }
 }
 
-/// The process of a server that is for a caller, or for its session.
+/// The process of a server that is for a caller, or for its session; refused where that has ended.
 pub(super) fn lease(
     server: &Server,
     principal: &Principal,
@@ -307,6 +307,11 @@ pub(super) fn lease(
     let declared = declared.filter(|_| own);
     let leased = server.lease(principal, id, declared)?;
     if let Some(session) = session.filter(|_| leased.is_owned()) {
+        if session.is_over() {
+            // It ended after it was found, and what it had was stopped before this was started.
+            server.instances.end_session(session.id());
+            return Err(session::unknown());
+        }
         leased.calls.owned_by(session);
     }
     Ok(leased)

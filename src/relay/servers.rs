@@ -254,13 +254,13 @@ impl Server {
         self.instances.retire().await;
     }
 
-    /// A shared server whose process is there already.
+    /// A server whose one process is there already.
     #[cfg(test)]
-    pub(super) fn of(upstream: Upstream) -> Self {
+    pub(super) fn of(upstream: Upstream, instance: super::config::Instance) -> Self {
         let (id, labels) = (upstream.handle.id().clone(), upstream.instruments.clone());
         let config = ServerConfig {
             supervisor: (*upstream.handle.config()).clone(),
-            instance: super::config::Instance::Shared,
+            instance,
             client_features: super::config::ClientFeatures::Attribute,
             client_capabilities: super::config::ClientCapabilities::default(),
             max_instances: 1,

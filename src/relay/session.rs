@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use asks::{ChildAsk, Response, Waiting, refusal};
-pub(super) use directory::Directory;
+pub(super) use directory::{Directory, unknown};
 pub(super) use streams::{NotKept, OWN};
 
 use asks::Asks;
@@ -176,7 +176,7 @@ impl Session {
     pub(super) fn begin(self: &Arc<Self>, id: &Bytes) -> Result<Running, Fault> {
         let mut usage = self.usage();
         if usage.ended {
-            return Err(directory::unknown());
+            return Err(unknown());
         }
         match usage.running.entry(id.clone()) {
             Entry::Occupied(_) => {
@@ -209,6 +209,11 @@ impl Session {
     /// Notes that its client was heard of.
     fn touch(&self) {
         self.usage().last = Instant::now();
+    }
+
+    /// Whether it has ended since it was found.
+    pub(super) fn is_over(&self) -> bool {
+        self.usage().ended
     }
 
     fn is_idle(&self, now: Instant, after: Duration) -> bool {

@@ -61,8 +61,11 @@ fn house_of(handshake: &Handshake) -> House {
     };
     let child = Unattended::ready(handshake.clone());
     let id = child.handle.id();
-    let parts = parts_of(id);
-    let server = Arc::new(Server::of(parts.attach(child.handle.clone())));
+    let parts = parts_of(id, InstanceKey::Shared);
+    let server = Arc::new(Server::of(
+        parts.attach(child.handle.clone()),
+        Instance::Shared,
+    ));
     let upstream = server.lease(&principal(0), None, None).unwrap();
     upstream.hub.ready(Incarnation(1), handshake);
     House {
@@ -73,19 +76,19 @@ fn house_of(handshake: &Handshake) -> House {
     }
 }
 
-fn parts_of(server: &ServerId) -> Parts {
+fn parts_of(server: &ServerId, key: InstanceKey) -> Parts {
     let instruments = Instruments::noop().for_server(server);
     Parts::new(
         server,
         instruments,
         ClientFeatures::Attribute,
-        InstanceKey::Shared,
+        key,
         CancellationToken::new(),
     )
 }
 
 fn hub_of(server: &ServerId) -> Arc<Hub> {
-    parts_of(server).hub
+    parts_of(server, InstanceKey::Shared).hub
 }
 
 fn principal(id: u32) -> Principal {

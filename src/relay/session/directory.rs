@@ -158,6 +158,6 @@ impl Directory {
 }
 
 /// The fault of a session that is not there, or is somebody else's, or has ended.
-pub(super) fn unknown() -> Fault {
+pub(in crate::relay) fn unknown() -> Fault {
     Fault::new(FaultKind::SessionNotFound, "unknown session").delivered(Delivered::No)
 }
