@@ -222,28 +222,24 @@ impl<'a> Cursor<'a> {
         self.at += 1;
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
-            let Some(found) = memchr::memchr2(b'"', b'\\', rest) else {
+            let Some(plain) = plain(rest) else {
                 return self.fail();
             };
-            let (plain, after) = rest.split_at(found);
-            // A control character is an error wherever it stands, so the least byte tells. Looked at to the end, unlike
-            // by `any`: a loop that may end early is not vectorised.
-            if plain.iter().copied().fold(u8::MAX, u8::min) < 0x20 {
-                return self.fail();
+            self.at += plain;
+            match rest.get(plain) {
+                Some(b'"') => {
+                    self.at += 1;
+                    let end = self.at;
+                    let span = Span { start, end };
+                    return Ok(Text { span, escaped });
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape(rest.get(plain..).unwrap_or_default())?;
+                }
+                // A control character.
+                _ => return self.fail(),
             }
-            self.at += found;
-            if after.first() == Some(&b'"') {
-                self.at += 1;
-                return Ok(Text {
-                    span: Span {
-                        start,
-                        end: self.at,
-                    },
-                    escaped,
-                });
-            }
-            escaped = true;
-            self.escape(after)?;
         }
     }
 
@@ -261,5 +257,95 @@ impl<'a> Cursor<'a> {
             _ => return self.fail(),
         }
         Ok(())
+    }
+}
+
+/// So many words of a string are looked at one by one. Most strings are names, and a search over many bytes takes
+/// longer to begin than they to end.
+const SHORT: usize = 8;
+
+/// How many bytes of a string stand as they are meant: up to its quote, to a backslash, or to a control character,
+/// which is an error. `None` where the text ends before, and where a control character stands far into the string.
+fn plain(rest: &[u8]) -> Option<usize> {
+    let (words, _) = rest.as_chunks::<8>();
+    for (number, word) in words.iter().take(SHORT).enumerate() {
+        let special = first_special(u64::from_le_bytes(*word));
+        if special < 8 {
+            return Some(number * 8 + special);
+        }
+    }
+    let seen = words.len().min(SHORT) * 8;
+    let rest = rest.get(seen..).unwrap_or_default();
+    let found = memchr::memchr2(b'"', b'\\', rest)?;
+    // A control character is an error wherever it stands, so the least byte tells. Looked at to the end, unlike
+    // by `any`: a loop that may end early is not vectorised.
+    let least = rest.iter().take(found).copied().fold(u8::MAX, u8::min);
+    (least >= 0x20).then_some(seen + found)
+}
+
+/// Which of eight bytes, the first being the lowest, is the first that is a quote, a backslash or a control character;
+/// 8 where none is. All eight at once: a subtraction borrows from a byte's highest bit where the byte is less. What the
+/// borrow does to the bytes above does not matter, as the lowest is asked for.
+fn first_special(word: u64) -> usize {
+    let each = |byte: u8| u64::from_le_bytes([byte; 8]);
+    let less = |word: u64, than: u8| word.wrapping_sub(each(than)) & !word;
+    let quote = less(word ^ each(b'"'), 1);
+    let backslash = less(word ^ each(b'\\'), 1);
+    let control = less(word, 0x20);
+    let marks = (quote | backslash | control) & each(0x80);
+    marks.trailing_zeros() as usize / 8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one_by_one(text: &[u8]) -> Option<usize> {
+        text.iter()
+            .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))
+    }
+
+    #[test]
+    fn the_first_special_byte_is_found_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for other in [
+                0, 0x1f, 0x20, 0x21, b'"', b'#', b'[', b'\\', b']', 0x7f, 0x80, 0xff,
+            ] {
+                for place in 0..8 {
+                    let mut word = [b'a'; 8];
+                    word[place] = byte;
+                    if let Some(after) = word.get_mut(place + 1) {
+                        *after = other;
+                    }
+                    let expected = one_by_one(&word).unwrap_or(8);
+                    assert_eq!(
+                        first_special(u64::from_le_bytes(word)),
+                        expected,
+                        "{word:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn strings_of_every_length_end_where_they_end() {
+        for length in 0..200 {
+            for end in [&b"\""[..], b"\"}", b"\\n", b"\"] and more of it"] {
+                let text = [&b"a\xc3\xa4bcdefg".repeat(30)[..length], end].concat();
+                assert_eq!(plain(&text), Some(length), "{length} {end:?}");
+            }
+            let text = b"a".repeat(length);
+            assert_eq!(plain(&text), None, "no end, {length}");
+            for place in 0..length {
+                let mut text = [&text[..], b"\""].concat();
+                text[place] = 0x1f;
+                let seen = plain(&text);
+                assert!(
+                    seen.is_none_or(|seen| text[seen] == 0x1f),
+                    "{length} {place}"
+                );
+            }
+        }
     }
 }
