@@ -123,7 +123,7 @@ pub async fn bind(config: &Config) -> io::Result<TcpListener> {
 }
 
 /// The whole service, gate first, and the door that its connections come in by.
-fn open(parts: Parts, drain: &CancellationToken) -> (impl Answers, Door) {
+fn open(parts: Parts, drain: &CancellationToken) -> (Arc<impl Answers>, Door) {
     let Parts {
         tls,
         rulebook,
@@ -152,7 +152,8 @@ fn open(parts: Parts, drain: &CancellationToken) -> (impl Answers, Door) {
         instruments,
         tls: tls.map(|tls| TlsDoor::new(tls, Arc::clone(&guard))),
     };
-    (Gate::new(guard, direct::endpoints(edge)), door)
+    let gate = Gate::new(guard, direct::Endpoints::new(edge));
+    (Arc::new(gate), door)
 }
 
 /// Serves one connection to its end, without a listener: for whoever has one already, be it in memory.

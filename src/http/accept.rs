@@ -1,6 +1,7 @@
 //! The accept loop: back-off when the machine is out of descriptors, and the drain.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -27,7 +28,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// cancelled then, and the error is returned after the drain.
 pub(super) async fn run<S>(
     listener: TcpListener,
-    service: S,
+    service: Arc<S>,
     door: Door,
     drain: &CancellationToken,
     kill: &CancellationToken,
@@ -60,7 +61,7 @@ where
                 if let Some(slot) = slots.take(peer.ip()) {
                     // Failing means that the peer is gone already, and serving finds that out.
                     let _gone = socket.set_nodelay(true);
-                    let (service, tls, ends) = (service.clone(), tls.clone(), ends.clone());
+                    let (service, tls, ends) = (Arc::clone(&service), tls.clone(), ends.clone());
                     let limits = slots.limits();
                     tracker.spawn(async move {
                         let socket = match tls {

@@ -1,7 +1,6 @@
 //! What handlers want to know of a request: who asks, about which server, with which switches.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path, RawPathParams};
@@ -9,7 +8,6 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
 use super::body::BodyMark;
-use super::connection::Peer;
 use super::gate::LetIn;
 use crate::fault::{Fault, FaultKind};
 use crate::protocol::trace_context::TraceContext;
@@ -36,11 +34,6 @@ impl Asker {
     /// Reads what the gate and the accept loop put into the request.
     pub(super) fn of(parts: &Parts) -> Result<Self, Fault> {
         let let_in = let_in(&parts.extensions)?;
-        let peer: SocketAddr = parts
-            .extensions
-            .get::<Peer>()
-            .map(|peer| peer.0)
-            .ok_or_else(unguarded)?;
         Ok(Self {
             caller: Caller {
                 principal: Arc::clone(&let_in.principal),
@@ -49,7 +42,7 @@ impl Asker {
                 headers: RoutingHeaders::default(),
                 streams: false,
                 prefers_stream: false,
-                peer,
+                peer: let_in.peer,
                 trace: trace(&parts.headers),
             },
             mark: let_in.mark.clone(),

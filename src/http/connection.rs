@@ -13,9 +13,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use axum::Router;
 use axum::body::Body;
 use futures_util::Stream;
 use futures_util::stream::FuturesUnordered;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -32,10 +34,6 @@ use super::phase::{Clock, LastByte, Overdue, Watched};
 /// refused as such (414), small enough that 1024 connections cost at most 96 MiB before anybody is
 /// let in; with TLS, rustls holds up to 64 KiB of a handshake each before that. Trailers and chunk extensions are held to 16 KiB each by hyper.
 const HEAD_BUFFER: usize = 96 * 1024;
-
-/// Where a request's connection comes from; in the extensions of every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Peer(pub(super) SocketAddr);
 
 /// How the connections of a listener are ended.
 #[derive(Clone, Debug)]
@@ -73,36 +71,29 @@ impl Ends {
     }
 }
 
-/// A service that answers HTTP requests and never fails.
-pub(super) trait Answers:
-    tower::Service<
-        http::Request<Body>,
-        Response = http::Response<Body>,
-        Error = Infallible,
-        Future: Send,
-    > + Clone
-    + Send
-    + 'static
-{
+/// What answers HTTP requests, and never fails. Shared and never cloned, unlike a service of tower: a clone for every
+/// request, and a place for it to wait until the clone is ready, was a thirtieth of what a small call costs.
+pub(super) trait Answers: Send + Sync + 'static {
+    /// The answer to a request on a connection that comes from `peer`.
+    fn answer(
+        &self,
+        peer: SocketAddr,
+        request: Request<Body>,
+    ) -> impl Future<Output = Response<Body>> + Send;
 }
 
-impl<S> Answers for S where
-    S: tower::Service<
-            http::Request<Body>,
-            Response = http::Response<Body>,
-            Error = Infallible,
-            Future: Send,
-        > + Clone
-        + Send
-        + 'static
-{
+impl Answers for Router {
+    async fn answer(&self, _peer: SocketAddr, request: Request<Body>) -> Response<Body> {
+        let answered = self.clone().oneshot(request).await;
+        answered.unwrap_or_else(|never| match never {})
+    }
 }
 
 /// Serves one connection to its end.
 pub(super) async fn serve<Io, S>(
     socket: Io,
     peer: SocketAddr,
-    service: S,
+    service: Arc<S>,
     limits: LimitsConfig,
     ends: Ends,
 ) where
@@ -113,16 +104,14 @@ pub(super) async fn serve<Io, S>(
     let socket = TokioIo::new(Watched::new(socket, Arc::clone(&clock)));
     let answer = {
         let clock = Arc::clone(&clock);
-        hyper::service::service_fn(move |request: http::Request<Incoming>| {
+        hyper::service::service_fn(move |request: Request<Incoming>| {
             clock.request_parsed();
-            let clock = Arc::clone(&clock);
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(Peer(peer));
-            let answer = service.clone().oneshot(request);
-            async move {
-                let response = answer.await?;
+            let (service, clock) = (Arc::clone(&service), Arc::clone(&clock));
+            // On the heap, because hyper moves it.
+            Box::pin(async move {
+                let response = service.answer(peer, request.map(Body::new)).await;
                 Ok::<_, Infallible>(response.map(|body| Held::new(body, LastByte::new(clock))))
-            }
+            })
         })
     };
     // Half-closed connections stay off: a client's end of file in the middle of a request is how we

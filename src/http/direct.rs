@@ -5,14 +5,13 @@
 //! to its endpoint at once. Every other request goes through the router, which knows these paths too and would
 //! answer the same.
 
-use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::Method;
-use tower::{ServiceExt, service_fn};
 
 use super::connection::Answers;
 use super::{Edge, mcp, routes, rpc};
@@ -29,19 +28,29 @@ enum Direct {
 }
 
 /// All endpoints, those of messages by the short way.
-pub(super) fn endpoints(edge: Arc<Edge>) -> impl Answers {
-    let router = routes::build().with_state(Arc::clone(&edge));
-    service_fn(move |request| answer(Arc::clone(&edge), router.clone(), request))
+pub(super) struct Endpoints {
+    edge: Arc<Edge>,
+    router: Router,
 }
 
-async fn answer(edge: Arc<Edge>, router: Router, request: Request) -> Result<Response, Infallible> {
-    match direct(request.method(), request.uri().path()) {
-        Some(Direct::Rpc(server)) => Ok(rpc::to(&edge, &server, request).await.into_response()),
-        Some(Direct::Mcp(server)) => {
-            let target = Target::Server(server);
-            Ok(mcp::to(&edge, &target, request).await.into_response())
+impl Endpoints {
+    pub(super) fn new(edge: Arc<Edge>) -> Self {
+        let router = routes::build().with_state(Arc::clone(&edge));
+        Self { edge, router }
+    }
+}
+
+impl Answers for Endpoints {
+    async fn answer(&self, peer: SocketAddr, request: Request) -> Response {
+        let edge = &self.edge;
+        match direct(request.method(), request.uri().path()) {
+            Some(Direct::Rpc(server)) => rpc::to(edge, &server, request).await.into_response(),
+            Some(Direct::Mcp(server)) => {
+                let target = Target::Server(server);
+                mcp::to(edge, &target, request).await.into_response()
+            }
+            None => self.router.answer(peer, request).await,
         }
-        None => router.oneshot(request).await,
     }
 }
 

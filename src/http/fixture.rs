@@ -83,8 +83,9 @@ pub(super) struct Running {
 
 impl Running {
     /// Serves `service` with these limits.
-    pub(super) async fn start(limits: LimitsConfig, service: impl Answers + Sync) -> Self {
+    pub(super) async fn start(limits: LimitsConfig, service: impl Answers) -> Self {
         let listener = super::bind(&config()).await.unwrap();
+        let service = Arc::new(service);
         let address = listener.local_addr().unwrap();
         let (drain, kill) = (CancellationToken::new(), CancellationToken::new());
         let mut task = JoinSet::new();

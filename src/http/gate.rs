@@ -6,13 +6,10 @@
 //! responses have, and is logged once.
 
 use std::any::Any;
-use std::convert::Infallible;
-use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -25,13 +22,12 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tower::{Service, ServiceExt};
 use tracing::{Instrument, Span};
 
 use super::admission::{self, Admitted, Check, Refused};
 use super::ask;
 use super::body::BodyMark;
-use super::connection::Peer;
+use super::connection::Answers;
 use super::error::Problem;
 use super::held::Held;
 use super::limiter::MinuteCounts;
@@ -64,6 +60,8 @@ pub(super) struct Validity {
 #[derive(Clone, Debug)]
 pub(super) struct LetIn {
     pub(super) principal: Arc<Principal>,
+    /// Where its connection comes from.
+    pub(super) peer: SocketAddr,
     /// To be set when the body was read.
     pub(super) mark: BodyMark,
     pub(super) validity: Validity,
@@ -143,7 +141,6 @@ impl Guard {
 }
 
 /// The gate with what lies behind it.
-#[derive(Clone)]
 pub(super) struct Gate<S> {
     guard: Arc<Guard>,
     inner: S,
@@ -156,90 +153,70 @@ impl<S> Gate<S> {
     }
 }
 
-impl<S> Service<Request<Body>> for Gate<S>
-where
-    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+impl<S: Answers> Answers for Gate<S> {
+    async fn answer(&self, peer: SocketAddr, request: Request<Body>) -> Response {
+        let Self { guard, inner } = self;
+        let started = Instant::now();
+        let (mut parts, body) = request.into_parts();
+        let rules = guard.rules();
+        let mark = BodyMark::default();
+        let has_body = !body.is_end_stream();
 
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (guard, inner) = (Arc::clone(&self.guard), self.inner.clone());
-        Box::pin(async move { Ok(answer(&guard, inner, request).await) })
-    }
-}
-
-async fn answer<S>(guard: &Guard, inner: S, request: Request<Body>) -> Response
-where
-    S: Service<Request<Body>, Response = Response, Error = Infallible>,
-{
-    let started = Instant::now();
-    let (mut parts, body) = request.into_parts();
-    let peer = peer_of(&parts.extensions);
-    let rules = guard.rules();
-    let mark = BodyMark::default();
-    let has_body = !body.is_end_stream();
-
-    let mut response = match admission::admit(&rules.admission, peer.ip(), &parts, wall::now()) {
-        Err(refused) => Problem::from(guard.refuse(refused)).into_response(),
-        Ok(Admitted {
-            principal,
-            client,
-            valid_for,
-            revoked,
-        }) => {
-            let watch = Watch::start(guard, &parts, peer, started);
-            tracing::trace!(%client, principal = %principal.name, "request let in");
-            let name = Arc::clone(&principal.name);
-            // Nothing further in has a use for the token, so nothing further in can leak it.
-            parts.headers.remove(AUTHORIZATION);
-            parts.headers.remove(PROXY_AUTHORIZATION);
-            let id = principal.id;
-            // An end beyond what the clock can say is no end.
-            let until = valid_for.and_then(|valid| started.checked_add(valid));
-            parts.extensions.insert(LetIn {
+        let mut response = match admission::admit(&rules.admission, peer.ip(), &parts, wall::now())
+        {
+            Err(refused) => Problem::from(guard.refuse(refused)).into_response(),
+            Ok(Admitted {
                 principal,
-                mark: mark.clone(),
-                validity: Validity { until, revoked },
-            });
-            let request = Request::from_parts(parts, body);
-            let passed = pin!(pass(guard, &rules, id, inner, request));
-            let response = AssertUnwindSafe(passed)
-                .catch_unwind()
-                .instrument(watch.span.clone())
-                .await
-                .unwrap_or_else(|panic| internal_error(panic.as_ref()));
-            watch.end(&response, &name);
-            response
-        }
-    };
+                client,
+                valid_for,
+                revoked,
+            }) => {
+                let watch = Watch::start(guard, &parts, peer, started);
+                tracing::trace!(%client, principal = %principal.name, "request let in");
+                let name = Arc::clone(&principal.name);
+                // Nothing further in has a use for the token, so nothing further in can leak it.
+                parts.headers.remove(AUTHORIZATION);
+                parts.headers.remove(PROXY_AUTHORIZATION);
+                let id = principal.id;
+                // An end beyond what the clock can say is no end.
+                let until = valid_for.and_then(|valid| started.checked_add(valid));
+                parts.extensions.insert(LetIn {
+                    principal,
+                    peer,
+                    mark: mark.clone(),
+                    validity: Validity { until, revoked },
+                });
+                let request = Request::from_parts(parts, body);
+                let behind = |request| inner.answer(peer, request);
+                let passed = pin!(pass(guard, &rules, id, behind, request));
+                let response = AssertUnwindSafe(passed)
+                    .catch_unwind()
+                    .instrument(watch.span.clone())
+                    .await
+                    .unwrap_or_else(|panic| internal_error(panic.as_ref()));
+                watch.end(&response, &name);
+                response
+            }
+        };
 
-    let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if has_body && !mark.is_read() {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        let headers = response.headers_mut();
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if has_body && !mark.is_read() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
-    response
 }
 
 /// From admission to the route.
-async fn pass<S>(
+async fn pass(
     guard: &Guard,
     rules: &Rules,
     principal: PrincipalId,
-    inner: S,
+    behind: impl AsyncFnOnce(Request<Body>) -> Response,
     request: Request<Body>,
-) -> Response
-where
-    S: Service<Request<Body>, Response = Response, Error = Infallible>,
-{
+) -> Response {
     let refuse = |fault: Fault| Problem::from(fault).into_response();
     if guard.drain.is_cancelled() {
         let fault = Fault::new(FaultKind::ShuttingDown, "the gateway is shutting down");
@@ -266,10 +243,7 @@ where
     } else {
         None
     };
-    let response = inner
-        .oneshot(request)
-        .await
-        .unwrap_or_else(|never| match never {});
+    let response = behind(request).await;
     match permit {
         // Under way until the last byte was taken: a slow reader holds the memory of its reply.
         Some(permit) => response.map(|body| Body::new(Held::new(body, permit))),
@@ -285,15 +259,6 @@ fn internal_error(panic: &(dyn Any + Send)) -> Response {
         .unwrap_or("no message");
     tracing::error!(message, "a request handler panicked: {message}");
     Problem::from(Fault::new(FaultKind::InternalError, "internal error")).into_response()
-}
-
-/// The accept loop always tells the peer; a service that is called otherwise gets an address that no
-/// allowlist can hold on purpose.
-fn peer_of(extensions: &http::Extensions) -> SocketAddr {
-    extensions.get::<Peer>().map_or(
-        SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
-        |peer| peer.0,
-    )
 }
 
 fn target_length(request: &Request<Body>) -> usize {

@@ -252,6 +252,7 @@ mod tests {
         let mut extensions = http::Extensions::new();
         let start = Instant::now();
         extensions.insert(LetIn {
+            peer: ([127, 0, 0, 1], 1).into(),
             principal: Arc::new(Principal {
                 id: PrincipalId(1),
                 name: "one".into(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request as Asked;
 use axum::routing::{get, post};
-use http::{HeaderName, StatusCode};
+use http::HeaderName;
 use http_body_util::BodyExt;
 
 use super::*;
@@ -64,11 +64,14 @@ fn post_to(path: &str, headers: &str, body: &str) -> String {
     format!("POST {path} HTTP/1.1\r\n{headers}content-length: {length}\r\n\r\n{body}")
 }
 
+fn peer() -> SocketAddr {
+    ([127, 0, 0, 1], 1).into()
+}
+
 /// The gate's answer without a socket: status, error code and headers.
 async fn ask(gate: &Gate<Router>, request: http::request::Builder) -> (u16, String, HeaderMap) {
-    let peer = Peer("127.0.0.1:1".parse().unwrap());
-    let request = request.extension(peer).body(Body::empty()).unwrap();
-    let response = gate.clone().oneshot(request).await.unwrap();
+    let request = request.body(Body::empty()).unwrap();
+    let response = gate.answer(peer(), request).await;
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let value: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -163,12 +166,8 @@ async fn a_token_over_its_share_is_told_to_come_back_and_can_still_look() {
             .header("host", "localhost");
         request.header("authorization", format!("Bearer {token}"))
     };
-    let peer = Peer("127.0.0.1:1".parse().unwrap());
-    let waiting = with("POST", "/wait", "T1")
-        .extension(peer)
-        .body(Body::empty())
-        .unwrap();
-    let mut waiting = gate.clone().oneshot(waiting);
+    let waiting = with("POST", "/wait", "T1").body(Body::empty()).unwrap();
+    let mut waiting = Box::pin(gate.answer(peer(), waiting));
     assert!(futures_util::poll!(&mut waiting).is_pending());
     let (status, code, headers) = ask(&gate, with("POST", "/unread", "T1")).await;
     assert_eq!((status, code.as_str()), (429, "rate_limited"));
@@ -332,18 +331,6 @@ async fn a_request_during_the_drain_is_refused_as_not_delivered() {
     let (status, code, headers) = ask(&gate, request().header("authorization", "Bearer T1")).await;
     assert_eq!((status, code.as_str()), (503, "shutting_down"));
     assert_eq!(headers[CONNECTION], "close");
-}
-
-#[tokio::test]
-async fn a_request_without_a_known_peer_is_refused() {
-    let gate = gate(&fixture::config(), CancellationToken::new());
-    let request = Request::builder().uri("/token").header("host", "localhost");
-    let request = request
-        .header("authorization", "Bearer T1")
-        .body(Body::empty())
-        .unwrap();
-    let response = gate.oneshot(request).await.unwrap();
-    assert_eq!(response.status(), StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]
