@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use aggregate::{Gap, Shown};
-pub use api::{Answer, Caller, Door, Event, Events, Failure, Reply, RoutingHeaders, Target};
+pub use api::{Answer, Caller, Door, Event, Events, Failure, Reply, RoutingHeaders, Sent, Target};
 pub use config::{ClientCapabilities, ClientFeatures, Config, Instance, ServerConfig};
 pub use failed::ErrorMessage;
 pub use overview::{Overview, Process};

@@ -68,7 +68,7 @@ async fn take(edge: &Arc<Edge>, target: &Target, request: Request) -> Result<Res
         ..asker.caller
     };
     let message = body::read(body, edge.body_limits(), &asker.mark).await?;
-    let header = caller.headers.version.first().cloned();
+    let header = caller.headers.version.once().cloned();
     let refuse = |failure: Failure| {
         Refused::from(failure)
             .about(&message, header.as_deref())

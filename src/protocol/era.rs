@@ -22,10 +22,10 @@ pub const NEWEST_LEGACY: &str = "2025-11-25";
 pub const MODERN_REVISION: &str = "2026-07-28";
 
 /// Every revision that is spoken, newest first.
-pub fn revisions() -> Vec<&'static str> {
-    let legacy = LEGACY_REVISIONS.into_iter().rev();
-    std::iter::once(MODERN_REVISION).chain(legacy).collect()
-}
+pub const REVISIONS: [&str; 5] = {
+    let [first, second, third, fourth] = LEGACY_REVISIONS;
+    [MODERN_REVISION, fourth, third, second, first]
+};
 
 /// Keys of `_meta` that the specification defines.
 pub mod meta_key {

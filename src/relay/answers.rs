@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::protocol::era::{NEWEST_LEGACY, meta_key, negotiate_legacy, revisions};
+use crate::protocol::era::{NEWEST_LEGACY, REVISIONS, meta_key, negotiate_legacy};
 use crate::protocol::members::{self, Object};
 use crate::protocol::splice::{Patch, patched};
 use crate::protocol::{Era, Span};
@@ -40,7 +40,7 @@ pub(super) fn initialize(id: &[u8], params: &[u8], handshake: &Handshake) -> Vec
 
 /// The response to `server/discover`.
 pub(super) fn discover(id: &[u8], handshake: &Handshake) -> Vec<u8> {
-    let versions = serde_json::json!(revisions());
+    let versions = serde_json::json!(REVISIONS);
     let Handshake { server_info, .. } = handshake;
     let capabilities = modern_capabilities(handshake);
     let mut result = format!(

@@ -52,18 +52,48 @@ pub struct Caller {
     pub trace: Option<TraceContext>,
 }
 
-/// The headers of a modern request that repeat what its body says, as they came: each once for every
-/// time that it was sent (MCP 2026-07-28, basic/transports/streamable-http).
+/// The headers of a modern request that repeat what its body says, as they came (MCP 2026-07-28,
+/// basic/transports/streamable-http).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoutingHeaders {
     /// `MCP-Protocol-Version`
-    pub version: Vec<Bytes>,
+    pub version: Sent,
     /// `Mcp-Method`
-    pub method: Vec<Bytes>,
+    pub method: Sent,
     /// `Mcp-Name`
-    pub name: Vec<Bytes>,
+    pub name: Sent,
     /// `Mcp-Param-{name}`: the name in lower case, and the value.
     pub params: Vec<(String, Bytes)>,
+}
+
+/// How often a header was sent of which one is expected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Sent {
+    /// Not at all.
+    #[default]
+    Never,
+    /// Once, with this value.
+    Once(Bytes),
+    /// More than once, with whatever values.
+    Repeatedly,
+}
+
+impl Sent {
+    /// Notes that it was sent with this value.
+    pub(in crate::relay) fn add(&mut self, value: &[u8]) {
+        *self = match self {
+            Self::Never => Self::Once(Bytes::copy_from_slice(value)),
+            Self::Once(_) | Self::Repeatedly => Self::Repeatedly,
+        };
+    }
+
+    /// Its value, where there is one.
+    pub fn once(&self) -> Option<&Bytes> {
+        match self {
+            Self::Once(value) => Some(value),
+            Self::Never | Self::Repeatedly => None,
+        }
+    }
 }
 
 /// What became of one message.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::fault::{Delivered, Fault, FaultKind};
-use crate::protocol::era::revisions;
+use crate::protocol::era::REVISIONS;
 use crate::types::ServerId;
 
 /// What a JSON-RPC error tells of a failure.
@@ -44,7 +44,7 @@ impl ErrorMessage<'_> {
                     retry_after_ms: fault
                         .retry_after
                         .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
-                    supported: of_version.then(revisions),
+                    supported: of_version.then_some(REVISIONS),
                     requested,
                 },
             },
@@ -79,7 +79,7 @@ struct Data<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    supported: Option<Vec<&'static str>>,
+    supported: Option<[&'static str; 5]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     requested: Option<&'a str>,
 }

@@ -223,7 +223,7 @@ impl Member {
     }
 
     fn told(&self, failure: Failure) -> End {
-        let header = self.caller.headers.version.first();
+        let header = self.caller.headers.version.once();
         let refused = Refused::from(failure)
             .about(&self.message, header.map(AsRef::as_ref))
             .at(&self.target);

@@ -15,7 +15,7 @@ use crate::fault::{Delivered, Fault, FaultKind};
 use crate::protocol::members::Object;
 use crate::protocol::message::string;
 use crate::protocol::{Envelope, Params, Span};
-use crate::relay::RoutingHeaders;
+use crate::relay::api::{RoutingHeaders, Sent};
 
 /// The headers of a request do not say what its body says: JSON-RPC -32020 (`HeaderMismatch`), HTTP 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +37,7 @@ impl RoutingHeaders {
     pub fn pick<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
         let mut picked = Self::default();
         for (name, value) in headers {
-            let values = match name {
+            let sent = match name {
                 "mcp-protocol-version" => &mut picked.version,
                 "mcp-method" => &mut picked.method,
                 "mcp-name" => &mut picked.name,
@@ -49,7 +49,7 @@ impl RoutingHeaders {
                     continue;
                 }
             };
-            values.push(Bytes::copy_from_slice(value));
+            sent.add(value);
         }
         picked
     }
@@ -94,7 +94,7 @@ impl RoutingHeaders {
                 let found = header.decoded(header.required(&self.name)?)?;
                 header.same(&found, &named)
             }
-            None if self.name.is_empty() => Ok(()),
+            None if self.name == Sent::Never => Ok(()),
             None => Err(header.fault("is there without one")),
         }
     }
@@ -112,19 +112,24 @@ impl RoutingHeaders {
                 name: format!("mcp-param-{}", wanted.suffix()).into(),
                 expected: format!("the argument {}", wanted.argument()).into(),
             };
-            let values = self.params.iter();
-            let values = values.filter(|(suffix, _)| suffix == wanted.suffix());
-            let values: Vec<&Bytes> = values.map(|(_, value)| value).collect();
+            let mut sent = Sent::default();
+            for (_, value) in self
+                .params
+                .iter()
+                .filter(|(suffix, _)| suffix == wanted.suffix())
+            {
+                sent.add(value);
+            }
             match argument(wanted, params, body)
                 .map_err(|Twice| header.fault("has no one argument to repeat"))?
             {
                 Some(argument) => {
-                    let found = header.decoded(header.required(values)?)?;
+                    let found = header.decoded(header.required(&sent)?)?;
                     if !says(&found, argument) {
                         return Err(header.fault("says another thing than the body"));
                     }
                 }
-                None if values.is_empty() => {}
+                None if sent == Sent::Never => {}
                 None => return Err(header.fault("is there without one")),
             }
         }
@@ -155,15 +160,12 @@ impl Header {
     }
 
     /// The one value, without the white space around it.
-    fn required<'a>(
-        &self,
-        values: impl IntoIterator<Item = &'a Bytes>,
-    ) -> Result<&'a str, HeaderFault> {
-        let mut values = values.into_iter();
-        let value = values.next().ok_or_else(|| self.fault("is missing"))?;
-        if values.next().is_some() {
-            return Err(self.fault("is there more than once"));
-        }
+    fn required<'a>(&self, sent: &'a Sent) -> Result<&'a str, HeaderFault> {
+        let value = match sent {
+            Sent::Never => return Err(self.fault("is missing")),
+            Sent::Once(value) => value,
+            Sent::Repeatedly => return Err(self.fault("is there more than once")),
+        };
         // RFC 9110, section 5.5: visible ASCII, space and tab.
         let text = std::str::from_utf8(value).ok();
         text.filter(|text| text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~')))

@@ -82,8 +82,8 @@ impl Message {
             && caller
                 .headers
                 .version
-                .iter()
-                .any(|value| value == MODERN_REVISION);
+                .once()
+                .is_some_and(|value| value == MODERN_REVISION);
         if self.claims_modern() || in_header {
             Era::Modern
         } else {

@@ -51,10 +51,10 @@ pub(in crate::relay) fn check_sent(
     check_claims(message)?;
     headers.check(&message.envelope, &message.body, method)?;
     // Header and body say the same by now.
-    if !headers
+    if headers
         .version
-        .iter()
-        .all(|version| version == MODERN_REVISION)
+        .once()
+        .is_some_and(|version| version != MODERN_REVISION)
     {
         let text = "unknown protocol version, expected one of those in data.supported";
         return Err(refused(FaultKind::UnsupportedVersion, text.to_owned()));

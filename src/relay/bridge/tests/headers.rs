@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::protocol::scan;
-use crate::relay::RoutingHeaders;
+use crate::relay::api::{RoutingHeaders, Sent};
 use crate::relay::bridge::tool_headers::ToolHeaders;
 
 fn tools() -> HashMap<String, ToolHeaders> {
@@ -44,15 +44,17 @@ const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-0
 
 #[test]
 fn only_routing_headers_are_picked() {
-    let all: [(&str, &[u8]); 5] = [
+    let all: [(&str, &[u8]); 6] = [
         ("mcp-session-id", b"s"),
+        ("mcp-protocol-version", b"a\xff"),
         ("mcp-name", b"a"),
         ("authorization", b"x"),
-        ("mcp-name", b"b\xff"),
+        ("mcp-name", b"a"),
         ("mcp-param-region", b"us"),
     ];
     let picked = RoutingHeaders {
-        name: vec!["a".into(), b"b\xff"[..].into()],
+        version: Sent::Once(b"a\xff"[..].into()),
+        name: Sent::Repeatedly,
         params: vec![("region".to_owned(), "us".into())],
         ..RoutingHeaders::default()
     };
