@@ -11,12 +11,13 @@ mod streams;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Aborted, pending};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 pub(super) use asks::{ChildAsk, Response, Waiting, refusal};
 pub(super) use directory::{Directory, unknown};
@@ -63,7 +64,7 @@ pub(super) struct Session {
 #[derive(Debug)]
 struct Usage {
     /// Requests under way by their ids, and what ends each while it is not at a child.
-    running: HashMap<Bytes, CancellationToken>,
+    running: HashMap<Bytes, AbortHandle>,
     last: Instant,
     ended: bool,
 }
@@ -178,32 +179,24 @@ impl Session {
         if usage.ended {
             return Err(unknown());
         }
-        match usage.running.entry(id.clone()) {
-            Entry::Occupied(_) => {
-                let text = "a request with this id is under way in this session";
-                return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
-            }
-            Entry::Vacant(entry) => {
-                entry.insert(CancellationToken::new());
-            }
-        }
+        let Entry::Vacant(entry) = usage.running.entry(id.clone()) else {
+            let text = "a request with this id is under way in this session";
+            return Err(Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No));
+        };
+        let (cancel, cancelled) = AbortHandle::new_pair();
+        entry.insert(cancel);
         Ok(Running {
             session: Arc::clone(self),
             id: id.clone(),
+            cancelled: Some(cancelled),
         })
     }
 
     /// Ends a request that waits for something else than a child's answer; `false` where none with this
     /// id is under way.
     pub(super) fn cancel(&self, id: &[u8]) -> bool {
-        let cancelled = self.usage().running.get(id).cloned();
-        cancelled.inspect(CancellationToken::cancel).is_some()
-    }
-
-    /// What [`Session::cancel`] tells a request that is under way.
-    pub(super) fn cancellation(&self, id: &[u8]) -> CancellationToken {
-        let cancelled = self.usage().running.get(id).cloned();
-        cancelled.unwrap_or_default()
+        let cancel = self.usage().running.get(id).cloned();
+        cancel.inspect(AbortHandle::abort).is_some()
     }
 
     /// Notes that its client was heard of.
@@ -234,8 +227,8 @@ impl Session {
             leased.handle.mux().cancel_session(&self.id);
         }
         // What was not at a child yet gets to none any more.
-        for cancellation in self.usage().running.values() {
-            cancellation.cancel();
+        for cancel in self.usage().running.values() {
+            cancel.abort();
         }
     }
 }
@@ -259,6 +252,22 @@ impl Sink for OwnStream {
 pub(super) struct Running {
     session: Arc<Session>,
     id: Bytes,
+    cancelled: Option<AbortRegistration>,
+}
+
+impl Running {
+    /// Ends when the request is cancelled ([`Session::cancel`]), or its session ends; to be asked for once.
+    pub(super) fn cancelled(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        let cancelled = self.cancelled.take();
+        async move {
+            match cancelled {
+                Some(cancelled) => {
+                    let Err(Aborted) = Abortable::new(pending::<Infallible>(), cancelled).await;
+                }
+                None => pending().await,
+            }
+        }
+    }
 }
 
 impl Drop for Running {

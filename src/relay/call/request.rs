@@ -60,11 +60,16 @@ pub(in crate::relay) struct Request {
 pub(super) type Answered = Result<(Bytes, Outcome), Fault>;
 
 impl Request {
-    /// Runs it to its end.
-    pub(super) async fn run(&self, started: Instant) -> Result<Reply, Failure> {
+    /// Runs it to its end, or until it is cancelled.
+    pub(super) async fn run(
+        &self,
+        started: Instant,
+        cancelled: Option<impl Future<Output = ()>>,
+    ) -> Result<Reply, Failure> {
         let span = self.server_span();
-        let answered = self.answer_unless_cancelled(&span).await;
+        let answered = self.answer_unless(cancelled, &span).await;
         let answered = answered.map(|(message, outcome)| (self.named(message), outcome));
+        let duration = started.elapsed();
         let outcome = match &answered {
             Ok((_, outcome)) => *outcome,
             Err(fault) => Outcome::Fault(fault.kind),
@@ -74,13 +79,13 @@ impl Request {
             method: &self.method,
             revision: self.revision(),
             outcome,
-            duration: started.elapsed(),
+            duration,
         });
         audit::log(&audit::Entry {
             principal: &self.caller.principal,
             call: &self.call(),
             outcome,
-            duration: started.elapsed(),
+            duration,
             bytes_in: self.message.body.len(),
             bytes_out: answered.as_ref().map_or(0, |(bytes, _)| bytes.len()),
         });
@@ -104,15 +109,18 @@ impl Request {
 
     /// The answer; or the end of a request that its client cancels while it waits for its turn, for the
     /// server to start, or for what a modern child wants to know. At the child it is ended there.
-    async fn answer_unless_cancelled(&self, span: &TraceSpan) -> Answered {
-        let Some(session) = &self.session else {
+    async fn answer_unless(
+        &self,
+        cancelled: Option<impl Future<Output = ()>>,
+        span: &TraceSpan,
+    ) -> Answered {
+        let Some(cancelled) = cancelled else {
             return self.answer(span).await;
         };
-        let cancellation = session.cancellation(self.client_id());
         tokio::select! {
             biased;
             answered = self.answer(span) => answered,
-            () = cancellation.cancelled() => {
+            () = cancelled => {
                 let text = "the request was cancelled by its sender";
                 Err(Fault::new(FaultKind::RequestCancelled, text).delivered(Delivered::Unknown))
             }
