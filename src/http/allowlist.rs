@@ -62,6 +62,9 @@ impl Allowlist {
     /// names nobody speaks for itself (its own health check).
     pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let mut client = canonical(peer);
+        if !contains(&self.proxies, client) {
+            return Some(client);
+        }
         // Several header lines are one list (RFC 9110, 5.3), so the last line is the nearest hop.
         let lines: Vec<_> = headers.get_all(FORWARDED_FOR).iter().collect();
         let mut hops = lines

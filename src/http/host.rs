@@ -4,6 +4,7 @@
 //! these two headers, so a name that is not ours gives it away (CVE-2025-66414, CVE-2026-42559 are
 //! what happens without).
 
+use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
 use http::HeaderMap;
@@ -12,9 +13,18 @@ use http::uri::Uri;
 
 /// A `host[:port]`, lower case, without trailing dot; IPv6 in its shortest form without brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct HostPort {
-    host: String,
+struct HostPort<'a> {
+    host: Cow<'a, str>,
     port: Option<u16>,
+}
+
+impl HostPort<'_> {
+    fn into_owned(self) -> HostPort<'static> {
+        HostPort {
+            host: self.host.into_owned().into(),
+            port: self.port,
+        }
+    }
 }
 
 /// Why the names in a request were refused.
@@ -31,7 +41,7 @@ pub(super) enum NameFault {
 /// The names that we answer to.
 #[derive(Debug)]
 pub(super) struct Names {
-    hosts: Vec<HostPort>,
+    hosts: Vec<HostPort<'static>>,
     origins: Vec<String>,
 }
 
@@ -39,7 +49,10 @@ impl Names {
     /// Takes the configured names; an entry that is no host matches nothing.
     pub(super) fn new(hosts: &[String], origins: &[String]) -> Self {
         Self {
-            hosts: hosts.iter().filter_map(|rule| parse_rule(rule)).collect(),
+            hosts: {
+                let rules = hosts.iter().filter_map(|rule| parse_rule(rule));
+                rules.map(HostPort::into_owned).collect()
+            },
             origins: origins.iter().map(|o| o.to_ascii_lowercase()).collect(),
         }
     }
@@ -95,10 +108,10 @@ pub fn is_host_rule(text: &str) -> bool {
 }
 
 /// In the config file an IPv6 address may also stand without brackets.
-fn parse_rule(text: &str) -> Option<HostPort> {
+fn parse_rule(text: &str) -> Option<HostPort<'_>> {
     if let Ok(bare) = text.parse::<Ipv6Addr>() {
         return Some(HostPort {
-            host: bare.to_string(),
+            host: bare.to_string().into(),
             port: None,
         });
     }
@@ -107,7 +120,7 @@ fn parse_rule(text: &str) -> Option<HostPort> {
 
 /// `host`, `host:port`, `[v6]` or `[v6]:port`. Userinfo, an empty or overlong port, a zone id and
 /// anything else that no name of ours can hold give `None`.
-fn parse(text: &str) -> Option<HostPort> {
+fn parse(text: &str) -> Option<HostPort<'_>> {
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let (inner, rest) = rest.split_once(']')?;
         let address: Ipv6Addr = inner.parse().ok()?;
@@ -116,7 +129,7 @@ fn parse(text: &str) -> Option<HostPort> {
             None if rest.is_empty() => None,
             None => return None,
         };
-        (address.to_string(), port)
+        (address.to_string().into(), port)
     } else {
         let (name, port) = match text.split_once(':') {
             Some((name, port)) => (name, Some(parse_port(port)?)),
@@ -127,7 +140,12 @@ fn parse(text: &str) -> Option<HostPort> {
         if name.is_empty() || name.ends_with('.') || !name.bytes().all(legal) {
             return None;
         }
-        (name.to_ascii_lowercase(), port)
+        let host = if name.bytes().any(|c| c.is_ascii_uppercase()) {
+            name.to_ascii_lowercase().into()
+        } else {
+            name.into()
+        };
+        (host, port)
     };
     Some(HostPort { host, port })
 }

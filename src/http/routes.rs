@@ -49,7 +49,13 @@ const fn route(method: Method, path: &'static str, endpoint: Endpoint) -> RouteI
     }
 }
 
+/// Those of messages first: every request is held against the paths one after the other for its name in the metrics.
 static ROUTES: [RouteInfo; 17] = [
+    route(Method::POST, "/{server_id}/rpc", Endpoint::Rpc),
+    route(Method::GET, "/{server_id}/rpc", Endpoint::Events),
+    route(Method::POST, "/{server_id}/mcp", Endpoint::McpMessage),
+    route(Method::GET, "/{server_id}/mcp", Endpoint::McpStream),
+    route(Method::DELETE, "/{server_id}/mcp", Endpoint::McpEnd),
     route(Method::GET, "/health", Endpoint::Health),
     route(Method::GET, "/ready", Endpoint::Ready),
     route(Method::GET, "/metrics", Endpoint::Metrics),
@@ -59,11 +65,6 @@ static ROUTES: [RouteInfo; 17] = [
     route(Method::POST, "/servers/{id}/restart", Endpoint::Restart),
     route(Method::GET, "/servers/{id}/logs", Endpoint::Logs),
     route(Method::POST, "/rpc", Endpoint::WrappedRpc),
-    route(Method::POST, "/{server_id}/rpc", Endpoint::Rpc),
-    route(Method::GET, "/{server_id}/rpc", Endpoint::Events),
-    route(Method::POST, "/{server_id}/mcp", Endpoint::McpMessage),
-    route(Method::GET, "/{server_id}/mcp", Endpoint::McpStream),
-    route(Method::DELETE, "/{server_id}/mcp", Endpoint::McpEnd),
     // No server can have the id `mcp`.
     route(Method::POST, "/mcp", Endpoint::McpMessage),
     route(Method::GET, "/mcp", Endpoint::McpStream),

@@ -274,7 +274,12 @@ fn plain(rest: &[u8]) -> Option<usize> {
             return Some(number * 8 + special);
         }
     }
-    let seen = words.len().min(SHORT) * 8;
+    far(rest, words.len().min(SHORT) * 8)
+}
+
+/// The same for what comes after so many bytes. On its own, so that what few strings need is not made ready for all.
+#[inline(never)]
+fn far(rest: &[u8], seen: usize) -> Option<usize> {
     let rest = rest.get(seen..).unwrap_or_default();
     let found = memchr::memchr2(b'"', b'\\', rest)?;
     // A control character is an error wherever it stands, so the least byte tells. Looked at to the end, unlike
