@@ -47,9 +47,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Rpc,
         text: 0,
         budget: Cost {
-            instructions: 61_000.0,
-            blocks: 29.0,
-            bytes: 16_500.0,
+            instructions: 58_500.0,
+            blocks: 27.0,
+            bytes: 16_800.0,
         },
     },
     Cell {
@@ -58,9 +58,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Rpc,
         text: 1024,
         budget: Cost {
-            instructions: 77_000.0,
-            blocks: 29.0,
-            bytes: 19_500.0,
+            instructions: 71_700.0,
+            blocks: 27.0,
+            bytes: 19_800.0,
         },
     },
     Cell {
@@ -69,9 +69,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Session,
         text: 0,
         budget: Cost {
-            instructions: 71_500.0,
-            blocks: 41.0,
-            bytes: 19_200.0,
+            instructions: 66_900.0,
+            blocks: 37.0,
+            bytes: 19_300.0,
         },
     },
     Cell {
@@ -80,9 +80,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Modern,
         text: 0,
         budget: Cost {
-            instructions: 75_500.0,
-            blocks: 45.0,
-            bytes: 19_500.0,
+            instructions: 71_500.0,
+            blocks: 39.0,
+            bytes: 19_400.0,
         },
     },
 ];

@@ -29,7 +29,7 @@ const LOADS: [Load; 3] = [
 ];
 /// Of the floor's bytes a second.
 const SHARE: f64 = 0.8;
-/// Memory by the bytes of all answers that can be under way at once.
+/// Memory by the bytes of all requests and answers that can be under way at once.
 const COPIES: f64 = 3.0;
 /// Between two looks at the memory.
 const LOOK: Duration = Duration::from_millis(2);
@@ -71,7 +71,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Table>> {
 fn row(table: &mut Table, rounds: &Rounds<Key>, (load, who): Key, grown: &Figure) {
     let ways = if load.tool == Tool::Echo { 2 } else { 1 };
     let mib = as_f64((load.bytes * ways) as u64) / as_f64((KIB * KIB) as u64);
-    let in_flight = as_f64((load.bytes * load.clients / KIB) as u64);
+    let in_flight = as_f64((load.bytes * ways * load.clients / KIB) as u64);
     let speed = |who: Who| rounds.figure(&(load, who), |outcome| Some(outcome.calls_per_second()));
     let by_two = speed(who).by(&speed(Who::Floor(2)));
     let copies = grown.map(|kib| kib / in_flight);
