@@ -71,8 +71,8 @@ impl Ends {
     }
 }
 
-/// What answers HTTP requests, and never fails. Shared and never cloned, unlike a service of tower: a clone for every
-/// request, and a place for it to wait until the clone is ready, was a thirtieth of what a small call costs.
+/// What answers HTTP requests, and never fails. Shared, unlike a service of tower, of which every request has a clone
+/// that is asked whether it is ready.
 pub(super) trait Answers: Send + Sync + 'static {
     /// The answer to a request on a connection that comes from `peer`.
     fn answer(

@@ -19,8 +19,8 @@ use tokio::time::sleep;
 const LARGE: c_int = 1 << 20;
 
 /// What may lie free at the top of a heap before it goes back at once. Once [`LARGE`] is set it would be 128 KiB, and each
-/// answer of 256 KiB would have its pages taken away and given anew, for a third of what it costs. Of 16 MiB a soak
-/// keeps two more an hour.
+/// answer of 256 KiB would have its pages taken away and given anew, for a third of what it costs. With 16 MiB here it
+/// is no faster, and in an hour of soak two MiB more are held.
 const FREE_AT_TOP: c_int = 1 << 20;
 
 /// Heaps beyond one for each worker: one for the main thread, one that short-lived threads share.

@@ -289,8 +289,10 @@ fn far(rest: &[u8], seen: usize) -> Option<usize> {
 }
 
 /// Which of eight bytes, the first being the lowest, is the first that is a quote, a backslash or a control character;
-/// 8 where none is. All eight at once: a subtraction borrows from a byte's highest bit where the byte is less. What the
-/// borrow does to the bytes above does not matter, as the lowest is asked for.
+/// 8 where none is.
+///
+/// All eight at once: a byte that is less than what is subtracted has its highest bit set by that, and one that had it
+/// before is left out. What is borrowed from the bytes above may mark them wrongly, but never the lowest that is marked.
 fn first_special(word: u64) -> usize {
     let each = |byte: u8| u64::from_le_bytes([byte; 8]);
     let less = |word: u64, than: u8| word.wrapping_sub(each(than)) & !word;
