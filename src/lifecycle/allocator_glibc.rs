@@ -18,11 +18,6 @@ use tokio::time::sleep;
 /// times on their way, do not pay for that; longer ones are slow for other reasons.
 const LARGE: c_int = 1 << 20;
 
-/// What may lie free at the top of a heap before it goes back at once. Once [`LARGE`] is set it would be 128 KiB, and each
-/// answer of 256 KiB would have its pages taken away and given anew, for a third of what it costs. With 16 MiB here it
-/// is no faster, and in an hour of soak two MiB more are held.
-const FREE_AT_TOP: c_int = 1 << 20;
-
 /// Heaps beyond one for each worker: one for the main thread, one that short-lived threads share.
 const OTHER_HEAPS: usize = 2;
 
@@ -33,12 +28,7 @@ const GIVE_BACK_EVERY: Duration = Duration::from_mins(1);
 /// Fixes what is a large block, and how many heaps there are; to be called before there are threads.
 pub(super) fn keep_little(workers: usize) {
     let heaps = c_int::try_from(workers + OTHER_HEAPS).unwrap_or(c_int::MAX);
-    let parameters = [
-        (libc::M_MMAP_THRESHOLD, LARGE),
-        (libc::M_TRIM_THRESHOLD, FREE_AT_TOP),
-        (libc::M_ARENA_MAX, heaps),
-    ];
-    for (parameter, value) in parameters {
+    for (parameter, value) in [(libc::M_MMAP_THRESHOLD, LARGE), (libc::M_ARENA_MAX, heaps)] {
         // One that is not taken is as it was: more memory is kept, and nothing else is different.
         #[expect(unsafe_code, reason = "no crate offers it as a safe call")]
         // SAFETY: `mallopt` takes two numbers by value, and sets a parameter of the allocator under the allocator's lock.
