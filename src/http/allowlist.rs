@@ -66,9 +66,8 @@ impl Allowlist {
             return Some(client);
         }
         // Several header lines are one list (RFC 9110, 5.3), so the last line is the nearest hop.
-        let lines: Vec<_> = headers.get_all(FORWARDED_FOR).iter().collect();
+        let lines = headers.get_all(FORWARDED_FOR).iter();
         let mut hops = lines
-            .iter()
             .rev()
             .flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         while contains(&self.proxies, client) {

@@ -157,17 +157,12 @@ impl Way<'_> {
             return Ok(None);
         };
         let server = &self.server.id;
-        match self
+        let found = self
             .shared
             .sessions
-            .find(id, self.caller.principal.id, server)
-        {
-            Some((id, queue)) => Ok(Some(InSession { id, queue })),
-            None => {
-                Err(Fault::new(FaultKind::SessionNotFound, "unknown session")
-                    .delivered(Delivered::No))
-            }
-        }
+            .find(id, self.caller.principal.id, server);
+        let (id, queue) = found.ok_or_else(session::unknown)?;
+        Ok(Some(InSession { id, queue }))
     }
 
     /// Everything about a request that needs no waiting.
