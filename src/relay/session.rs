@@ -247,6 +247,9 @@ impl Sink for OwnStream {
     }
 }
 
+/// What waiting for a cancellation comes to: nothing but that.
+pub(super) type Cancelled = Result<Infallible, Aborted>;
+
 /// A request that is under way in a session, which does not grow old meanwhile.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -256,17 +259,10 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Ends when the request is cancelled ([`Session::cancel`]), or its session ends; to be asked for once.
-    pub(super) fn cancelled(&mut self) -> impl Future<Output = ()> + Send + use<> {
-        let cancelled = self.cancelled.take();
-        async move {
-            match cancelled {
-                Some(cancelled) => {
-                    let Err(Aborted) = Abortable::new(pending::<Infallible>(), cancelled).await;
-                }
-                None => pending().await,
-            }
-        }
+    /// Fails when the request is cancelled ([`Session::cancel`]), or its session ends; to be asked for once.
+    pub(super) fn cancelled(&mut self) -> Option<impl Future<Output = Cancelled> + Send + use<>> {
+        let cancelled = self.cancelled.take()?;
+        Some(Abortable::new(pending(), cancelled))
     }
 }
 

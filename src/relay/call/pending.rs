@@ -61,7 +61,7 @@ impl Pending {
     }
 
     async fn run(&mut self) -> Result<Reply, Failure> {
-        let cancelled = self.running.as_mut().map(Running::cancelled);
+        let cancelled = self.running.as_mut().and_then(Running::cancelled);
         let answered = self.request.run(self.started, cancelled).await;
         if let (Some(unopened), true) = (&mut self.unopened, answered.is_ok()) {
             unopened.armed = false;

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
+use futures_util::future::Aborted;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout};
 use tracing::Span as TraceSpan;
@@ -26,7 +27,7 @@ use crate::relay::ended;
 use crate::relay::hub::{Ear, Raised};
 use crate::relay::outlet::Outlet;
 use crate::relay::servers::Leased;
-use crate::relay::session::Session;
+use crate::relay::session::{Cancelled, Session};
 use crate::spans;
 use crate::supervisor::{self, Answer, Handshake, Observer, Origin, Submission};
 
@@ -64,7 +65,7 @@ impl Request {
     pub(super) async fn run(
         &self,
         started: Instant,
-        cancelled: Option<impl Future<Output = ()>>,
+        cancelled: Option<impl Future<Output = Cancelled>>,
     ) -> Result<Reply, Failure> {
         let span = self.server_span();
         let answered = self.answer_unless(cancelled, &span).await;
@@ -111,7 +112,7 @@ impl Request {
     /// server to start, or for what a modern child wants to know. At the child it is ended there.
     async fn answer_unless(
         &self,
-        cancelled: Option<impl Future<Output = ()>>,
+        cancelled: Option<impl Future<Output = Cancelled>>,
         span: &TraceSpan,
     ) -> Answered {
         let Some(cancelled) = cancelled else {
@@ -120,7 +121,7 @@ impl Request {
         tokio::select! {
             biased;
             answered = self.answer(span) => answered,
-            () = cancelled => {
+            Err(Aborted) = cancelled => {
                 let text = "the request was cancelled by its sender";
                 Err(Fault::new(FaultKind::RequestCancelled, text).delivered(Delivered::Unknown))
             }
