@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use super::config::RequestConfig;
@@ -252,6 +253,10 @@ impl Mux {
 
     /// Waits until something can be written to this incarnation, then takes it and books it as written.
     ///
+    /// A request that comes alone is taken at once. In company the tasks that are ready to run have their turn first:
+    /// what they ask goes into the same write. Without it the writer runs right behind each of them, and 64 clients
+    /// at once had 0.8 writes a request, each of which wakes the child.
+    ///
     /// Cancel safe: what was taken is only ever returned.
     pub(super) async fn next_batch(&self, incarnation: Incarnation, batch: &mut Vec<Frame>) {
         loop {
@@ -261,6 +266,9 @@ impl Mux {
                 return;
             }
             notified.await;
+            if self.table().has_company() {
+                yield_now().await;
+            }
         }
     }
 

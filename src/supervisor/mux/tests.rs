@@ -2,6 +2,7 @@
 //! `races`, in any order of their steps in `schedules`.
 
 mod asked;
+mod batches;
 mod deadlines;
 mod model;
 mod races;
