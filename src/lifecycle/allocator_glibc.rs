@@ -22,8 +22,9 @@ const LARGE: c_int = 1 << 20;
 const OTHER_HEAPS: usize = 2;
 
 /// How often whole free pages in the heaps are given back. Each time the heaps are locked one after the other, for about
-/// a millisecond in ten megabytes.
-const GIVE_BACK_EVERY: Duration = Duration::from_mins(1);
+/// a millisecond in ten megabytes. Once a minute what was held went up and down by twice as much, and an hour of it
+/// could not be told from a leak.
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(10);
 
 /// Fixes what is a large block, and how many heaps there are; to be called before there are threads.
 pub(super) fn keep_little(workers: usize) {

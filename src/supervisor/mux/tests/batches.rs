@@ -1,8 +1,7 @@
 //! How many requests the child is given in one write.
 
 use tokio::runtime::Builder;
-use tokio::spawn;
-use tokio::task::yield_now;
+use tokio::task::{JoinSet, yield_now};
 
 use super::*;
 
@@ -22,17 +21,15 @@ async fn batches(mux: Arc<Mux>) -> Vec<usize> {
 
 async fn ask_all_at_once() -> Vec<usize> {
     let mux = Arc::new(mux(Gate::Open));
-    let writer = spawn(batches(Arc::clone(&mux)));
+    let (mut writer, mut clients) = (JoinSet::new(), JoinSet::new());
+    writer.spawn(batches(Arc::clone(&mux)));
     yield_now().await;
-    let ask = |_| {
+    for _ in 0..CLIENTS {
         let mux = Arc::clone(&mux);
-        spawn(async move { submit(&mux).unwrap() })
-    };
-    let clients: Vec<_> = (0..CLIENTS).map(ask).collect();
-    let sizes = writer.await.unwrap();
-    for client in clients {
-        client.await.unwrap();
+        clients.spawn(async move { submit(&mux).unwrap() });
     }
+    let sizes = writer.join_next().await.unwrap().unwrap();
+    clients.join_all().await;
     sizes
 }
 
@@ -41,6 +38,9 @@ async fn ask_all_at_once() -> Vec<usize> {
 fn who_asks_alone_is_written_at_once_and_who_asks_together_together() {
     let runtime = Builder::new_multi_thread().worker_threads(1).build();
     let runtime = runtime.unwrap();
-    let sizes = runtime.block_on(async { spawn(ask_all_at_once()).await.unwrap() });
+    let mut on_the_worker = JoinSet::new();
+    on_the_worker.spawn_on(ask_all_at_once(), runtime.handle());
+    let sizes = runtime.block_on(on_the_worker.join_next());
+    let sizes = sizes.unwrap().unwrap();
     assert_eq!(sizes, [1, CLIENTS - 1]);
 }
