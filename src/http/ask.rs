@@ -31,21 +31,20 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    /// Reads what the gate and the accept loop put into the request.
-    pub(super) fn of(parts: &Parts) -> Result<Self, Fault> {
-        let let_in = let_in(&parts.extensions)?;
+    /// Whom the gate let in, and what the headers say besides.
+    pub(super) fn of(let_in: LetIn, headers: &HeaderMap) -> Result<Self, Fault> {
         Ok(Self {
             caller: Caller {
-                principal: Arc::clone(&let_in.principal),
+                principal: let_in.principal,
                 door: Door::Raw,
-                session: session(&parts.headers)?,
+                session: session(headers)?,
                 headers: RoutingHeaders::default(),
                 streams: false,
                 prefers_stream: false,
                 peer: let_in.peer,
-                trace: trace(&parts.headers),
+                trace: trace(headers),
             },
-            mark: let_in.mark.clone(),
+            mark: let_in.mark,
         })
     }
 }
@@ -55,7 +54,8 @@ pub(super) fn principal(extensions: &http::Extensions) -> Result<Arc<Principal>,
     Ok(Arc::clone(&let_in(extensions)?.principal))
 }
 
-fn let_in(extensions: &http::Extensions) -> Result<&LetIn, Fault> {
+/// What the gate told the router of a request.
+pub(super) fn let_in(extensions: &http::Extensions) -> Result<&LetIn, Fault> {
     extensions.get().ok_or_else(unguarded)
 }
 

@@ -5,7 +5,6 @@
 //! to its endpoint at once. Every other request goes through the router, which knows these paths too and would
 //! answer the same.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,7 +12,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::Method;
 
-use super::connection::Answers;
+use super::gate::{Behind, LetIn};
 use super::{Edge, mcp, routes, rpc};
 use crate::relay::Target;
 use crate::types::ServerId;
@@ -40,16 +39,20 @@ impl Endpoints {
     }
 }
 
-impl Answers for Endpoints {
-    async fn answer(&self, peer: SocketAddr, request: Request) -> Response {
+impl Behind for Endpoints {
+    async fn serve(&self, let_in: LetIn, request: Request) -> Response {
         let edge = &self.edge;
         match direct(request.method(), request.uri().path()) {
-            Some(Direct::Rpc(server)) => rpc::to(edge, &server, request).await.into_response(),
+            Some(Direct::Rpc(server)) => {
+                let answered = rpc::to(edge, &server, let_in, request).await;
+                answered.into_response()
+            }
             Some(Direct::Mcp(server)) => {
                 let target = Target::Server(server);
-                mcp::to(edge, &target, request).await.into_response()
+                let answered = mcp::to(edge, &target, let_in, request).await;
+                answered.into_response()
             }
-            None => self.router.answer(peer, request).await,
+            None => self.router.serve(let_in, request).await,
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) async fn events(
     let server = path.server()?;
     require_accept(request.headers(), Offer::EventStream)?;
     let principal = ask::principal(request.extensions())?;
-    let place = sse::Place::take(&edge.guard, request.extensions())?;
+    let place = sse::Place::take(&edge.guard, ask::let_in(request.extensions())?)?;
     let stream = edge
         .relay
         .open_stream(&server, &principal)

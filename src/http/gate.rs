@@ -11,6 +11,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -56,7 +57,7 @@ pub(super) struct Validity {
     pub(super) revoked: CancellationToken,
 }
 
-/// What the gate tells those behind it of a request that it let in; in the extensions of the request.
+/// What the gate tells those behind it of a request that it let in.
 #[derive(Clone, Debug)]
 pub(super) struct LetIn {
     pub(super) principal: Arc<Principal>,
@@ -140,6 +141,26 @@ impl Guard {
     }
 }
 
+/// What lies behind the gate: it answers the requests that were let in.
+pub(super) trait Behind: Send + Sync + 'static {
+    /// The answer to a request.
+    fn serve(&self, let_in: LetIn, request: Request<Body>)
+    -> impl Future<Output = Response> + Send;
+}
+
+/// The handlers of a router find in the extensions of the request what the gate tells of it.
+impl Behind for Router {
+    fn serve(
+        &self,
+        let_in: LetIn,
+        mut request: Request<Body>,
+    ) -> impl Future<Output = Response> + Send {
+        let peer = let_in.peer;
+        request.extensions_mut().insert(let_in);
+        self.answer(peer, request)
+    }
+}
+
 /// The gate with what lies behind it.
 pub(super) struct Gate<S> {
     guard: Arc<Guard>,
@@ -153,7 +174,7 @@ impl<S> Gate<S> {
     }
 }
 
-impl<S: Answers> Answers for Gate<S> {
+impl<S: Behind> Answers for Gate<S> {
     async fn answer(&self, peer: SocketAddr, request: Request<Body>) -> Response {
         let Self { guard, inner } = self;
         let started = Instant::now();
@@ -180,14 +201,14 @@ impl<S: Answers> Answers for Gate<S> {
                 let id = principal.id;
                 // An end beyond what the clock can say is no end.
                 let until = valid_for.and_then(|valid| started.checked_add(valid));
-                parts.extensions.insert(LetIn {
+                let let_in = LetIn {
                     principal,
                     peer,
                     mark: mark.clone(),
                     validity: Validity { until, revoked },
-                });
+                };
                 let request = Request::from_parts(parts, body);
-                let behind = |request| inner.answer(peer, request);
+                let behind = |request| inner.serve(let_in, request);
                 let passed = pin!(pass(guard, &rules, id, behind, request));
                 let response = AssertUnwindSafe(passed)
                     .catch_unwind()

@@ -44,7 +44,7 @@ pub(super) async fn logs(
         }));
     }
     require_accept(request.headers(), Offer::EventStream)?;
-    let place = sse::Place::take(&edge.guard, request.extensions())?;
+    let place = sse::Place::take(&edge.guard, ask::let_in(request.extensions())?)?;
     // Subscribed before the tail is read: a line in between may come twice, but is not lost.
     let news = handle.stderr_follow();
     let tail: Vec<_> = handle

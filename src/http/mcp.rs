@@ -25,7 +25,8 @@ use futures_util::{Stream, StreamExt};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
-use super::ask::{Asker, PathTarget, SESSION_HEADER};
+use super::ask::{self, Asker, PathTarget, SESSION_HEADER};
+use super::gate::LetIn;
 use super::negotiate::{Offer, Takes, require_accept, require_json_body};
 use super::sse::{self, Place};
 use super::{Edge, body, rpc};
@@ -41,25 +42,32 @@ pub(super) async fn message(
     path: PathTarget,
     request: Request,
 ) -> Result<Response, Refused> {
-    to(&edge, &path.target()?, request).await
+    let let_in = ask::let_in(request.extensions())?.clone();
+    to(&edge, &path.target()?, let_in, request).await
 }
 
 /// Takes one message, or a batch, to a server or to all.
 pub(super) async fn to(
     edge: &Arc<Edge>,
     target: &Target,
+    let_in: LetIn,
     request: Request,
 ) -> Result<Response, Refused> {
-    let answered = take(edge, target, request).await;
+    let answered = take(edge, target, let_in, request).await;
     answered.map_err(|refused| refused.at(target))
 }
 
-async fn take(edge: &Arc<Edge>, target: &Target, request: Request) -> Result<Response, Refused> {
+async fn take(
+    edge: &Arc<Edge>,
+    target: &Target,
+    let_in: LetIn,
+    request: Request,
+) -> Result<Response, Refused> {
     let (parts, body) = request.into_parts();
     require_json_body(&parts.headers)?;
     let takes = Takes::of(&parts.headers)?;
-    let asker = Asker::of(&parts)?;
-    let place = Place::of_request(&parts.extensions);
+    let place = Place::of_request(&let_in);
+    let asker = Asker::of(let_in, &parts.headers)?;
     let caller = Caller {
         door: Door::Mcp,
         headers: headers::routing(&parts.headers),
@@ -133,7 +141,7 @@ pub(super) async fn stream(
         require_accept(&parts.headers, Offer::EventStream)?;
         let caller = in_session(&parts)?;
         let last_event = headers::last_event(&parts.headers)?;
-        let place = Place::take(&edge.guard, &parts.extensions)?;
+        let place = Place::take(&edge.guard, ask::let_in(&parts.extensions)?)?;
         let events = edge.relay.resume(&target, &caller, last_event.as_deref())?;
         Ok(event_stream(events, place))
     };
@@ -158,7 +166,8 @@ pub(super) async fn end(
 
 /// The caller of a request that has a meaning in a session only.
 fn in_session(parts: &Parts) -> Result<Caller, Fault> {
-    let caller = Asker::of(parts)?.caller;
+    let let_in = ask::let_in(&parts.extensions)?.clone();
+    let caller = Asker::of(let_in, &parts.headers)?.caller;
     if caller.session.is_none() {
         let message = "missing mcp-session-id, expected the one that initialize was answered with";
         return Err(Fault::new(FaultKind::InvalidRequest, message));

@@ -13,6 +13,7 @@ use http::StatusCode;
 
 use super::ask::{self, Asker};
 use super::error::{self, Problem};
+use super::gate::LetIn;
 use super::negotiate::{Offer, require_accept, require_json_body};
 use super::{Edge, body, wrapper};
 use crate::fault::{Fault, FaultKind};
@@ -26,16 +27,18 @@ pub(super) async fn plain(
     path: ask::PathServer,
     request: Request,
 ) -> Result<Response, Problem> {
-    to(&edge, &path.server()?, request).await
+    let let_in = ask::let_in(request.extensions())?.clone();
+    to(&edge, &path.server()?, let_in, request).await
 }
 
 /// Takes a message to a server.
 pub(super) async fn to(
     edge: &Edge,
     server: &ServerId,
+    let_in: LetIn,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (asker, message) = take(edge, request).await?;
+    let (asker, message) = take(edge, let_in, request).await?;
     let answer = relay(edge, server, asker, message).await?;
     Ok(answer.map_or_else(accepted, |reply| error::json_bytes(reply.message)))
 }
@@ -45,7 +48,8 @@ pub(super) async fn wrapped(
     State(edge): State<Arc<Edge>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (asker, text) = take(&edge, request).await?;
+    let let_in = ask::let_in(request.extensions())?.clone();
+    let (asker, text) = take(&edge, let_in, request).await?;
     let wrapper::Wrapped { server_id, payload } = wrapper::open(&text)?;
     let server = ask::server_id(&server_id)?;
     let answer = relay(&edge, &server, asker, payload).await?;
@@ -55,11 +59,11 @@ pub(super) async fn wrapped(
 }
 
 /// Checks the headers, then reads the body.
-async fn take(edge: &Edge, request: Request) -> Result<(Asker, Bytes), Problem> {
+async fn take(edge: &Edge, let_in: LetIn, request: Request) -> Result<(Asker, Bytes), Problem> {
     let (parts, body) = request.into_parts();
     require_json_body(&parts.headers)?;
     require_accept(&parts.headers, Offer::Json)?;
-    let asker = Asker::of(&parts)?;
+    let asker = Asker::of(let_in, &parts.headers)?;
     let text = body::read(body, edge.body_limits(), &asker.mark).await?;
     Ok((asker, text))
 }

@@ -13,7 +13,6 @@ use http::HeaderValue;
 use http::header::{CONTENT_TYPE, HeaderName};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::ask;
 use super::gate::{Guard, LetIn, Validity};
 use super::held::Held;
 use crate::fault::Fault;
@@ -30,26 +29,20 @@ pub(super) struct Place {
 
 impl Place {
     /// Takes a place among the token's event streams, where it has one left.
-    pub(super) fn take(guard: &Guard, extensions: &http::Extensions) -> Result<Self, Fault> {
-        let permit = guard
-            .rules()
-            .shares
-            .stream(ask::principal(extensions)?.id)?;
+    pub(super) fn take(guard: &Guard, let_in: &LetIn) -> Result<Self, Fault> {
+        let permit = guard.rules().shares.stream(let_in.principal.id)?;
         Ok(Self {
             _permit: Some(permit),
-            ..Self::of_request(extensions)
+            ..Self::of_request(let_in)
         })
     }
 
     /// The place of a stream that answers a request: the gate counts that among the token's requests
     /// until its last byte, so it takes nothing of the event streams.
-    pub(super) fn of_request(extensions: &http::Extensions) -> Self {
+    pub(super) fn of_request(let_in: &LetIn) -> Self {
         Self {
             _permit: None,
-            validity: extensions
-                .get::<LetIn>()
-                .map(|let_in| let_in.validity.clone())
-                .unwrap_or_default(),
+            validity: let_in.validity.clone(),
         }
     }
 }
@@ -239,6 +232,23 @@ mod tests {
         assert_eq!(seen, expected);
     }
 
+    fn let_in_until(until: Option<Instant>) -> LetIn {
+        LetIn {
+            peer: ([127, 0, 0, 1], 1).into(),
+            principal: Arc::new(Principal {
+                id: PrincipalId(1),
+                name: "one".into(),
+                admin: false,
+                servers: None,
+            }),
+            mark: BodyMark::default(),
+            validity: Validity {
+                until,
+                ..Validity::default()
+            },
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_stream_ends_with_its_token_and_gives_its_place_back() {
         let mut config = fixture::config();
@@ -249,43 +259,29 @@ mod tests {
             CancellationToken::new(),
             Instruments::noop(),
         );
-        let mut extensions = http::Extensions::new();
         let start = Instant::now();
-        extensions.insert(LetIn {
-            peer: ([127, 0, 0, 1], 1).into(),
-            principal: Arc::new(Principal {
-                id: PrincipalId(1),
-                name: "one".into(),
-                admin: false,
-                servers: None,
-            }),
-            mark: BodyMark::default(),
-            validity: Validity {
-                until: Some(start + Duration::from_secs(30)),
-                ..Validity::default()
-            },
-        });
+        let let_in = let_in_until(Some(start + Duration::from_secs(30)));
 
-        let place = Place::take(&guard, &extensions).unwrap();
+        let place = Place::take(&guard, &let_in).unwrap();
         let response = response(stream::pending(), place);
-        assert!(Place::take(&guard, &extensions).is_err(), "one at a time");
+        assert!(Place::take(&guard, &let_in).is_err(), "one at a time");
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, ": ok\n\n: keep-alive\n\n");
         assert_eq!(start.elapsed(), Duration::from_secs(30));
-        assert!(Place::take(&guard, &extensions).is_ok());
+        assert!(Place::take(&guard, &let_in).is_ok());
     }
 
     #[tokio::test]
     async fn a_silent_stream_is_dropped_when_its_reader_goes_not_at_the_next_keep_alive() {
         let gone = CancellationToken::new();
         let told = gone.clone();
-        let handler = move |request: Request| async move {
+        let handler = move |_request: Request| async move {
             let held = told.drop_guard();
             let silence = stream::pending().map(move |frame| {
                 let _held = &held;
                 frame
             });
-            response(silence, Place::of_request(request.extensions()))
+            response(silence, Place::of_request(&let_in_until(None)))
         };
         let running = Running::start(
             fixture::config().limits,

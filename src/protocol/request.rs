@@ -1,7 +1,7 @@
 //! A client's request as a child gets it: the same bytes, but for what has to be the gateway's own.
 
 use super::envelope::{Envelope, Meta, Span};
-use super::splice::{Edit, MetaSlot, into_frame, splice};
+use super::splice::{Edit, MetaSlot, spliced_frame};
 use super::trace_context::TraceContext;
 
 /// What becomes another's in a request.
@@ -77,5 +77,5 @@ pub fn framed(
         let with = id.as_bytes();
         Edit { span, with }
     }));
-    Ok(into_frame(splice(body, &mut edits)))
+    Ok(spliced_frame(body, &mut edits))
 }

@@ -46,10 +46,21 @@ impl Patch {
 /// The text with the edits made, in any order; none may overlap another. What is inserted where
 /// something else is replaced stands before it.
 pub fn splice(text: &[u8], edits: &mut [Edit<'_>]) -> Vec<u8> {
+    splice_with_room(text, edits, 0)
+}
+
+/// [`splice`] and [`into_frame`] in one go.
+pub fn spliced_frame(text: &[u8], edits: &mut [Edit<'_>]) -> Vec<u8> {
+    into_frame(splice_with_room(text, edits, "\n".len()))
+}
+
+/// The spliced text in memory that it fills but for the room: [`Bytes`] of a vector with more than it holds need a second
+/// piece of memory, to remember how much it was.
+fn splice_with_room(text: &[u8], edits: &mut [Edit<'_>], room: usize) -> Vec<u8> {
     edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
-    let grown: usize = edits.iter().map(|edit| edit.with.len()).sum();
-    // One byte more, for the newline of a frame.
-    let mut out = Vec::with_capacity(text.len() + grown + 1);
+    let put_in: usize = edits.iter().map(|edit| edit.with.len()).sum();
+    let taken_out: usize = edits.iter().map(|edit| edit.span.of(text).len()).sum();
+    let mut out = Vec::with_capacity((text.len() + put_in).saturating_sub(taken_out) + room);
     let mut from = 0;
     for edit in edits {
         out.extend_from_slice(text.get(from..edit.span.start).unwrap_or_default());

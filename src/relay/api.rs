@@ -10,6 +10,7 @@ use futures_util::Stream;
 
 use crate::fault::Fault;
 use crate::protocol::Era;
+use crate::protocol::era::REVISIONS;
 use crate::protocol::trace_context::TraceContext;
 use crate::types::{Principal, ServerId};
 
@@ -81,8 +82,16 @@ pub enum Sent {
 impl Sent {
     /// Notes that it was sent with this value.
     pub(in crate::relay) fn add(&mut self, value: &[u8]) {
+        // Nearly every request has one of these: nothing is copied for it.
+        let revision = REVISIONS.iter().find(|known| known.as_bytes() == value);
+        let owned = || {
+            revision.map_or_else(
+                || Bytes::copy_from_slice(value),
+                |known| Bytes::from_static(known.as_bytes()),
+            )
+        };
         *self = match self {
-            Self::Never => Self::Once(Bytes::copy_from_slice(value)),
+            Self::Never => Self::Once(owned()),
             Self::Once(_) | Self::Repeatedly => Self::Repeatedly,
         };
     }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::protocol::Span;
 use crate::protocol::message::string;
-use crate::protocol::splice::{Edit, into_frame, splice};
+use crate::protocol::splice::{Edit, into_frame, spliced_frame};
 use crate::supervisor::ServerHandle;
 use crate::types::Incarnation;
 
@@ -194,7 +194,7 @@ impl ChildAsk {
             span: id,
             with: &self.child_id,
         };
-        let frame = into_frame(splice(body, &mut [edit]));
+        let frame = spliced_frame(body, &mut [edit]);
         self.send(frame);
     }
 
