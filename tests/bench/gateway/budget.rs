@@ -47,8 +47,8 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Rpc,
         text: 0,
         budget: Cost {
-            instructions: 58_500.0,
-            blocks: 27.0,
+            instructions: 57_300.0,
+            blocks: 22.0,
             bytes: 16_800.0,
         },
     },
@@ -58,8 +58,8 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Rpc,
         text: 1024,
         budget: Cost {
-            instructions: 71_700.0,
-            blocks: 27.0,
+            instructions: 70_400.0,
+            blocks: 22.0,
             bytes: 19_800.0,
         },
     },
@@ -69,9 +69,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Session,
         text: 0,
         budget: Cost {
-            instructions: 66_900.0,
-            blocks: 37.0,
-            bytes: 19_300.0,
+            instructions: 63_900.0,
+            blocks: 30.0,
+            bytes: 19_100.0,
         },
     },
     Cell {
@@ -80,9 +80,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Modern,
         text: 0,
         budget: Cost {
-            instructions: 71_500.0,
-            blocks: 39.0,
-            bytes: 19_400.0,
+            instructions: 68_800.0,
+            blocks: 32.0,
+            bytes: 19_200.0,
         },
     },
 ];
