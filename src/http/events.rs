@@ -24,11 +24,11 @@ pub(super) async fn events(
 ) -> Result<Response, Problem> {
     let server = path.server()?;
     require_accept(request.headers(), Offer::EventStream)?;
-    let principal = ask::principal(request.extensions())?;
-    let place = sse::Place::take(&edge.guard, ask::let_in(request.extensions())?)?;
+    let let_in = ask::let_in(request.extensions())?;
+    let place = sse::Place::take(&edge.guard, let_in)?;
     let stream = edge
         .relay
-        .open_stream(&server, &principal)
+        .open_stream(&server, &let_in.principal)
         .map_err(|fault| Problem::from(fault).of(&server))?;
     let session = HeaderValue::from_str(stream.session_id()).map_err(|error| {
         tracing::error!(%error, "session id is no header value: {error}");

@@ -32,10 +32,10 @@ pub(super) async fn logs(
     request: Request,
 ) -> Result<Response, Problem> {
     let server = path.server()?;
-    let principal = ask::principal(request.extensions())?;
+    let let_in = ask::let_in(request.extensions())?;
     let handle = edge
         .relay
-        .server(&principal, server.as_str())
+        .server(&let_in.principal, server.as_str())
         .map_err(|fault| Problem::from(fault).of(&server))?;
     if !ask::switch(request.uri().query(), "follow") {
         return Ok(json(&Lines {
@@ -44,7 +44,7 @@ pub(super) async fn logs(
         }));
     }
     require_accept(request.headers(), Offer::EventStream)?;
-    let place = sse::Place::take(&edge.guard, ask::let_in(request.extensions())?)?;
+    let place = sse::Place::take(&edge.guard, let_in)?;
     // Subscribed before the tail is read: a line in between may come twice, but is not lost.
     let news = handle.stderr_follow();
     let tail: Vec<_> = handle

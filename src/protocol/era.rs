@@ -27,6 +27,13 @@ pub const REVISIONS: [&str; 5] = {
     [MODERN_REVISION, fourth, third, second, first]
 };
 
+/// The revision of this name, if it is spoken.
+pub fn known_revision(name: &[u8]) -> Option<&'static str> {
+    REVISIONS
+        .into_iter()
+        .find(|revision| revision.as_bytes() == name)
+}
+
 /// Keys of `_meta` that the specification defines.
 pub mod meta_key {
     /// The revision that a modern request is made in.

@@ -10,7 +10,7 @@ use futures_util::Stream;
 
 use crate::fault::Fault;
 use crate::protocol::Era;
-use crate::protocol::era::REVISIONS;
+use crate::protocol::era::known_revision;
 use crate::protocol::trace_context::TraceContext;
 use crate::types::{Principal, ServerId};
 
@@ -82,16 +82,12 @@ pub enum Sent {
 impl Sent {
     /// Notes that it was sent with this value.
     pub(in crate::relay) fn add(&mut self, value: &[u8]) {
-        // Nearly every request has one of these: nothing is copied for it.
-        let revision = REVISIONS.iter().find(|known| known.as_bytes() == value);
-        let owned = || {
-            revision.map_or_else(
-                || Bytes::copy_from_slice(value),
-                |known| Bytes::from_static(known.as_bytes()),
-            )
-        };
         *self = match self {
-            Self::Never => Self::Once(owned()),
+            Self::Never => Self::Once(match known_revision(value) {
+                // Nearly every request has one of these: nothing is copied for it.
+                Some(revision) => Bytes::from_static(revision.as_bytes()),
+                None => Bytes::copy_from_slice(value),
+            }),
             Self::Once(_) | Self::Repeatedly => Self::Repeatedly,
         };
     }

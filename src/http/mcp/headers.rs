@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::protocol;
-use crate::protocol::era::{MODERN_REVISION, REVISIONS};
+use crate::protocol::era::{MODERN_REVISION, REVISIONS, known_revision};
 use crate::protocol::message::string;
 use crate::relay::RoutingHeaders;
 
@@ -33,8 +33,8 @@ pub(super) fn version(headers: &HeaderMap) -> Result<Option<&'static str>, Fault
         let text = format!("more than one {VERSION} header");
         return Err(Fault::new(FaultKind::HeaderMismatch, text).delivered(Delivered::No));
     }
-    let known = REVISIONS.iter().find(|known| value == **known);
-    known.map(|known| Some(*known)).ok_or_else(|| {
+    let known = known_revision(value.as_bytes());
+    known.map(Some).ok_or_else(|| {
         let text = format!(
             "unknown {VERSION}, expected one of {}",
             REVISIONS.join(", ")
