@@ -35,7 +35,7 @@ pub use environment::Warning;
 pub use queue::Sink;
 
 use crate::instruments::Instruments;
-use crate::spans;
+use crate::spans::{self, CallTracer};
 use environment::Otlp;
 use filter::Filters;
 use otlp::{Providers, Refused};
@@ -130,6 +130,8 @@ pub fn build(
             .with_tracked_inactivity(false)
             .with_target(false)
     });
+    let to_calls = (providers.traces.as_ref())
+        .map(|provider| CallTracer::new(provider.tracer(env!("CARGO_PKG_NAME"))));
     let spans_only = to_traces.as_ref().map(|_| spans_only).unwrap_or_default();
     let to_logs = providers.logs.as_ref().map(OpenTelemetryTracingBridge::new);
     let exports = to_logs.is_some();
@@ -142,6 +144,7 @@ pub fn build(
     );
     let subscriber = Registry::default()
         .with(to_traces.with_filter(spans_only))
+        .with(to_calls.with_filter(LevelFilter::OFF))
         .with(to_logs.with_filter(exported))
         .with(to_stderr.with_filter(own));
     let telemetry = Telemetry {

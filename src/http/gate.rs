@@ -23,7 +23,6 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span};
 
 use super::admission::{self, Admitted, Check, Refused};
 use super::ask;
@@ -39,7 +38,7 @@ use super::strict;
 use super::tls::HandshakeFault;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::{HttpRequest, Instruments};
-use crate::spans::{self, HttpCall};
+use crate::spans::{self, HttpCall, HttpSpan};
 use crate::types::{Principal, PrincipalId, wall};
 
 /// The longest request target, in bytes.
@@ -210,9 +209,8 @@ impl<S: Behind> Answers for Gate<S> {
                 let request = Request::from_parts(parts, body);
                 let behind = |request| inner.serve(let_in, request);
                 let passed = pin!(pass(guard, &rules, id, behind, request));
-                let response = AssertUnwindSafe(passed)
-                    .catch_unwind()
-                    .instrument(watch.span.clone())
+                let caught = AssertUnwindSafe(passed).catch_unwind();
+                let response = (watch.span.around(caught))
                     .await
                     .unwrap_or_else(|panic| internal_error(panic.as_ref()));
                 watch.end(&response, &name);
@@ -304,7 +302,7 @@ struct Watch {
     route: Option<&'static str>,
     started: Instant,
     measured: HttpRequest,
-    span: Span,
+    span: HttpSpan,
 }
 
 impl Watch {
@@ -312,7 +310,7 @@ impl Watch {
         let route = routes::template(parts.uri.path());
         let span = if spans::enabled() {
             let trace = ask::trace(&parts.headers);
-            spans::http(&HttpCall {
+            HttpSpan::start(&HttpCall {
                 method: parts.method.as_str(),
                 route,
                 path: parts.uri.path(),
@@ -321,7 +319,7 @@ impl Watch {
                 parent: trace.as_ref(),
             })
         } else {
-            Span::none()
+            HttpSpan::none()
         };
         Self {
             method: parts.method.clone(),
@@ -334,7 +332,7 @@ impl Watch {
 
     fn end(self, response: &Response, principal: &str) {
         let status = response.status().as_u16();
-        spans::finish_http(&self.span, status);
+        self.span.finish(status);
         self.measured.finish(self.route, status);
         tracing::debug!(
             method = %self.method,

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use super::child::{GuardProcess, Reports, Spawner, order, pid_of};
 use super::config::Config;
@@ -24,6 +25,7 @@ use super::status::Exit;
 use super::stderr::StderrRing;
 use super::stdout::StdoutFault;
 use crate::protocol::Era;
+use crate::spans::{StartFault, StartSpan};
 use crate::types::Incarnation;
 
 /// From the end of a pipe to the report that the process ended: a process that closes a pipe and lives
@@ -82,9 +84,11 @@ pub(super) async fn live(
     };
     life.shared.mux.begin(incarnation);
     life.shared.stdout.clear();
+    let start = StartSpan::begin(&life.shared.config.id, incarnation);
     match life.shared.spawner.spawn(&life.shared.config).await {
-        Ok(guard) => life.run(guard, known).await,
+        Ok(guard) => life.run(guard, known, start).await,
         Err(error) => {
+            start.failed(StartFault::CannotStart);
             let reason = format!("the guard process cannot be started: {error}");
             life.tell(Event::CannotStart(reason)).await;
         }
@@ -117,8 +121,8 @@ impl Life {
         }
     }
 
-    async fn run(&self, guard: GuardProcess, known: Option<Era>) {
-        let mut pipes = Pipes::connect(self, guard, known);
+    async fn run(&self, guard: GuardProcess, known: Option<Era>, start: StartSpan) {
+        let mut pipes = Pipes::connect(self, guard, known, start);
         while pipes.turn().await {}
         pipes.close().await;
     }
@@ -128,6 +132,8 @@ impl Life {
 struct Pipes<'a> {
     life: &'a Life,
     known: Option<Era>,
+    /// Until the process runs, and then the handshake has it.
+    start: Option<StartSpan>,
     process: Child,
     reports: Reports,
     orders: OwnedWriteHalf,
@@ -160,7 +166,7 @@ enum Seen {
 }
 
 impl<'a> Pipes<'a> {
-    fn connect(life: &'a Life, guard: GuardProcess, known: Option<Era>) -> Self {
+    fn connect(life: &'a Life, guard: GuardProcess, known: Option<Era>, start: StartSpan) -> Self {
         let GuardProcess {
             process,
             stdin,
@@ -200,6 +206,7 @@ impl<'a> Pipes<'a> {
         Self {
             life,
             known,
+            start: Some(start),
             process,
             reports,
             orders,
@@ -234,6 +241,9 @@ impl<'a> Pipes<'a> {
             Seen::Report(Some(Report::Started(pid))) => self.started(pid).await,
             Seen::Report(Some(Report::CannotStart(reason))) => {
                 self.told = true;
+                if let Some(start) = self.start.take() {
+                    start.failed(StartFault::CannotStart);
+                }
                 self.life.tell(Event::CannotStart(reason)).await;
             }
             Seen::Report(Some(Report::Ended(exit))) => self.process_ended(exit).await,
@@ -280,7 +290,11 @@ impl<'a> Pipes<'a> {
 
     async fn started(&mut self, pid: i32) {
         self.pid = u32::try_from(pid).ok();
+        let start = self.start.take();
         if let Some(pid) = self.pid {
+            if let Some(start) = &start {
+                start.runs(pid);
+            }
             self.life.send(News::Pid(pid)).await;
         }
         let Life {
@@ -291,18 +305,26 @@ impl<'a> Pipes<'a> {
         } = self.life;
         let (shared, incarnation, news, known) =
             (shared.clone(), *incarnation, news.clone(), self.known);
-        self.handshake.spawn(async move {
+        let span = start.as_ref().map_or_else(Span::none, StartSpan::span);
+        let shake = async move {
             let said = match handshake::shake(&shared.mux, &shared.config, known).await {
                 Ok(handshake) => {
+                    if let Some(start) = start {
+                        start.ready(&handshake.revision);
+                    }
                     shared.listener.ready(incarnation, &handshake);
                     News::Ready(handshake)
                 }
                 Err(reason) => {
+                    if let Some(start) = start {
+                        start.failed(StartFault::Handshake);
+                    }
                     News::Event(Event::CannotStart(format!("handshake failed: {reason}")))
                 }
             };
             let _ = news.send((incarnation, said)).await;
-        });
+        };
+        self.handshake.spawn(shake.instrument(span));
     }
 
     /// The process ended: reads what it had written, then ends what it left unanswered.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use host_mcp_gateway::instruments::{Operation, Outcome};
 use host_mcp_gateway::protocol::trace_context::TraceContext;
-use host_mcp_gateway::spans::{self, Call, HttpCall, Target};
+use host_mcp_gateway::spans::{self, Call, HttpCall, HttpSpan, Target};
 use host_mcp_gateway::telemetry::{Config, Telemetry, build};
 use host_mcp_gateway::types::ServerId;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -82,7 +82,7 @@ fn call(header: Option<&str>, meta: Option<&str>, outcome: Outcome) -> Option<Tr
     let (header, meta) = (header.map(parse), meta.map(parse));
     let peer = "127.0.0.1:9999".parse().expect("address");
     let server = server_id();
-    let http = spans::http(&HttpCall {
+    let http = HttpSpan::start(&HttpCall {
         method: "POST",
         route: Some("/{server_id}/rpc"),
         path: "/host-service/rpc",
@@ -98,19 +98,19 @@ fn call(header: Option<&str>, meta: Option<&str>, outcome: Outcome) -> Option<Tr
         session: Some("s-1"),
         revision: Some("2025-11-25"),
     };
-    let of_server = spans::server(&call, peer, &http, meta.as_ref());
-    let of_client = spans::client(
+    let mut of_server = spans::server(&call, peer, &http, meta.as_ref());
+    let mut of_client = spans::client(
         &Call {
             id: Some("42"),
             ..call
         },
         &of_server,
     );
-    let told = spans::context_of(&of_client);
-    of_server.in_scope(|| tracing::info!(server_id = %server, "tool called"));
-    spans::finish(&of_client, outcome);
-    spans::finish(&of_server, outcome);
-    spans::finish_http(&http, 200);
+    let told = of_client.told();
+    http.in_scope(|| tracing::info!(server_id = %server, "tool called"));
+    of_client.finish(outcome);
+    of_server.finish(outcome);
+    http.finish(200);
     told
 }
 
@@ -142,14 +142,10 @@ fn everything_arrives(endpoint: impl Fn(&Collector) -> Vec<(&'static str, String
             .any(|name| *name == "mcp.client.operation.duration"),
         "{names:?}"
     );
-    let of_server = received
-        .spans
-        .iter()
-        .find(|span| span.name == "tools/call add" && span.kind == SpanKind::Server as i32);
-    let of_server = of_server.expect("server span");
+    let http = received.span("POST /{server_id}/rpc");
     let record = &received.logs[0];
-    assert_eq!(record.trace_id, of_server.trace_id);
-    assert_eq!(record.span_id, of_server.span_id);
+    assert_eq!(record.trace_id, http.trace_id);
+    assert_eq!(record.span_id, http.span_id);
     assert_eq!(
         attribute(&record.attributes, "server_id").as_deref(),
         Some("host-service")

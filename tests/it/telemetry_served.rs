@@ -6,6 +6,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -117,6 +118,50 @@ async fn a_call_is_one_trace_from_the_callers_header_to_the_child() {
         text(&client, "mcp.protocol.version").as_deref(),
         Some("2025-11-25")
     );
+}
+
+#[tokio::test]
+async fn a_start_is_a_trace_of_its_own_whichever_way_it_ends() {
+    let collector = collector(Mode::Normal).await;
+    let gremlin = |id, fault: &str| {
+        let orders = json!({ "fail_handshake": fault });
+        Server::gremlin(id).orders(&orders).autostart()
+    };
+    let gateway = exporting(Gateway::builder(), &collector)
+        .server(Server::gremlin("well").autostart())
+        .server(Server::new("missing", "/nowhere/to/be/found", &[]).autostart())
+        .server(gremlin("refuses", "error"))
+        .server(gremlin("silent", "silent").set("startup_timeout_ms", 500))
+        .start();
+    let ends = [
+        ("well", None),
+        ("missing", Some("cannot_start")),
+        ("refuses", Some("handshake_failed")),
+        ("silent", Some("handshake_failed")),
+    ];
+    let first_start = |received: &Received, id: &str| {
+        let mut starts = received.spans.iter().filter(|span| {
+            let server = attribute(&span.attributes, "host_mcp_gateway.server.id");
+            span.name == "server start" && server.as_deref() == Some(id)
+        });
+        starts.next().cloned()
+    };
+    let received = collector.wait_for(SOON, |received| {
+        let mut ids = ends.iter().map(|(id, _)| id);
+        ids.all(|id| first_start(received, id).is_some())
+    });
+    for (id, fault) in ends {
+        let span = first_start(&received, id).unwrap();
+        let text = |key: &str| attribute(&span.attributes, key);
+        assert_eq!(text("error.type").as_deref(), fault, "{id}");
+        assert_eq!(text("process.pid").is_some(), id != "missing", "{id}");
+        let revision = fault.is_none().then_some("2025-11-25");
+        assert_eq!(text("mcp.protocol.version").as_deref(), revision, "{id}");
+        let code = span.status.as_ref().map_or(0, |status| status.code);
+        assert_eq!(code == StatusCode::Error as i32, fault.is_some(), "{id}");
+        assert!(span.parent_span_id.is_empty(), "{id}");
+    }
+    assert_eq!(gateway.stop().await.code(), Some(0));
 }
 
 #[tokio::test]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
-use tracing::Span as TraceSpan;
 
 use super::Kind;
 use super::gather::Reason;
@@ -18,7 +17,7 @@ use crate::protocol::splice::into_frame;
 use crate::protocol::{Era, scan};
 use crate::relay::ended;
 use crate::relay::upstream::Upstream;
-use crate::spans::{self, Call};
+use crate::spans::{self, Call, HttpSpan, MessageSpan};
 use crate::supervisor::{self, Handshake, Origin, Submission, claims};
 use crate::types::Principal;
 
@@ -58,9 +57,9 @@ impl Asker<'_> {
             revision: handshake.revision.clone(),
             started: Instant::now(),
             bytes_in: 0,
-            span: TraceSpan::none(),
+            span: MessageSpan::none(),
         };
-        noted.span = spans::client(&noted.call(Some(&minted)), &TraceSpan::current());
+        noted.span = spans::client_of_http(&noted.call(Some(&minted)), &HttpSpan::current());
         let frame = list_frame(kind, &minted, cursor, handshake.era, &noted.span);
         noted.bytes_in = frame.len();
         let submission = Submission {
@@ -109,7 +108,7 @@ struct Noted {
     revision: String,
     started: Instant,
     bytes_in: usize,
-    span: TraceSpan,
+    span: MessageSpan,
 }
 
 impl Noted {
@@ -124,11 +123,11 @@ impl Noted {
         }
     }
 
-    fn ended(&self, outcome: &supervisor::Outcome) {
+    fn ended(&mut self, outcome: &supervisor::Outcome) {
         let ended = ended::kind(outcome);
         let bytes_out = outcome.as_ref().map_or(0, |answer| answer.line.len());
         let duration = self.started.elapsed();
-        spans::finish(&self.span, ended);
+        self.span.finish(ended);
         self.server.instruments.client_operation(&Operation {
             method: self.kind.method(),
             revision: Some(&self.revision),
@@ -152,13 +151,13 @@ pub(in crate::relay) fn list_frame(
     id: &str,
     cursor: Option<&str>,
     era: Era,
-    span: &TraceSpan,
+    span: &MessageSpan,
 ) -> Bytes {
     let mut meta = match era {
         Era::Modern => claims(|_| false),
         Era::Legacy => Vec::new(),
     };
-    if let Some(context) = spans::context_of(span) {
+    if let Some(context) = span.told() {
         meta.push(format!(r#""traceparent":"{}""#, context.traceparent()));
         if let Some(state) = context.tracestate().filter(|state| !state.is_empty()) {
             meta.push(format!(r#""tracestate":{}"#, serde_json::json!(state)));

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, timeout, timeout_at};
-use tracing::Span as TraceSpan;
 
 use super::message::{Message, Read};
 use super::request::{Answered, Request};
@@ -28,6 +27,7 @@ use crate::relay::bridge::{legacy, modern};
 use crate::relay::calls::Voice;
 use crate::relay::held::{Held, Question};
 use crate::relay::session::{Response, Session, Waiting};
+use crate::spans::MessageSpan;
 use crate::supervisor::{Answer, Handshake};
 
 /// What a child asks in one go arrives in one go, give or take this much.
@@ -40,7 +40,7 @@ impl Request {
     ///
     /// Between legacy and legacy, and modern and modern, that is one. Where the eras differ the way is longer, and
     /// boxed, so that the common one does not carry its size about.
-    pub(super) async fn ask_child(&self, handshake: &Handshake, span: &TraceSpan) -> Answered {
+    pub(super) async fn ask_child(&self, handshake: &Handshake, span: &MessageSpan) -> Answered {
         if self.is_modern_mcp() && handshake.era == Era::Legacy {
             let retry = self.retry()?;
             if let Some(state) = &retry.state {
@@ -240,7 +240,7 @@ impl Request {
     async fn with_questions(
         &self,
         handshake: &Handshake,
-        span: &TraceSpan,
+        span: &MessageSpan,
         session: &Arc<Session>,
     ) -> Answered {
         let until = Instant::now() + self.upstream.handle.config().requests.max;

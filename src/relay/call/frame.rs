@@ -1,7 +1,6 @@
 //! A request as the child gets it, and its answer as the client knows it.
 
 use bytes::Bytes;
-use tracing::Span as TraceSpan;
 
 use super::message::Message;
 use super::request::Request;
@@ -14,7 +13,7 @@ use crate::protocol::trace_context::TraceContext;
 use crate::protocol::{Era, Span};
 use crate::relay::aggregate;
 use crate::relay::api::Target;
-use crate::spans;
+use crate::spans::MessageSpan;
 use crate::supervisor::{Handshake, claims};
 
 impl Request {
@@ -32,10 +31,10 @@ impl Request {
         &self,
         minted: &str,
         handshake: &Handshake,
-        span: &TraceSpan,
+        span: &MessageSpan,
         round: &Message,
     ) -> Result<Vec<u8>, Fault> {
-        let context = spans::context_of(span);
+        let context = span.told();
         let told = context.as_ref().or_else(|| {
             if self.own_context().is_none() {
                 self.caller.trace.as_ref()

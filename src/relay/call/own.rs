@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use tracing::Span as TraceSpan;
-
 use super::request::{Answered, Request};
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::Outcome;
@@ -11,10 +9,11 @@ use crate::protocol::Era;
 use crate::protocol::level::Level;
 use crate::relay::answers;
 use crate::relay::hub::Hub;
+use crate::spans::MessageSpan;
 use crate::supervisor::Handshake;
 
 impl Request {
-    pub(super) async fn answer(&self, span: &TraceSpan) -> Answered {
+    pub(super) async fn answer(&self, span: &MessageSpan) -> Answered {
         let own = |bytes: Vec<u8>| Ok((bytes.into(), Outcome::Ok));
         let handle = &self.upstream.handle;
         if self.method == "ping" {
@@ -64,7 +63,7 @@ impl Request {
 
     /// Noted before the child hears of it, so that its first update finds the client; unless the child
     /// refuses, of course.
-    async fn subscribe(&self, handshake: &Handshake, span: &TraceSpan) -> Answered {
+    async fn subscribe(&self, handshake: &Handshake, span: &MessageSpan) -> Answered {
         let Some(uri) = self.message.uri() else {
             return self.ask_child(handshake, span).await;
         };
@@ -83,7 +82,7 @@ impl Request {
     }
 
     /// The child has one subscription for all: it stays while anybody wants it.
-    async fn unsubscribe(&self, handshake: &Handshake, span: &TraceSpan) -> Answered {
+    async fn unsubscribe(&self, handshake: &Handshake, span: &MessageSpan) -> Answered {
         let Some(uri) = self.message.uri() else {
             return self.ask_child(handshake, span).await;
         };

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use futures_util::future::Aborted;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout};
-use tracing::Span as TraceSpan;
 
 use super::message::Message;
 use super::plain::InSession;
@@ -28,7 +27,7 @@ use crate::relay::hub::{Ear, Raised};
 use crate::relay::outlet::Outlet;
 use crate::relay::servers::Leased;
 use crate::relay::session::{Cancelled, Session};
-use crate::spans;
+use crate::spans::{self, MessageSpan};
 use crate::supervisor::{self, Answer, Handshake, Observer, Origin, Submission};
 
 /// A request, and all that its way depends on.
@@ -67,7 +66,7 @@ impl Request {
         started: Instant,
         cancelled: Option<impl Future<Output = Cancelled>>,
     ) -> Result<Reply, Failure> {
-        let span = self.server_span();
+        let mut span = self.server_span();
         let answered = self.answer_unless(cancelled, &span).await;
         let answered = answered.map(|(message, outcome)| (self.named(message), outcome));
         let duration = started.elapsed();
@@ -75,7 +74,7 @@ impl Request {
             Ok((_, outcome)) => *outcome,
             Err(fault) => Outcome::Fault(fault.kind),
         };
-        spans::finish(&span, outcome);
+        span.finish(outcome);
         self.upstream.instruments.server_operation(&Operation {
             method: &self.method,
             revision: self.revision(),
@@ -113,7 +112,7 @@ impl Request {
     async fn answer_unless(
         &self,
         cancelled: Option<impl Future<Output = Cancelled>>,
-        span: &TraceSpan,
+        span: &MessageSpan,
     ) -> Answered {
         let Some(cancelled) = cancelled else {
             return self.answer(span).await;
@@ -179,7 +178,7 @@ impl Request {
     pub(super) fn begin(
         &self,
         handshake: &Handshake,
-        parent: &TraceSpan,
+        parent: &MessageSpan,
         round: &Message,
     ) -> Result<Round, Fault> {
         let written = Instant::now();
@@ -338,7 +337,7 @@ impl Request {
             entered.settle();
         }
         let ended = ended::kind(&outcome);
-        spans::finish(&round.span, ended);
+        round.span.finish(ended);
         self.upstream.instruments.client_operation(&Operation {
             method: &self.method,
             revision: Some(&handshake.revision),

@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use tracing::Span as TraceSpan;
 
 use crate::fault::{Fault, FaultKind};
 use crate::relay::calls::{Asked, Entered};
 use crate::relay::hub::Raised;
+use crate::spans::MessageSpan;
 use crate::supervisor::{self, ServerHandle};
 
 /// One round of a request at the child. Dropped before its answer, it is cancelled where the client's
@@ -18,7 +18,7 @@ pub(in crate::relay) struct Round {
     pub(super) entered: Option<Entered>,
     /// What the child asks a modern client, where it is a legacy one.
     pub(super) asked: Option<mpsc::Receiver<Asked>>,
-    pub(super) span: TraceSpan,
+    pub(super) span: MessageSpan,
     pub(super) written: Instant,
     /// A legacy child logs for it as long as it runs.
     pub(super) _raised: Option<Raised>,

@@ -1,10 +1,8 @@
 //! A request as spans and the audit log show it.
 
-use tracing::Span as TraceSpan;
-
 use super::request::Request;
 use crate::protocol::{Params, Span};
-use crate::spans::{self, Call, Target};
+use crate::spans::{self, Call, HttpSpan, MessageSpan, Target};
 
 impl Request {
     pub(super) fn call(&self) -> Call<'_> {
@@ -42,15 +40,15 @@ impl Request {
         }
     }
 
-    pub(super) fn server_span(&self) -> TraceSpan {
+    pub(super) fn server_span(&self) -> MessageSpan {
         if !spans::enabled() {
-            return TraceSpan::none();
+            return MessageSpan::none();
         }
         let own = self.own_context();
         spans::server(
             &self.call(),
             self.caller.peer,
-            &TraceSpan::current(),
+            &HttpSpan::current(),
             own.as_ref(),
         )
     }

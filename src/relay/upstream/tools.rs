@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
-use tracing::Span as TraceSpan;
 
 use super::Upstream;
 use crate::fault::{Delivered, Fault};
 use crate::relay::aggregate::{Kind, list_frame};
 use crate::relay::bridge::tool_headers::ToolHeaders;
+use crate::spans::MessageSpan;
 use crate::supervisor::{Handshake, Origin, Submission};
 use crate::types::{Incarnation, PrincipalId};
 
@@ -161,7 +161,7 @@ impl Upstream {
             timeout: Some(PAGE_TIMEOUT.min(self.handle.config().requests.timeout / PAGE_SHARE)),
             ..Submission::own()
         };
-        let (minted, span) = (id.to_string(), TraceSpan::none());
+        let (minted, span) = (id.to_string(), MessageSpan::none());
         let frame = list_frame(Kind::Tools, &minted, cursor, handshake.era, &span);
         let receiver = mux.submit(id, frame, submission)?;
         let Ok(outcome) = receiver.await else {

@@ -13,7 +13,7 @@ fn a_line_is_json_with_its_fields_those_of_its_spans_and_its_trace() {
     let fixture = Fixture::with_endpoint(&collector.authority());
     fixture.run(|| {
         let around = tracing::info_span!("request", request_id = 5);
-        around.in_scope(|| call(None, Some(IN_META), Outcome::Ok));
+        around.in_scope(|| call(Some(IN_HEADER), Some(IN_META), Outcome::Ok));
     });
     let log = fixture.finish();
     let line: serde_json::Value = serde_json::from_str(log.trim()).expect("one JSON line");
@@ -21,7 +21,7 @@ fn a_line_is_json_with_its_fields_those_of_its_spans_and_its_trace() {
     assert_eq!(line["message"], "tool called");
     assert_eq!(line["server_id"], "host-service");
     assert_eq!(line["request_id"], 5);
-    assert_eq!(line["trace_id"], "1".repeat(32));
+    assert_eq!(line["trace_id"], "3".repeat(32), "that of the HTTP request");
     assert!(
         line["time"]
             .as_str()

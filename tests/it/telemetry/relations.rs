@@ -2,7 +2,6 @@
 
 use opentelemetry_proto::tonic::trace::v1::Status;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use tracing::Span;
 
 use super::resilience::{alone, is_alone};
 use super::*;
@@ -167,7 +166,7 @@ fn without_an_endpoint_spans_are_disabled() {
             session: None,
             revision: None,
         };
-        assert!(spans::client(&call, &Span::none()).is_disabled());
+        assert!(spans::client_of_http(&call, &HttpSpan::none()).is_disabled());
     });
     let log = fixture.finish();
     assert!(log.contains("tool called"), "{log}");
