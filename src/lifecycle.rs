@@ -32,15 +32,17 @@ mod signals;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::http::{self, Rulebook};
+use crate::protocol::spare;
 use crate::relay::Relay;
 use crate::supervisor::guard;
 use crate::telemetry::{self, Telemetry};
@@ -57,6 +59,9 @@ const TELEMETRY_SHUTDOWN: Duration = Duration::from_millis(1500);
 const STOP_MARGIN: Duration = Duration::from_secs(3);
 /// What a runtime's own threads get to end; nothing of ours is left on them by then.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(200);
+/// How often memory that nobody uses goes back to the system. Once a minute what was held went up and down by twice as
+/// much, and an hour of it could not be told from a leak.
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(10);
 /// The least number of workers: one may be busy with an export while another serves.
 const MIN_WORKERS: usize = 2;
 
@@ -83,8 +88,8 @@ pub fn run(
     reread: Option<Reread>,
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ended> {
-    let workers = std::thread::available_parallelism()
-        .map_or(MIN_WORKERS, |cores| cores.get().max(MIN_WORKERS));
+    let workers =
+        thread::available_parallelism().map_or(MIN_WORKERS, |cores| cores.get().max(MIN_WORKERS));
     allocator::keep_little(workers);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
@@ -104,6 +109,19 @@ pub fn run(
     telemetry.shutdown(TELEMETRY_SHUTDOWN);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
     Ok(ended)
+}
+
+/// Gives memory that nobody uses back to the system, again and again; never ends.
+async fn give_back() {
+    loop {
+        sleep(GIVE_BACK_EVERY).await;
+        // Not on a worker, where connections would wait for it. Without a thread it is for the next time.
+        let thread = thread::Builder::new().name("memory".to_owned());
+        let _ = thread.spawn(|| {
+            spare::give_back();
+            allocator::give_back();
+        });
+    }
 }
 
 async fn serve(
@@ -160,7 +178,7 @@ async fn serve(
         relay: Arc::clone(&relay),
         telemetry,
     };
-    let upkeep = async { tokio::join!(service::watchdog(), allocator::give_back()) };
+    let upkeep = async { tokio::join!(service::watchdog(), give_back()) };
     tokio::pin!(upkeep);
     let failed = tokio::select! {
         ended = edge.join_next() => Some(flatten(ended)),
@@ -264,7 +282,7 @@ impl Drain<'_> {
         tokio::select! {
             () = &mut stopped => return,
             () = self.signals.asked_to_end_at_once() => {}
-            () = tokio::time::sleep(self.stops.servers) => {}
+            () = sleep(self.stops.servers) => {}
         }
         self.kill_all();
         stopped.await;

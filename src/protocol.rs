@@ -13,6 +13,7 @@ pub mod message;
 mod misframed;
 pub mod request;
 mod salvage;
+pub mod spare;
 pub mod splice;
 pub mod trace_context;
 

@@ -14,10 +14,6 @@
 //! So a heap keeps its free end while there is work, and everything that is free goes back every ten seconds.
 
 use std::ffi::c_int;
-use std::thread;
-use std::time::Duration;
-
-use tokio::time::sleep;
 
 /// From this size on a block comes straight from the system. Messages of a few hundred KiB, which are copied several
 /// times on their way, do not pay for that.
@@ -29,11 +25,6 @@ const KEPT: c_int = 16 << 20;
 
 /// Heaps beyond one for each worker: one for the main thread, one that short-lived threads share.
 const OTHER_HEAPS: usize = 2;
-
-/// How often whole free pages in the heaps are given back. Each time the heaps are locked one after the other, for about
-/// a millisecond in ten megabytes. Once a minute what was held went up and down by twice as much, and an hour of it
-/// could not be told from a leak.
-const GIVE_BACK_EVERY: Duration = Duration::from_secs(10);
 
 /// Fixes what is a large block, how many heaps there are and what they keep; to be called before there are threads.
 pub(super) fn keep_little(workers: usize) {
@@ -52,18 +43,10 @@ pub(super) fn keep_little(workers: usize) {
     }
 }
 
-/// Gives free pages back to the system, again and again; never ends.
-pub(super) async fn give_back() {
-    loop {
-        sleep(GIVE_BACK_EVERY).await;
-        // Not on a worker, where connections would wait for it. Without a thread it is for the next time.
-        let thread = thread::Builder::new().name("memory".to_owned());
-        let _ = thread.spawn(trim);
-    }
-}
-
+/// Gives whole free pages in the heaps back to the system. The heaps are locked one after the other, for about a
+/// millisecond in ten megabytes.
 #[expect(unsafe_code, reason = "no crate offers it as a safe call")]
-fn trim() {
+pub(super) fn give_back() {
     // SAFETY: `malloc_trim` takes a number by value, touches free memory only, and may be called from any thread
     // (malloc_trim(3): MT-Safe).
     let _returned = unsafe { libc::malloc_trim(0) };

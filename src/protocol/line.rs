@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::salvage::IdFinder;
+use super::spare;
 
 /// How much room is made for the first read: most children say little at a time, and there may be hundreds.
 const FIRST_ROOM: usize = 8 * 1024;
@@ -77,7 +78,7 @@ impl LineBuffer {
             self.buffer.shrink_to(READ_SIZE);
         }
         if was_taken_up && self.buffer.capacity() > 0 {
-            self.buffer.reserve(READ_SIZE);
+            spare::reserve(&mut self.buffer, READ_SIZE);
         } else if self.buffer.capacity() - self.buffer.len() < LEAST_ROOM {
             self.buffer.reserve(FIRST_ROOM);
         }

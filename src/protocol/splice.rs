@@ -3,6 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::envelope::{Envelope, Params, Span};
+use super::spare;
 
 /// From this length on, in bytes, a text is rather changed where it lies than copied.
 const LONG: usize = 16 * 1024;
@@ -111,7 +112,7 @@ fn replaced_in_place(mut text: BytesMut, edit: Edit<'_>) -> Bytes {
     if let Some(place) = text.get_mut(before..before + with.len()) {
         place.copy_from_slice(with);
     }
-    text.freeze()
+    spare::used_again(text)
 }
 
 /// The text with the patches made; as [`splice`].
