@@ -73,11 +73,22 @@ fn value_of(name: &str, default: Option<&str>, env: &Env) -> Result<String, Stri
     };
     match (value, default) {
         ("", Some(default)) => Ok(default.to_owned()),
-        ("", None) if env.var(name).is_none() => Err(format!(
-            "the variable {name} is not set, and \"${{{name}}}\" has no default"
-        )),
+        ("", None) if env.var(name).is_none() => Err(match likely_name(name) {
+            Some(name) => {
+                format!("the variable {name} is not set, and \"${{{name}}}\" has no default")
+            }
+            None => "has a \"${…}\" whose variable is not set, and no default in it, write \"$$\" for a \"$\""
+                .to_owned(),
+        }),
         (value, _) => Ok(value.to_owned()),
     }
+}
+
+/// A name of a variable that may be shown although there is none of that name: anything else may be a secret, or a
+/// piece of one, in the wrong place.
+pub(super) fn likely_name(text: &str) -> Option<&str> {
+    let usual = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    (text.len() <= 64 && text.bytes().all(usual)).then_some(text)
 }
 
 #[cfg(test)]
@@ -111,6 +122,7 @@ mod tests {
     fn a_bad_reference_is_named_without_the_text_around_it() {
         for (input, reason) in [
             ("canary${NONE}", "the variable NONE is not set"),
+            ("x${canary}", "whose variable is not set"),
             ("canary${A", "without a \"}\""),
             ("canary${}", "no variable name"),
             ("canary${p4$$canary}", "no variable name"),

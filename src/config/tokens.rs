@@ -7,6 +7,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use super::disk::{self, Refusal};
+use super::expand::likely_name;
 use super::fault::Place;
 use super::file::{File, Token};
 use super::nearest::nearest;
@@ -172,12 +173,6 @@ fn listed_digest(
     tokens.variables.insert(name.value.clone());
     let secret = Secret::new(value.to_string_lossy().into_owned());
     digest(&secret, &name.place, scope)
-}
-
-/// A name of a variable that may be shown: anything else may be the token itself in the wrong key.
-fn likely_name(text: &str) -> Option<&str> {
-    let usual = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    (text.len() <= 64 && text.bytes().all(usual)).then_some(text)
 }
 
 /// The servers that a token reaches.
