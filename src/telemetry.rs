@@ -122,16 +122,16 @@ pub fn build(
     let spans_only = Targets::new().with_target(spans::TARGET, LevelFilter::INFO);
     // The filters go around the options: a layer that is absent and has no filter counts as one that
     // wants everything, and would keep the spans enabled.
-    let to_traces = providers.traces.as_ref().map(|provider| {
+    let tracer = (providers.traces.as_ref()).map(|traces| traces.tracer(env!("CARGO_PKG_NAME")));
+    let to_calls = tracer.clone().map(CallTracer::new);
+    let to_traces = tracer.map(|tracer| {
         tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer(env!("CARGO_PKG_NAME")))
+            .with_tracer(tracer)
             .with_threads(false)
             .with_location(false)
             .with_tracked_inactivity(false)
             .with_target(false)
     });
-    let to_calls = (providers.traces.as_ref())
-        .map(|provider| CallTracer::new(provider.tracer(env!("CARGO_PKG_NAME"))));
     let spans_only = to_traces.as_ref().map(|_| spans_only).unwrap_or_default();
     let to_logs = providers.logs.as_ref().map(OpenTelemetryTracingBridge::new);
     let exports = to_logs.is_some();

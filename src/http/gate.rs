@@ -210,7 +210,9 @@ impl<S: Behind> Answers for Gate<S> {
                 let behind = |request| inner.serve(let_in, request);
                 let passed = pin!(pass(guard, &rules, id, behind, request));
                 let caught = AssertUnwindSafe(passed).catch_unwind();
-                let response = (watch.span.around(caught))
+                let response = watch
+                    .span
+                    .around(caught)
                     .await
                     .unwrap_or_else(|panic| internal_error(panic.as_ref()));
                 watch.end(&response, &name);

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 
 /// What is long: below it, memory comes from the allocator's heaps, which keep it as well.
-pub(super) const LONG: usize = 1 << 20;
+const LONG: usize = 1 << 20;
 
 /// How much memory waits at most.
 const MOST: usize = 48 << 20;

@@ -12,6 +12,13 @@ use crate::types::{Incarnation, ServerId};
 #[derive(Debug)]
 pub struct StartSpan(Span);
 
+impl Default for StartSpan {
+    /// A span that nobody sees.
+    fn default() -> Self {
+        Self(Span::none())
+    }
+}
+
 /// Why a start came to nothing: the span's `error.type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartFault {
@@ -37,7 +44,7 @@ impl StartSpan {
     /// Begins `server start`.
     pub fn begin(server: &ServerId, incarnation: Incarnation) -> Self {
         if !enabled() || !is_wanted(None) {
-            return Self(Span::none());
+            return Self::default();
         }
         Self(tracing::info_span!(
             target: TARGET,

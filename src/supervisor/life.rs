@@ -1,5 +1,6 @@
 //! One life of a server: its guard, its pipes, its handshake, from spawn to the last process gone.
 
+use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 use super::child::{GuardProcess, Reports, Spawner, order, pid_of};
 use super::config::Config;
@@ -133,7 +134,7 @@ struct Pipes<'a> {
     life: &'a Life,
     known: Option<Era>,
     /// Until the process runs, and then the handshake has it.
-    start: Option<StartSpan>,
+    start: StartSpan,
     process: Child,
     reports: Reports,
     orders: OwnedWriteHalf,
@@ -206,7 +207,7 @@ impl<'a> Pipes<'a> {
         Self {
             life,
             known,
-            start: Some(start),
+            start,
             process,
             reports,
             orders,
@@ -241,9 +242,7 @@ impl<'a> Pipes<'a> {
             Seen::Report(Some(Report::Started(pid))) => self.started(pid).await,
             Seen::Report(Some(Report::CannotStart(reason))) => {
                 self.told = true;
-                if let Some(start) = self.start.take() {
-                    start.failed(StartFault::CannotStart);
-                }
+                take(&mut self.start).failed(StartFault::CannotStart);
                 self.life.tell(Event::CannotStart(reason)).await;
             }
             Seen::Report(Some(Report::Ended(exit))) => self.process_ended(exit).await,
@@ -290,11 +289,9 @@ impl<'a> Pipes<'a> {
 
     async fn started(&mut self, pid: i32) {
         self.pid = u32::try_from(pid).ok();
-        let start = self.start.take();
+        let start = take(&mut self.start);
         if let Some(pid) = self.pid {
-            if let Some(start) = &start {
-                start.runs(pid);
-            }
+            start.runs(pid);
             self.life.send(News::Pid(pid)).await;
         }
         let Life {
@@ -305,20 +302,16 @@ impl<'a> Pipes<'a> {
         } = self.life;
         let (shared, incarnation, news, known) =
             (shared.clone(), *incarnation, news.clone(), self.known);
-        let span = start.as_ref().map_or_else(Span::none, StartSpan::span);
+        let span = start.span();
         let shake = async move {
             let said = match handshake::shake(&shared.mux, &shared.config, known).await {
                 Ok(handshake) => {
-                    if let Some(start) = start {
-                        start.ready(&handshake.revision);
-                    }
+                    start.ready(&handshake.revision);
                     shared.listener.ready(incarnation, &handshake);
                     News::Ready(handshake)
                 }
                 Err(reason) => {
-                    if let Some(start) = start {
-                        start.failed(StartFault::Handshake);
-                    }
+                    start.failed(StartFault::Handshake);
                     News::Event(Event::CannotStart(format!("handshake failed: {reason}")))
                 }
             };
