@@ -25,6 +25,7 @@ mod fixture;
 mod gate;
 mod health;
 mod held;
+mod homes;
 mod host;
 mod limiter;
 mod logs;
@@ -67,11 +68,13 @@ use tokio_util::sync::CancellationToken;
 use body::BodyLimits;
 use connection::{Answers, Ends};
 use gate::{Gate, Guard};
+use homes::{HomeOf, Homes};
 use slots::Door;
 use tls::TlsDoor;
 
 use crate::instruments::Instruments;
 use crate::relay::Relay;
+use crate::shards::Shards;
 
 /// Writes the metrics as Prometheus text.
 pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
@@ -84,6 +87,8 @@ pub struct Parts {
     pub rulebook: Rulebook,
     /// Where messages go.
     pub relay: Arc<Relay>,
+    /// Where connections are served.
+    pub shards: Shards,
     /// What `/metrics` shows.
     pub metrics: MetricsText,
     /// What is measured.
@@ -128,6 +133,7 @@ fn open(parts: Parts, drain: &CancellationToken) -> (Arc<impl Answers>, Door) {
         tls,
         rulebook,
         relay,
+        shards,
         metrics,
         instruments,
     } = parts;
@@ -137,6 +143,11 @@ fn open(parts: Parts, drain: &CancellationToken) -> (Arc<impl Answers>, Door) {
         drain.clone(),
         instruments.clone(),
     ));
+    let homes = {
+        let relay = Arc::clone(&relay);
+        let of: HomeOf = Arc::new(move |server| relay.home(server));
+        Homes { shards, of }
+    };
     let edge = Arc::new(Edge {
         relay,
         metrics,
@@ -150,6 +161,7 @@ fn open(parts: Parts, drain: &CancellationToken) -> (Arc<impl Answers>, Door) {
         },
         standing: Arc::new(move |peer| rulebook.rules().admission.standing(peer)),
         instruments,
+        homes,
         tls: tls.map(|tls| TlsDoor::new(tls, Arc::clone(&guard))),
     };
     let gate = Gate::new(guard, direct::Endpoints::new(edge));

@@ -44,6 +44,7 @@ use crate::config::Config;
 use crate::http::{self, Rulebook};
 use crate::protocol::spare;
 use crate::relay::Relay;
+use crate::shards::{Shards, Threads};
 use crate::supervisor::guard;
 use crate::telemetry::{self, Telemetry};
 
@@ -62,8 +63,8 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(200);
 /// How often memory that nobody uses goes back to the system. Once a minute what was held went up and down by twice as
 /// much, and an hour of it could not be told from a leak.
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(10);
-/// The least number of workers: one may be busy with an export while another serves.
-const MIN_WORKERS: usize = 2;
+/// The least number of shards: one may be busy with a long message while another serves.
+const MIN_SHARDS: usize = 2;
 
 /// Has the system write no core file of this process, whose memory holds tokens and the secrets of servers.
 ///
@@ -88,11 +89,11 @@ pub fn run(
     reread: Option<Reread>,
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ended> {
-    let workers =
-        thread::available_parallelism().map_or(MIN_WORKERS, |cores| cores.get().max(MIN_WORKERS));
-    allocator::keep_little(workers);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers)
+    let shards =
+        thread::available_parallelism().map_or(MIN_SHARDS, |cores| cores.get().max(MIN_SHARDS));
+    allocator::keep_little(shards);
+    let threads = Threads::start(shards).context("cannot start the threads of the shards")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
@@ -101,12 +102,13 @@ pub fn run(
     let telemetry = telemetry::init(&config.log, &lookup).context("cannot start telemetry")?;
     memory::close();
     let ended = runtime
-        .block_on(serve(config, reread, &telemetry, ready))
+        .block_on(serve(config, reread, &telemetry, threads.shards(), ready))
         .unwrap_or_else(|error| {
             tracing::error!(error = format!("{error:#}"), "the gateway has failed");
             Ended::Failed
         });
     telemetry.shutdown(TELEMETRY_SHUTDOWN);
+    threads.shutdown(RUNTIME_SHUTDOWN);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
     Ok(ended)
 }
@@ -128,6 +130,7 @@ async fn serve(
     mut config: Config,
     reread: Option<Reread>,
     telemetry: &Telemetry,
+    shards: Shards,
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ended> {
     // Installed before anything is started: a signal from here on is an orderly stop.
@@ -154,13 +157,19 @@ async fn serve(
         .context("cannot tell the listening address")?;
     config.http.listens_on(address.port());
     let servers = config.servers.clone();
-    let relay = Arc::new(Relay::start(config.relay, servers, telemetry.instruments()));
+    let relay = Arc::new(Relay::start(
+        config.relay,
+        servers,
+        telemetry.instruments(),
+        shards.clone(),
+    ));
     let rulebook = Rulebook::new(&config.http);
     let (drain, kill) = (CancellationToken::new(), CancellationToken::new());
     let parts = http::Parts {
         tls: config.http.tls.clone(),
         rulebook: rulebook.clone(),
         relay: Arc::clone(&relay),
+        shards,
         metrics: Arc::new(telemetry.prometheus()),
         instruments: telemetry.instruments().clone(),
     };

@@ -57,6 +57,7 @@ use sessions::Sessions;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::Instruments;
 use crate::protocol::Era;
+use crate::shards::{Shard, Shards};
 use crate::supervisor::ServerHandle;
 use crate::types::{Principal, ServerId};
 
@@ -144,11 +145,16 @@ impl Shared {
 }
 
 impl Relay {
-    /// Starts every server's actor. Must be called within a tokio runtime.
-    pub fn start(config: Config, servers: Vec<ServerConfig>, instruments: &Instruments) -> Self {
+    /// Starts every server's actor, each at one of these shards. Must be called within a tokio runtime.
+    pub fn start(
+        config: Config,
+        servers: Vec<ServerConfig>,
+        instruments: &Instruments,
+        shards: Shards,
+    ) -> Self {
         let shared = Shared::new(config);
         let draining = shared.draining.clone();
-        let servers = Arc::new(Servers::start(servers, instruments, draining));
+        let servers = Arc::new(Servers::start(servers, instruments, draining, shards));
         shared
             .tasks
             .spawn(Arc::clone(&shared).tidy_up(Arc::clone(&servers)));
@@ -173,6 +179,12 @@ impl Relay {
             let text = "no process of the server is running, because no client uses it";
             Fault::new(FaultKind::ServerStopped, text).delivered(Delivered::No)
         })
+    }
+
+    /// Where the server with this id has its home: what asks for it is served best there. It says nothing of who may
+    /// reach the server.
+    pub fn home(&self, id: &str) -> Option<Shard> {
+        self.servers.home(id)
     }
 
     /// Whether every server is ready, or asleep because nobody has asked for it, or disabled.

@@ -63,6 +63,7 @@ use stderr::StderrRing;
 use stdout::StdoutFault;
 
 use crate::instruments::Instruments;
+use crate::shards::Shard;
 
 /// Orders that wait for one actor.
 const ORDER_QUEUE: usize = 16;
@@ -85,31 +86,24 @@ struct Present {
 }
 
 impl Supervisor {
-    /// Starts an actor for each server; those with `autostart` are started by it.
-    ///
-    /// Must be called within a tokio runtime.
-    pub fn start(servers: Vec<(Config, Arc<dyn Listener>)>, instruments: &Instruments) -> Self {
-        let this = Self {
+    /// There is no server yet.
+    pub fn new(instruments: &Instruments) -> Self {
+        Self {
             instruments: instruments.clone(),
             spawner: child::Spawner::new(),
             present: Arc::default(),
             tasks: TaskTracker::new(),
             kill: CancellationToken::new(),
-        };
-        for (config, listener) in servers {
-            this.add(config, listener);
         }
-        this
     }
 
-    /// Starts an actor for one more server, which may bear the id of another: instances of one server
-    /// share what is measured of it. [`ServerHandle::retire`] takes it away again.
+    /// Starts an actor for one more server, at this shard, where its pipes are read and written too; with `autostart`
+    /// the actor starts the server. It may bear the id of another: instances of one server share what is measured of
+    /// it. [`ServerHandle::retire`] takes it away again.
     ///
     /// After [`Supervisor::shutdown`] began, the server is one that was shut down: it has no actor,
     /// starts no process and refuses every request with `shutting_down`.
-    ///
-    /// Must be called within a tokio runtime.
-    pub fn add(&self, config: Config, listener: Arc<dyn Listener>) -> ServerHandle {
+    pub fn add(&self, config: Config, listener: Arc<dyn Listener>, shard: &Shard) -> ServerHandle {
         let config = Arc::new(config);
         // Jitter only: any number does where the system has no randomness.
         let mut machine = Machine::new(&config, getrandom::u64().unwrap_or(0));
@@ -152,10 +146,11 @@ impl Supervisor {
         labels.watch(move || seen.upgrade()?.seen());
         present.servers.push(server.clone());
         let (everyone, own) = (Arc::clone(&self.present), server.clone());
-        self.tasks.spawn(async move {
+        let life = async move {
             actor.run().await;
             lock(&everyone).servers.retain(|other| *other != own);
-        });
+        };
+        shard.spawn(life, &self.tasks);
         server
     }
 

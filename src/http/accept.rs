@@ -1,17 +1,21 @@
 //! The accept loop: back-off when the machine is out of descriptors, and the drain.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::config::LimitsConfig;
 use super::connection::{self, Answers, Ends};
-use super::slots::{Door, Slots};
+use super::homes::Homes;
+use super::slots::{Door, Slot, Slots};
+use super::tls::TlsDoor;
 
 #[cfg(test)]
 mod tests;
@@ -42,7 +46,7 @@ where
         cut: kill.child_token(),
     };
     let _cut_when_dropped = ends.cut.clone().drop_guard();
-    let tls = door.tls.clone();
+    let (tls, homes) = (door.tls.clone(), door.homes.clone());
     let slots = Slots::new(door);
     let mut backoff = Backoff::default();
     let outcome = loop {
@@ -61,20 +65,17 @@ where
                 if let Some(slot) = slots.take(peer.ip()) {
                     // Failing means that the peer is gone already, and serving finds that out.
                     let _gone = socket.set_nodelay(true);
-                    let (service, tls, ends) = (Arc::clone(&service), tls.clone(), ends.clone());
-                    let limits = slots.limits();
+                    let (homes, limits) = (homes.clone(), slots.limits());
+                    let arrived = Arrived {
+                        peer,
+                        slot,
+                        limits,
+                        ends: ends.clone(),
+                    };
+                    let (service, tls) = (Arc::clone(&service), tls.clone());
+                    let gone = arrived.go_home(socket, homes, service, tls, tracker.clone());
                     tracker.spawn(async move {
-                        let socket = match tls {
-                            None => Some(Either::Left(socket)),
-                            Some(door) => door
-                                .open(socket, peer, &limits, &ends)
-                                .await
-                                .map(|stream| Either::Right(Box::new(stream))),
-                        };
-                        if let Some(socket) = socket {
-                            connection::serve(socket, peer, service, limits, ends).await;
-                        }
-                        drop(slot);
+                        gone.await.unwrap_or_else(|error| lost(peer, &error));
                     });
                 }
                 continue;
@@ -107,6 +108,73 @@ where
     ends.cut.cancel();
     tracker.wait().await;
     outcome
+}
+
+/// A connection that has a place, beside its socket.
+struct Arrived {
+    peer: SocketAddr,
+    slot: Slot,
+    limits: LimitsConfig,
+    ends: Ends,
+}
+
+impl Arrived {
+    /// Finds the shard of the connection and has it served there.
+    async fn go_home<S: Answers>(
+        self,
+        socket: TcpStream,
+        homes: Homes,
+        service: Arc<S>,
+        tls: Option<TlsDoor>,
+        tracker: TaskTracker,
+    ) -> io::Result<()> {
+        let Self {
+            peer, limits, ends, ..
+        } = &self;
+        let shard = match tls {
+            None => homes.find(&socket, *peer, limits, ends).await,
+            // What is encrypted shows nothing before its handshake, which any shard can make.
+            Some(_) => Some(homes.any()),
+        };
+        if let Some(shard) = shard {
+            // Out of the event loop of this thread, and into that of the shard.
+            let socket = socket.into_std()?;
+            let served = async move {
+                let entered = TcpStream::from_std(socket);
+                match entered {
+                    Ok(socket) => self.serve(socket, service, tls).await,
+                    Err(error) => lost(self.peer, &error),
+                }
+            };
+            shard.spawn(served, &tracker);
+        }
+        Ok(())
+    }
+
+    async fn serve<S: Answers>(self, socket: TcpStream, service: Arc<S>, tls: Option<TlsDoor>) {
+        let Self {
+            peer,
+            slot,
+            limits,
+            ends,
+        } = self;
+        let socket = match tls {
+            None => Some(Either::Left(socket)),
+            Some(door) => door
+                .open(socket, peer, &limits, &ends)
+                .await
+                .map(|stream| Either::Right(Box::new(stream))),
+        };
+        if let Some(socket) = socket {
+            connection::serve(socket, peer, service, limits, ends).await;
+        }
+        drop(slot);
+    }
+}
+
+/// The system has no room for the socket where it was to go.
+fn lost(peer: SocketAddr, error: &io::Error) {
+    tracing::warn!(%peer, %error, "cannot serve a connection, closing it: {error}");
 }
 
 /// What a failed accept is about.

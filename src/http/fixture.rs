@@ -17,8 +17,10 @@ use super::accept;
 use super::allowlist::Standing;
 use super::config::{AdmissionConfig, Config, LimitsConfig, TokenEntry};
 use super::connection::Answers;
+use super::homes::Homes;
 use super::slots::Door;
 use crate::instruments::Instruments;
+use crate::shards::Shards;
 use crate::types::{Principal, PrincipalId};
 
 /// Loopback only, hosts `localhost` and 127.0.0.1, and the tokens `T1` (admin, named `one`) and `T2`
@@ -69,6 +71,10 @@ pub(super) fn door(limits: LimitsConfig) -> Door {
         limits: Arc::new(move || limits),
         standing: Arc::new(|_peer| Standing::Client),
         instruments: Instruments::noop(),
+        homes: Homes {
+            shards: Shards::here(),
+            of: Arc::new(|_server| None),
+        },
         tls: None,
     }
 }
@@ -84,15 +90,18 @@ pub(super) struct Running {
 impl Running {
     /// Serves `service` with these limits.
     pub(super) async fn start(limits: LimitsConfig, service: impl Answers) -> Self {
+        Self::behind(door(limits), service).await
+    }
+
+    /// Serves `service` to those who come in by this door.
+    pub(super) async fn behind(door: Door, service: impl Answers) -> Self {
         let listener = super::bind(&config()).await.unwrap();
         let service = Arc::new(service);
         let address = listener.local_addr().unwrap();
         let (drain, kill) = (CancellationToken::new(), CancellationToken::new());
         let mut task = JoinSet::new();
         let (drained, killed) = (drain.clone(), kill.clone());
-        task.spawn(
-            async move { accept::run(listener, service, door(limits), &drained, &killed).await },
-        );
+        task.spawn(async move { accept::run(listener, service, door, &drained, &killed).await });
         Self {
             address,
             drain,

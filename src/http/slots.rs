@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::allowlist::Standing;
 use super::config::{LimitsConfig, canonical};
+use super::homes::Homes;
 use super::limiter::MinuteCounts;
 use super::tls::TlsDoor;
 use crate::instruments::{Held, Instruments};
@@ -19,6 +20,8 @@ pub(super) struct Door {
     pub(super) limits: Arc<dyn Fn() -> LimitsConfig + Send + Sync>,
     pub(super) standing: Arc<dyn Fn(IpAddr) -> Standing + Send + Sync>,
     pub(super) instruments: Instruments,
+    /// Where a connection that has a place is served.
+    pub(super) homes: Homes,
     /// What is before a connection that has a place, with TLS.
     pub(super) tls: Option<TlsDoor>,
 }
@@ -148,8 +151,8 @@ mod tests {
     }
 
     /// H006: an address has one share, however it is written.
-    #[test]
-    fn caps_hold_by_address_and_places_are_given_back() {
+    #[tokio::test]
+    async fn caps_hold_by_address_and_places_are_given_back() {
         let limits = LimitsConfig {
             max_connections_per_ip: 1,
             ..limits()

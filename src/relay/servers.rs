@@ -16,6 +16,7 @@ use super::overview::Process;
 use super::upstream::{Parts, Upstream};
 use crate::fault::{Fault, FaultKind};
 use crate::instruments::{Instruments, ServerInstruments};
+use crate::shards::{Shard, Shards};
 use crate::supervisor::{Listener, ServerHandle, State, Supervisor};
 use crate::types::{Principal, PrincipalId, ServerId};
 
@@ -26,6 +27,8 @@ pub(super) struct Servers {
     instruments: Instruments,
     /// Streams that never end by themselves end now.
     draining: CancellationToken,
+    /// Where servers that come find a home.
+    shards: Shards,
     fleet: watch::Sender<Arc<Fleet>>,
 }
 
@@ -53,6 +56,8 @@ pub(super) struct Server {
     pub(super) id: ServerId,
     pub(super) instances: Instances<Upstream>,
     pub(super) instruments: ServerInstruments,
+    /// Where the pipes of its processes are read and written.
+    pub(super) home: Shard,
     /// It is no more: streams of it that never end by themselves end now.
     pub(super) ended: CancellationToken,
 }
@@ -73,12 +78,14 @@ impl Servers {
         servers: Vec<ServerConfig>,
         instruments: &Instruments,
         draining: CancellationToken,
+        shards: Shards,
     ) -> Self {
         let none = Fleet::new(Vec::new(), draining.child_token());
         let this = Self {
-            supervisor: Arc::new(Supervisor::start(Vec::new(), instruments)),
+            supervisor: Arc::new(Supervisor::new(instruments)),
             instruments: instruments.clone(),
             draining,
+            shards,
             fleet: watch::Sender::new(Arc::new(none)),
         };
         this.replace(servers);
@@ -126,7 +133,8 @@ impl Servers {
 
     fn server(&self, config: ServerConfig) -> Server {
         let ended = self.draining.child_token();
-        Server::new(config, &self.supervisor, &self.instruments, ended)
+        let home = self.shards.next();
+        Server::new(config, &self.supervisor, &self.instruments, ended, home)
     }
 
     /// The servers of the config in force.
@@ -148,6 +156,11 @@ impl Servers {
     /// Every server that the principal may reach.
     pub(super) fn reachable(&self, principal: &Principal) -> Vec<Arc<Server>> {
         self.fleet().reachable(principal)
+    }
+
+    /// Where the server with this id has its home, whoever asks.
+    pub(super) fn home(&self, id: &str) -> Option<Shard> {
+        self.fleet().get(id).map(|server| server.home.clone())
     }
 
     /// Every process is ready, or asleep because nobody has asked for it, or disabled.
@@ -223,21 +236,23 @@ impl Server {
         supervisor: &Arc<Supervisor>,
         instruments: &Instruments,
         ended: CancellationToken,
+        home: Shard,
     ) -> Self {
         let id = config.supervisor.id.clone();
         let labels = instruments.for_server(&id);
         let (supervisor, features) = (Arc::clone(supervisor), config.client_features);
-        let (own_labels, own_end) = (labels.clone(), ended.clone());
+        let (own_labels, own_end, shard) = (labels.clone(), ended.clone(), home.clone());
         let make = move |key: &InstanceKey, config: crate::supervisor::Config| {
             let (labels, ended) = (own_labels.clone(), own_end.clone());
             let parts = Parts::new(&config.id, labels, features, key.clone(), ended);
             let listener: Arc<dyn Listener> = Arc::clone(&parts.hub) as _;
-            parts.attach(supervisor.add(config, listener))
+            parts.attach(supervisor.add(config, listener, &shard))
         };
         Self {
             id,
             instances: Instances::new(config, Box::new(make)),
             instruments: labels,
+            home,
             ended,
         }
     }
@@ -273,6 +288,7 @@ impl Server {
             id,
             instances: Instances::new(config, Box::new(make)),
             instruments: labels,
+            home: Shard::here(),
             ended,
         }
     }

@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use super::config::RequestConfig;
@@ -253,9 +252,10 @@ impl Mux {
 
     /// Waits until something can be written to this incarnation, then takes it and books it as written.
     ///
-    /// A request that comes alone is taken at once. In company the tasks that are ready to run have their turn first:
-    /// what they ask goes into the same write. Without it the writer runs right behind each of them, and 64 clients
-    /// at once had 0.8 writes a request, each of which wakes the child.
+    /// A request that comes alone is taken at once. The event loop of a shard runs its tasks in the order in which they
+    /// became ready, so the writer has its turn when those have had theirs that were ready when it was woken: what
+    /// they ask goes into the same write. To wait any longer, for what the sockets have by then, keeps the child
+    /// waiting as well: with 8 clients a quarter of the calls was lost by it.
     ///
     /// Cancel safe: what was taken is only ever returned.
     pub(super) async fn next_batch(&self, incarnation: Incarnation, batch: &mut Vec<Frame>) {
@@ -266,9 +266,6 @@ impl Mux {
                 return;
             }
             notified.await;
-            if self.table().has_company() {
-                yield_now().await;
-            }
         }
     }
 

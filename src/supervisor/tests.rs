@@ -10,11 +10,11 @@ use fixture::{Heard, config};
 const SOON: Duration = Duration::from_secs(20);
 
 fn supervisor() -> Supervisor {
-    Supervisor::start(Vec::new(), &Instruments::noop())
+    Supervisor::new(&Instruments::noop())
 }
 
 fn add(supervisor: &Supervisor) -> ServerHandle {
-    supervisor.add(config(), Arc::new(Heard::default()))
+    supervisor.add(config(), Arc::new(Heard::default()), &Shard::here())
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
@@ -63,6 +63,7 @@ async fn a_server_that_comes_after_the_shutdown_began_is_shut_down_from_its_firs
             ..config()
         },
         Arc::new(Heard::default()),
+        &Shard::here(),
     );
     assert_eq!(refusal(&stray), Some(FaultKind::ShuttingDown));
     let fault = soon(stray.wait_for_handshake()).await.unwrap_err();

@@ -15,6 +15,7 @@ use crate::relay::{
     self, Answer, Caller, ClientCapabilities, ClientFeatures, Door, Instance, Relay,
     RoutingHeaders, ServerConfig, Target,
 };
+use crate::shards::Shards;
 use crate::supervisor::{self, RestartPolicy, ServerHandle};
 use crate::types::{Principal, PrincipalId, ServerId};
 
@@ -45,6 +46,7 @@ impl SupervisedProber {
             no_streams(),
             vec![shared(server)],
             &Instruments::noop(),
+            Shards::here(),
         ));
         self.relays().insert(id, Arc::clone(&relay));
         relay

@@ -257,7 +257,7 @@ async fn a_drain_ends_idle_connections_and_lets_an_open_stream_finish() {
     busy.until("first\r\n").await;
     running.drain.cancel();
     idle.closed().await;
-    let refused = tokio::net::TcpStream::connect(running.address).await;
+    let refused = TcpStream::connect(running.address).await;
     assert!(refused.is_err(), "still listening");
     ends.cancel();
     assert_eq!(

@@ -10,6 +10,7 @@ use crate::fault::{Delivered, FaultKind};
 use crate::instruments::Instruments;
 use crate::protocol::Era;
 use crate::relay::config::{ClientCapabilities, ClientFeatures};
+use crate::shards::Shard;
 use crate::supervisor::fixture::{self, Heard, Unattended};
 use crate::supervisor::{Handshake, Origin, Submission, Supervisor};
 
@@ -48,10 +49,10 @@ fn config(instance: Instance) -> ServerConfig {
 }
 
 fn house(instance: Instance) -> House {
-    let supervisor = Arc::new(Supervisor::start(Vec::new(), &Instruments::noop()));
+    let supervisor = Arc::new(Supervisor::new(&Instruments::noop()));
     let starter = Arc::clone(&supervisor);
     let make: Make<Noted> = Box::new(move |key, config| Noted {
-        handle: starter.add(config, Arc::new(Heard::default())),
+        handle: starter.add(config, Arc::new(Heard::default()), &Shard::here()),
         key: key.clone(),
     });
     House {

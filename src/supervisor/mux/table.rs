@@ -128,11 +128,6 @@ impl Table {
         }
     }
 
-    /// More than one request of clients is on its way to the child or back.
-    pub(super) fn has_company(&self) -> bool {
-        self.in_flight + self.queue.len() > 1
-    }
-
     /// Moves what can be written now from the lanes to the batch, and books it as written.
     pub(super) fn take_batch(&mut self, incarnation: Incarnation, batch: &mut Vec<Frame>) {
         let (now, config) = (Instant::now(), self.config);

@@ -11,6 +11,7 @@ use host_mcp_gateway::config::{Config, Env, from_text};
 use host_mcp_gateway::http::{self, Parts, Rulebook};
 use host_mcp_gateway::instruments::Instruments;
 use host_mcp_gateway::relay::Relay;
+use host_mcp_gateway::shards::Shards;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
@@ -71,11 +72,12 @@ async fn answer(data: &[u8]) -> Vec<u8> {
         ..
     } = config().clone();
     let instruments = Instruments::noop();
-    let relay = Relay::start(relay, servers, &instruments);
+    let relay = Relay::start(relay, servers, &instruments, Shards::here());
     let parts = Parts {
         tls: None,
         rulebook: Rulebook::new(&http),
         relay: Arc::new(relay),
+        shards: Shards::here(),
         metrics: Arc::new(String::new),
         instruments,
     };

@@ -1,0 +1,192 @@
+//! The threads that messages travel on, each with an event loop of its own.
+//!
+//! Every server has a home among them, where its pipes are read and written, and a connection is served where the server
+//! lives that it first asks for. So a message usually crosses the gateway on one thread: no other thread is woken for
+//! it, nothing is stolen, no lock is contended. Two servers on two shards disturb each other as little as two
+//! processes would: the system divides the cores between their threads (invariant I10). A child is read by one thread
+//! in any case, and one thread carries more calls a second than most children answer.
+//!
+//! Where a task runs changes what it costs and nothing else: whatever is not at home works across threads as well.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+/// Where tasks can be started: one event loop.
+#[derive(Clone, Debug)]
+pub struct Shard(Handle);
+
+/// All shards, given out in turn.
+#[derive(Clone, Debug)]
+pub struct Shards(Arc<Turns>);
+
+#[derive(Debug)]
+struct Turns {
+    shards: Vec<Shard>,
+    next: AtomicUsize,
+}
+
+/// The threads of the shards, which end when this is dropped.
+#[derive(Debug)]
+pub struct Threads {
+    shards: Shards,
+    end: DropGuard,
+    /// Hears nothing but that the last thread has ended.
+    ended: mpsc::Receiver<Infallible>,
+}
+
+impl Shard {
+    /// The event loop of the caller, which must be within a tokio runtime.
+    pub fn here() -> Self {
+        Self(Handle::current())
+    }
+
+    /// Starts a task here that is tracked there.
+    pub fn spawn<F>(&self, task: F, tracker: &TaskTracker)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        drop(tracker.spawn_on(task, &self.0));
+    }
+}
+
+impl Shards {
+    /// Nothing but the event loop of the caller, which must be within a tokio runtime.
+    pub fn here() -> Self {
+        Self::of(vec![Shard::here()])
+    }
+
+    fn of(shards: Vec<Shard>) -> Self {
+        let next = AtomicUsize::new(0);
+        Self(Arc::new(Turns { shards, next }))
+    }
+
+    /// The one whose turn it is.
+    pub fn next(&self) -> Shard {
+        let Turns { shards, next } = &*self.0;
+        let turn = next.fetch_add(1, Ordering::Relaxed) % shards.len().max(1);
+        // There is at least one, or these would not be here.
+        shards.get(turn).cloned().unwrap_or_else(Shard::here)
+    }
+}
+
+impl Threads {
+    /// Starts so many threads, at least one. The error is that of a system without a thread or a descriptor to spare.
+    pub fn start(count: usize) -> io::Result<Self> {
+        let end = CancellationToken::new();
+        let (alive, ended) = mpsc::channel();
+        let threads = Self {
+            shards: Shards::of(Vec::new()),
+            end: end.clone().drop_guard(),
+            ended,
+        };
+        let mut shards = Vec::new();
+        for number in 0..count.max(1) {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            shards.push(Shard(runtime.handle().clone()));
+            let (end, alive) = (end.clone(), alive.clone());
+            thread::Builder::new()
+                .name(format!("shard-{number}"))
+                .spawn(move || carry(runtime, &end, alive))?;
+        }
+        let shards = Shards::of(shards);
+        Ok(Self { shards, ..threads })
+    }
+
+    /// The shards of these threads.
+    pub fn shards(&self) -> Shards {
+        self.shards.clone()
+    }
+
+    /// Drops every task that is still there, and waits for the threads to end, but no longer than this.
+    pub fn shutdown(self, within: Duration) {
+        drop(self.end);
+        // Nothing is ever sent: it ends with the last thread, or is overdue.
+        let _ended_or_overdue = self.ended.recv_timeout(within);
+    }
+}
+
+/// The life of one thread.
+fn carry(runtime: Runtime, end: &CancellationToken, alive: mpsc::Sender<Infallible>) {
+    runtime.block_on(end.cancelled());
+    runtime.shutdown_background();
+    drop(alive);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    const AMPLE: Duration = Duration::from_secs(20);
+
+    /// The name of the thread that tasks of a shard run on.
+    fn name_of(shard: &Shard) -> String {
+        let (tell, told) = mpsc::channel();
+        let tracker = TaskTracker::new();
+        let task = async move {
+            let name = thread::current().name().map(str::to_owned);
+            tell.send(name).expect("somebody listens");
+        };
+        shard.spawn(task, &tracker);
+        let name = told.recv_timeout(AMPLE).expect("the task runs");
+        name.expect("it has a name")
+    }
+
+    #[test]
+    fn each_shard_is_a_thread_of_its_own_and_they_take_turns() {
+        let threads = Threads::start(3).unwrap();
+        let shards = threads.shards();
+        let names: Vec<_> = (0..6).map(|_| name_of(&shards.next())).collect();
+        assert_eq!(names[..3], names[3..]);
+        assert_eq!(names.iter().collect::<HashSet<_>>().len(), 3);
+    }
+
+    #[test]
+    fn a_shutdown_drops_what_is_still_there_and_waits_for_the_threads() {
+        struct Dropped(mpsc::Sender<&'static str>);
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                self.0.send("dropped").expect("somebody listens");
+            }
+        }
+
+        let threads = Threads::start(1).unwrap();
+        let shard = threads.shards().next();
+        let (tell, told) = mpsc::channel();
+        let for_ever = async move {
+            let own = Dropped(tell);
+            own.0.send("begun").expect("somebody listens");
+            std::future::pending::<()>().await;
+        };
+        shard.spawn(for_ever, &TaskTracker::new());
+        assert_eq!(told.recv_timeout(AMPLE), Ok("begun"));
+        threads.shutdown(AMPLE);
+        assert_eq!(told.try_recv(), Ok("dropped"));
+    }
+
+    #[test]
+    fn a_thread_that_does_not_come_back_is_not_waited_for() {
+        let threads = Threads::start(1).unwrap();
+        let (stuck, tell_stuck) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        let task = async move {
+            tell.send(()).expect("somebody listens");
+            // Until the test is over.
+            let _ = tell_stuck.recv();
+        };
+        threads.shards().next().spawn(task, &TaskTracker::new());
+        told.recv_timeout(AMPLE).expect("it begins");
+        threads.shutdown(Duration::from_millis(10));
+        drop(stuck);
+    }
+}
