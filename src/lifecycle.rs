@@ -11,12 +11,25 @@
 //! ```
 
 #[cfg_attr(
-    not(all(target_os = "linux", target_env = "gnu")),
-    path = "lifecycle/allocator_other.rs"
+    all(
+        feature = "jemalloc",
+        target_os = "linux",
+        target_arch = "x86_64",
+        target_env = "gnu"
+    ),
+    path = "lifecycle/allocator_jemalloc.rs"
 )]
 #[cfg_attr(
-    all(target_os = "linux", target_env = "gnu"),
+    all(
+        not(all(feature = "jemalloc", target_arch = "x86_64")),
+        target_os = "linux",
+        target_env = "gnu"
+    ),
     path = "lifecycle/allocator_glibc.rs"
+)]
+#[cfg_attr(
+    not(all(target_os = "linux", target_env = "gnu")),
+    path = "lifecycle/allocator_other.rs"
 )]
 mod allocator;
 #[cfg_attr(not(target_os = "linux"), path = "lifecycle/memory_unix.rs")]

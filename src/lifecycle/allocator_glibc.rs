@@ -1,5 +1,5 @@
-//! How much freed memory glibc's allocator keeps. The only `unsafe` of the gateway: no crate offers these calls as
-//! safe ones.
+//! How much freed memory glibc's allocator keeps, where jemalloc is not used: without that feature, and on other processors
+//! than x86-64. The only `unsafe` of the gateway: no crate offers these calls as safe ones.
 //!
 //! By itself it keeps too much, for as long as the gateway runs (mallopt(3)). A large block comes straight from the
 //! system and goes straight back, until the first one is freed: from then on "large" is anything above the largest

@@ -6,6 +6,9 @@
 //! cell, another one [`MORE`] beyond these in one cell: what the two differ by, divided by `MORE`, is one message; start,
 //! handshakes and end are in both.
 //!
+//! What is counted is the gateway with the system's allocator (`tests/bench/run`): valgrind sees its blocks, and not those
+//! of the one that the gateway usually has, which takes fewer instructions for each.
+//!
 //! The processor that valgrind shows has no instructions for SHA-256: about 3,400 instructions of each figure are the
 //! digest of the token in plain code, which elsewhere takes a tenth of that. System calls count as the few instructions
 //! around them: what happens in the kernel is what the times of the other groups are for.
@@ -39,7 +42,7 @@ struct Cell {
     budget: Cost,
 }
 
-/// The budgets: x86-64 Linux, two workers. Measured 2026-11-22 with Rust 1.95.0, valgrind 3.19.0 and glibc 2.36.
+/// The budgets: x86-64 Linux, two shards. Measured 2026-11-22 with Rust 1.95.0, valgrind 3.19.0 and glibc 2.36.
 const CELLS: [Cell; 4] = [
     Cell {
         label: "/{id}/rpc",
@@ -95,7 +98,7 @@ const FEW: u32 = 100;
 const MORE: u32 = 1000;
 /// What all calls of a cell may take, or the gateway's end, under valgrind.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// So many workers the gateway has on the smallest machine; here it has as many on every machine.
+/// So many shards the gateway has on the smallest machine; here it has as many on every machine.
 #[cfg(target_os = "linux")]
 const CORES: usize = 2;
 
