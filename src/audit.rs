@@ -22,7 +22,7 @@ pub struct Entry<'a> {
     /// Who sent it; only the token's name is logged.
     pub principal: &'a Principal,
     /// The message.
-    pub call: &'a Call<'a>,
+    pub call: Call<'a>,
     /// How it ended.
     pub outcome: Outcome,
     /// From its arrival to its end.
@@ -33,8 +33,8 @@ pub struct Entry<'a> {
     pub bytes_out: usize,
 }
 
-/// Writes the line.
-pub fn log(entry: &Entry<'_>) {
+/// Writes the line, for which nothing is gathered where the lines are off.
+pub fn log<'a>(entry: impl FnOnce() -> Entry<'a>) {
     if !tracing::enabled!(target: TARGET, Level::DEBUG) {
         return;
     }
@@ -45,7 +45,7 @@ pub fn log(entry: &Entry<'_>) {
         duration,
         bytes_in,
         bytes_out,
-    } = *entry;
+    } = entry();
     let name = match call.target {
         Some(Target::Tool(name) | Target::Prompt(name)) => Some(name),
         Some(Target::Resource(_)) | None => None,

@@ -182,7 +182,7 @@ async fn serve(
         tls: config.http.tls.clone(),
         rulebook: rulebook.clone(),
         relay: Arc::clone(&relay),
-        shards,
+        shards: shards.clone(),
         metrics: Arc::new(telemetry.prometheus()),
         instruments: telemetry.instruments().clone(),
     };
@@ -200,7 +200,7 @@ async fn serve(
         relay: Arc::clone(&relay),
         telemetry,
     };
-    let upkeep = async { tokio::join!(service::watchdog(), give_back()) };
+    let upkeep = async { tokio::join!(service::watchdog(&shards), give_back()) };
     tokio::pin!(upkeep);
     let failed = tokio::select! {
         ended = edge.join_next() => Some(flatten(ended)),

@@ -76,6 +76,14 @@ impl Shards {
         // There is at least one, or these would not be here.
         shards.get(turn).cloned().unwrap_or_else(Shard::here)
     }
+
+    /// Waits until each has run a task that was started now: until then one of them may be stuck.
+    pub async fn turn(&self) {
+        for Shard(handle) in &self.0.shards {
+            // One that has ended is not stuck.
+            let _turned_or_ended = handle.spawn(async {}).await;
+        }
+    }
 }
 
 impl Threads {
@@ -172,6 +180,23 @@ mod tests {
         assert_eq!(told.recv_timeout(AMPLE), Ok("begun"));
         threads.shutdown(AMPLE);
         assert_eq!(told.try_recv(), Ok("dropped"));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_is_stuck_is_told_from_one_that_turns() {
+        let threads = Threads::start(2).unwrap();
+        let shards = threads.shards();
+        let (free, stuck) = mpsc::channel::<()>();
+        let task = async move {
+            // Until the test frees it.
+            let _ = stuck.recv();
+        };
+        shards.next().spawn(task, &TaskTracker::new());
+        let mut turned = Box::pin(shards.turn());
+        let soon = tokio::time::timeout(Duration::from_millis(100), &mut turned);
+        assert!(soon.await.is_err(), "nothing is known of the stuck one");
+        drop(free);
+        tokio::time::timeout(AMPLE, turned).await.unwrap();
     }
 
     #[test]

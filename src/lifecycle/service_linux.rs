@@ -2,6 +2,8 @@
 
 use sd_notify::NotifyState;
 
+use crate::shards::Shards;
+
 /// The gateway listens, by the config in force.
 pub(super) fn ready() {
     tell(&[NotifyState::Ready, NotifyState::Status("listening")]);
@@ -21,14 +23,16 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
 
-/// Shows twice in each watchdog interval that the runtime turns. Never ends.
-pub(super) async fn watchdog() {
+/// Shows twice in each watchdog interval that the threads turn, this one and those of the shards: where one is stuck, its
+/// servers are lost to their clients. Never ends.
+pub(super) async fn watchdog(shards: &Shards) {
     let Some(interval) = sd_notify::watchdog_enabled() else {
         return std::future::pending().await;
     };
     let mut ticks = tokio::time::interval(interval / 2);
     loop {
         ticks.tick().await;
+        shards.turn().await;
         tell(&[NotifyState::Watchdog]);
     }
 }

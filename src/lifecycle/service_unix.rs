@@ -1,5 +1,7 @@
 //! Nothing to be told: launchd watches the process itself.
 
+use crate::shards::Shards;
+
 /// The gateway listens, by the config in force.
 pub(super) fn ready() {}
 
@@ -10,6 +12,6 @@ pub(super) fn reloading() {}
 pub(super) fn stopping() {}
 
 /// Never ends.
-pub(super) async fn watchdog() {
+pub(super) async fn watchdog(_shards: &Shards) {
     std::future::pending().await
 }

@@ -157,11 +157,11 @@ pub fn server(
 }
 
 /// The span of what we write to a child for a message, `{method} {target}`; `parent` is the span of
-/// [`server()`]. Without that there is none.
-pub fn client(call: &Call<'_>, parent: &MessageSpan) -> MessageSpan {
+/// [`server()`]. Without that there is none, and nothing is gathered for it.
+pub fn client<'a>(call: impl FnOnce() -> Call<'a>, parent: &MessageSpan) -> MessageSpan {
     let parent = parent.context().filter(|_| enabled()).cloned();
     parent.map_or(MessageSpan::none(), |parent| {
-        client_of(call, &Context::new().with_remote_span_context(parent))
+        client_of(&call(), &Context::new().with_remote_span_context(parent))
     })
 }
 

@@ -100,7 +100,7 @@ fn call(header: Option<&str>, meta: Option<&str>, outcome: Outcome) -> Option<Tr
     };
     let mut of_server = spans::server(&call, peer, &http, meta.as_ref());
     let mut of_client = spans::client(
-        &Call {
+        || Call {
             id: Some("42"),
             ..call
         },

@@ -134,9 +134,9 @@ impl Noted {
             outcome: ended,
             duration,
         });
-        audit::log(&audit::Entry {
+        audit::log(|| audit::Entry {
             principal: &self.principal,
-            call: &self.call(None),
+            call: self.call(None),
             outcome: ended,
             duration,
             bytes_in: self.bytes_in,

@@ -81,9 +81,9 @@ impl Request {
             outcome,
             duration,
         });
-        audit::log(&audit::Entry {
+        audit::log(|| audit::Entry {
             principal: &self.caller.principal,
-            call: &self.call(),
+            call: self.call(),
             outcome,
             duration,
             bytes_in: self.message.body.len(),
@@ -186,7 +186,7 @@ impl Request {
         let id = mux.mint();
         let minted = id.to_string();
         let span = spans::client(
-            &spans::Call {
+            || spans::Call {
                 id: Some(&minted),
                 revision: Some(&handshake.revision),
                 ..self.call()

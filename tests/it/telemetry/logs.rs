@@ -123,9 +123,9 @@ fn an_audit_line_names_who_and_what_and_holds_no_payload() {
         revision: None,
     };
     fixture.run(|| {
-        audit::log(&audit::Entry {
+        audit::log(|| audit::Entry {
             principal: &principal,
-            call: &call,
+            call,
             outcome: Outcome::Fault(FaultKind::ServerTimeout),
             duration: Duration::from_millis(1500),
             bytes_in: 10,
