@@ -70,6 +70,9 @@ mod mcp_states;
 #[cfg(test)]
 mod notices;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod notified;
+#[cfg(test)]
 mod operating;
 #[cfg(test)]
 mod own_answers;
