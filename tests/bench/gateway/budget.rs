@@ -42,7 +42,7 @@ struct Cell {
     budget: Cost,
 }
 
-/// The budgets: x86-64 Linux, two shards. Measured 2026-11-22 with Rust 1.95.0, valgrind 3.19.0 and glibc 2.36.
+/// The budgets: x86-64 Linux, two shards. Measured 2026-11-29 with Rust 1.95.0, valgrind 3.19.0 and glibc 2.36.
 const CELLS: [Cell; 4] = [
     Cell {
         label: "/{id}/rpc",
@@ -50,9 +50,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Rpc,
         text: 0,
         budget: Cost {
-            instructions: 57_300.0,
+            instructions: 53_400.0,
             blocks: 22.0,
-            bytes: 16_800.0,
+            bytes: 16_700.0,
         },
     },
     Cell {
@@ -61,9 +61,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Rpc,
         text: 1024,
         budget: Cost {
-            instructions: 70_400.0,
+            instructions: 63_200.0,
             blocks: 22.0,
-            bytes: 19_800.0,
+            bytes: 19_700.0,
         },
     },
     Cell {
@@ -72,9 +72,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Session,
         text: 0,
         budget: Cost {
-            instructions: 63_900.0,
+            instructions: 60_000.0,
             blocks: 30.0,
-            bytes: 19_100.0,
+            bytes: 19_000.0,
         },
     },
     Cell {
@@ -83,9 +83,9 @@ const CELLS: [Cell; 4] = [
         speaks: Speaks::Modern,
         text: 0,
         budget: Cost {
-            instructions: 68_800.0,
+            instructions: 65_000.0,
             blocks: 32.0,
-            bytes: 19_200.0,
+            bytes: 19_100.0,
         },
     },
 ];
