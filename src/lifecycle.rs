@@ -130,7 +130,7 @@ pub fn run(
 async fn give_back() {
     loop {
         sleep(GIVE_BACK_EVERY).await;
-        // Not on a worker, where connections would wait for it. Without a thread it is for the next time.
+        // Not on this thread, where connections would wait to be accepted. Without another it is for the next time.
         let thread = thread::Builder::new().name("memory".to_owned());
         let _ = thread.spawn(|| {
             spare::give_back();

@@ -90,12 +90,9 @@ impl Threads {
     /// Starts so many threads, at least one. The error is that of a system without a thread or a descriptor to spare.
     pub fn start(count: usize) -> io::Result<Self> {
         let end = CancellationToken::new();
+        // Where one cannot be started, those before it end.
+        let guard = end.clone().drop_guard();
         let (alive, ended) = mpsc::channel();
-        let threads = Self {
-            shards: Shards::of(Vec::new()),
-            end: end.clone().drop_guard(),
-            ended,
-        };
         let mut shards = Vec::new();
         for number in 0..count.max(1) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -105,8 +102,11 @@ impl Threads {
                 .name(format!("shard-{number}"))
                 .spawn(move || carry(runtime, &end, alive))?;
         }
-        let shards = Shards::of(shards);
-        Ok(Self { shards, ..threads })
+        Ok(Self {
+            shards: Shards::of(shards),
+            end: guard,
+            ended,
+        })
     }
 
     /// The shards of these threads.

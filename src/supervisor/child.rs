@@ -79,8 +79,8 @@ impl Spawner {
     }
 }
 
-/// Has work that blocks done in a thread of its own, and not by a worker of the runtime, where connections would wait for
-/// it. Nor by its blocking pool, which panics where the system grants it no thread (EAGAIN): the life would end without
+/// Has work that blocks done in a thread of its own, and not on the event loop, where connections would wait for it. Nor
+/// by the runtime's blocking pool, which panics where the system grants it no thread (EAGAIN): the life would end without
 /// a word, and its server would be `stopping` for good. Here that is the error.
 pub(super) fn in_thread<T: Send + 'static>(
     name: &str,
