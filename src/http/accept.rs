@@ -1,21 +1,25 @@
 //! The accept loop: back-off when the machine is out of descriptors, and the drain.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::LimitsConfig;
 use super::connection::{self, Answers, Ends};
-use super::homes::Homes;
+use super::homes::{self, Found, Homes};
 use super::slots::{Door, Slot, Slots};
 use super::tls::TlsDoor;
+use crate::shards::Shard;
 
 #[cfg(test)]
 mod tests;
@@ -46,7 +50,13 @@ where
         cut: kill.child_token(),
     };
     let _cut_when_dropped = ends.cut.clone().drop_guard();
-    let (tls, homes) = (door.tls.clone(), door.homes.clone());
+    let way = Arc::new(Way {
+        homes: door.homes.clone(),
+        tls: door.tls.clone(),
+        service,
+        tracker: tracker.clone(),
+    });
+    let here = Shard::here();
     let slots = Slots::new(door);
     let mut backoff = Backoff::default();
     let outcome = loop {
@@ -59,24 +69,19 @@ where
         let pause = match accepted {
             Ok((socket, peer)) => {
                 backoff.recovered();
-                if tls.as_ref().is_some_and(|door| !door.lets_in(peer.ip())) {
+                if way.tls.as_ref().is_some_and(|tls| !tls.lets_in(peer.ip())) {
                     continue;
                 }
                 if let Some(slot) = slots.take(peer.ip()) {
                     // Failing means that the peer is gone already, and serving finds that out.
                     let _gone = socket.set_nodelay(true);
-                    let (homes, limits) = (homes.clone(), slots.limits());
                     let arrived = Arrived {
                         peer,
                         slot,
-                        limits,
+                        limits: slots.limits(),
                         ends: ends.clone(),
                     };
-                    let (service, tls) = (Arc::clone(&service), tls.clone());
-                    let gone = arrived.go_home(socket, homes, service, tls, tracker.clone());
-                    tracker.spawn(async move {
-                        gone.await.unwrap_or_else(|error| lost(peer, &error));
-                    });
+                    way.spawn(&here, peer, arrived.come_in(socket, Arc::clone(&way)));
                 }
                 continue;
             }
@@ -110,6 +115,27 @@ where
     outcome
 }
 
+/// What the connections of a listener have on their way in.
+struct Way<S> {
+    homes: Homes,
+    tls: Option<TlsDoor>,
+    service: Arc<S>,
+    tracker: TaskTracker,
+}
+
+impl<S> Way<S> {
+    /// Starts a task of the connection from `peer`, which the drain waits for.
+    fn spawn<F>(&self, shard: &Shard, peer: SocketAddr, task: F)
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        let task = async move {
+            task.await.unwrap_or_else(|error| lost(peer, &error));
+        };
+        shard.spawn(task, &self.tracker);
+    }
+}
+
 /// A connection that has a place, beside its socket.
 struct Arrived {
     peer: SocketAddr,
@@ -119,57 +145,82 @@ struct Arrived {
 }
 
 impl Arrived {
-    /// Finds the shard of the connection and has it served there.
-    async fn go_home<S: Answers>(
-        self,
-        socket: TcpStream,
-        homes: Homes,
-        service: Arc<S>,
-        tls: Option<TlsDoor>,
-        tracker: TaskTracker,
-    ) -> io::Result<()> {
+    /// Finds the shard of the connection and has it served there. The error, here and below, is that of a system
+    /// without room for the socket.
+    async fn come_in<S: Answers>(self, socket: TcpStream, way: Arc<Way<S>>) -> io::Result<()> {
+        let shard = if way.tls.is_some() {
+            // What is encrypted shows nothing before its handshake, which any shard can make.
+            way.homes.any()
+        } else {
+            let look = way.homes.look(&socket);
+            match homes::found(look, self.peer, &self.limits, &self.ends).await {
+                Found::At(home) => home,
+                Found::Nowhere => way.homes.any(),
+                Found::Over => return Ok(()),
+            }
+        };
+        // Out of the event loop of this thread, and into that of the shard.
+        let socket = socket.into_std()?;
+        let (peer, entered) = (self.peer, Arc::clone(&way));
+        way.spawn(&shard, peer, async move {
+            let socket = TcpStream::from_std(socket)?;
+            if entered.tls.is_some() {
+                return self.shake_hands(socket, entered).await;
+            }
+            self.serve(Either::Left(socket), &entered).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    /// Makes the handshake of TLS where it is, and then does as without TLS.
+    async fn shake_hands<S: Answers>(self, socket: TcpStream, way: Arc<Way<S>>) -> io::Result<()> {
         let Self {
             peer, limits, ends, ..
         } = &self;
-        let shard = match tls {
-            None => homes.find(&socket, *peer, limits, ends).await,
-            // What is encrypted shows nothing before its handshake, which any shard can make.
-            Some(_) => Some(homes.any()),
+        let peer = *peer;
+        let Some(tls) = &way.tls else { return Ok(()) };
+        let Some(stream) = tls.open(socket, peer, limits, ends).await else {
+            return Ok(());
         };
-        if let Some(shard) = shard {
-            // Out of the event loop of this thread, and into that of the shard.
-            let socket = socket.into_std()?;
-            let served = async move {
-                let entered = TcpStream::from_std(socket);
-                match entered {
-                    Ok(socket) => self.serve(socket, service, tls).await,
-                    Err(error) => lost(self.peer, &error),
-                }
-            };
-            shard.spawn(served, &tracker);
+        let mut stream = Box::new(stream);
+        let look = way.homes.look_within(&mut stream);
+        match homes::found(look, peer, limits, ends).await {
+            Found::At(home) => {
+                let entered = Arc::clone(&way);
+                way.spawn(&home, peer, async move {
+                    enter(stream.get_mut().0)?;
+                    self.serve(Either::Right(stream), &entered).await;
+                    Ok(())
+                });
+            }
+            Found::Nowhere => self.serve(Either::Right(stream), &way).await,
+            Found::Over => {}
         }
         Ok(())
     }
 
-    async fn serve<S: Answers>(self, socket: TcpStream, service: Arc<S>, tls: Option<TlsDoor>) {
+    async fn serve<S: Answers>(
+        self,
+        socket: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+        way: &Way<S>,
+    ) {
         let Self {
             peer,
             slot,
             limits,
             ends,
         } = self;
-        let socket = match tls {
-            None => Some(Either::Left(socket)),
-            Some(door) => door
-                .open(socket, peer, &limits, &ends)
-                .await
-                .map(|stream| Either::Right(Box::new(stream))),
-        };
-        if let Some(socket) = socket {
-            connection::serve(socket, peer, service, limits, ends).await;
-        }
+        connection::serve(socket, peer, Arc::clone(&way.service), limits, ends).await;
         drop(slot);
     }
+}
+
+/// Takes a socket out of the event loop that it is in, and into that of the caller.
+fn enter(socket: &mut TcpStream) -> io::Result<()> {
+    let same = socket.as_fd().try_clone_to_owned()?;
+    *socket = TcpStream::from_std(same.into())?;
+    Ok(())
 }
 
 /// The system has no room for the socket where it was to go.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -17,10 +18,10 @@ use super::accept;
 use super::allowlist::Standing;
 use super::config::{AdmissionConfig, Config, LimitsConfig, TokenEntry};
 use super::connection::Answers;
-use super::homes::Homes;
+use super::homes::{HomeOf, Homes};
 use super::slots::Door;
 use crate::instruments::Instruments;
-use crate::shards::Shards;
+use crate::shards::{Shards, Threads};
 use crate::types::{Principal, PrincipalId};
 
 /// Loopback only, hosts `localhost` and 127.0.0.1, and the tokens `T1` (admin, named `one`) and `T2`
@@ -77,6 +78,26 @@ pub(super) fn door(limits: LimitsConfig) -> Door {
         },
         tls: None,
     }
+}
+
+/// The same, where a server has its home at the first of these threads, and strangers take turns.
+pub(super) fn door_with_home(threads: &Threads, server: &'static str) -> Door {
+    let shards = threads.shards();
+    let home = shards.next();
+    let of: HomeOf = Arc::new(move |asked| (asked == server).then(|| home.clone()));
+    Door {
+        homes: Homes { shards, of },
+        ..door(config().limits)
+    }
+}
+
+/// Answers everything with the name of the thread that the answer is made on.
+pub(super) fn thread_names() -> Router {
+    let name = || async {
+        let name = std::thread::current().name().map(str::to_owned);
+        name.unwrap_or_default()
+    };
+    Router::new().fallback(name)
 }
 
 /// A listener on loopback that serves until it is told not to.

@@ -1,14 +1,18 @@
 //! Where a connection is served: at the home of the server that it first asks for.
 //!
-//! It is known before a byte is taken: the first ones are looked at where they lie (`MSG_PEEK`, recv(2)). That decides
-//! about a thread and about nothing else. Who may enter is for the gate, and what the same connection asks of another
-//! server later on works as well.
+//! It is known before a byte is taken: the first ones are looked at where they lie (`MSG_PEEK`, recv(2)), and those that
+//! come encrypted where TLS holds them once it has opened them. That decides about a thread and about nothing else. Who
+//! may enter is for the gate, and what the same connection asks of another server later on works as well.
 
+use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
 
 use super::config::LimitsConfig;
 use super::connection::Ends;
@@ -28,40 +32,69 @@ pub(super) struct Homes {
     pub(super) of: HomeOf,
 }
 
+/// What was seen of a connection.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// The home of the server that it asks for.
+    At(Shard),
+    /// It asks for none, or does not show it.
+    Nowhere,
+    /// Nothing came in time, or everything is cut.
+    Over,
+}
+
 impl Homes {
     /// Any shard: for what asks for no server, or does not show it.
     pub(super) fn any(&self) -> Shard {
         self.shards.next()
     }
 
-    /// Waits for the first bytes of a connection, for `limits.first_byte` at most, and finds its shard. `None` where it
-    /// is over: nothing came in time, or everything is cut.
-    pub(super) async fn find(
-        &self,
-        socket: &TcpStream,
-        peer: SocketAddr,
-        limits: &LimitsConfig,
-        ends: &Ends,
-    ) -> Option<Shard> {
+    /// Waits for the first bytes of a connection, and looks at them.
+    pub(super) async fn look(&self, socket: &TcpStream) -> io::Result<Option<Shard>> {
         let mut look = [0; LOOK];
-        let count = tokio::select! {
-            biased;
-            () = ends.cut.cancelled() => return None,
-            // Whoever serves it ends it.
-            () = ends.drain.cancelled() => 0,
-            looked = timeout(limits.first_byte, socket.peek(&mut look)) => match looked {
-                // What went wrong is seen again by whoever reads.
-                Ok(looked) => looked.unwrap_or(0),
-                Err(_elapsed) => {
-                    let overdue = Overdue::FirstByte;
-                    tracing::debug!(%peer, ?overdue, "connection closed for being slow");
-                    return None;
-                }
-            },
-        };
-        let server = server_of(look.get(..count).unwrap_or_default());
-        let home = server.and_then(|server| (self.of)(server));
-        Some(home.unwrap_or_else(|| self.any()))
+        let count = socket.peek(&mut look).await?;
+        Ok(self.home(look.get(..count).unwrap_or_default()))
+    }
+
+    /// The same, where they came encrypted.
+    pub(super) async fn look_within<Io>(
+        &self,
+        stream: &mut TlsStream<Io>,
+    ) -> io::Result<Option<Shard>>
+    where
+        Io: AsyncRead + AsyncWrite + Unpin,
+    {
+        let head = stream.fill_buf().await?;
+        Ok(self.home(head.get(..LOOK).unwrap_or(head)))
+    }
+
+    fn home(&self, head: &[u8]) -> Option<Shard> {
+        server_of(head).and_then(|server| (self.of)(server))
+    }
+}
+
+/// Where a connection belongs that is looked at, which may take `limits.first_byte`.
+pub(super) async fn found(
+    look: impl Future<Output = io::Result<Option<Shard>>>,
+    peer: SocketAddr,
+    limits: &LimitsConfig,
+    ends: &Ends,
+) -> Found {
+    tokio::select! {
+        biased;
+        () = ends.cut.cancelled() => Found::Over,
+        // Whoever serves it ends it.
+        () = ends.drain.cancelled() => Found::Nowhere,
+        looked = timeout(limits.first_byte, look) => match looked {
+            Ok(Ok(Some(home))) => Found::At(home),
+            // What went wrong is seen again by whoever reads.
+            Ok(Ok(None) | Err(_)) => Found::Nowhere,
+            Err(_elapsed) => {
+                let overdue = Overdue::FirstByte;
+                tracing::debug!(%peer, ?overdue, "connection closed for being slow");
+                Found::Over
+            }
+        },
     }
 }
 
@@ -76,11 +109,8 @@ fn server_of(head: &[u8]) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use axum::Router;
-
     use super::*;
     use crate::http::fixture::{self, Running};
-    use crate::http::slots::Door;
     use crate::shards::Threads;
 
     #[test]
@@ -105,25 +135,11 @@ mod tests {
         assert_eq!(server_of(b"POST /\xff/rpc"), None);
     }
 
-    /// The answer is the name of the thread that it was made on.
-    fn where_it_is_served() -> Router {
-        let name = || async { std::thread::current().name().map(str::to_owned) };
-        Router::new().fallback(move || async move { name().await.unwrap_or_default() })
-    }
-
     #[tokio::test]
     async fn a_connection_is_served_at_the_home_of_what_it_asks_for_first() {
         let threads = Threads::start(2).unwrap();
-        let shards = threads.shards();
-        let (home, others) = (shards.next(), shards);
-        let door = Door {
-            homes: Homes {
-                shards: others,
-                of: Arc::new(move |server| (server == "s1").then(|| home.clone())),
-            },
-            ..fixture::door(fixture::config().limits)
-        };
-        let running = Running::behind(door, where_it_is_served()).await;
+        let door = fixture::door_with_home(&threads, "s1");
+        let running = Running::behind(door, fixture::thread_names()).await;
         let ask = async |path: &str| {
             let mut wire = running.connect().await;
             wire.send(&format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"))

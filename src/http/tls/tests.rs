@@ -1,9 +1,12 @@
 //! What TLS promises of its handshakes, over a pipe in memory, where time can be paused.
 
+use std::io;
 use std::net::SocketAddr;
 
 use rcgen::{CertificateParams, KeyPair};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{DuplexStream, duplex};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
@@ -13,10 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::http::connection::Ends;
-use crate::http::fixture;
+use crate::http::fixture::{self, Running};
 use crate::http::gate::Guard;
 use crate::http::rules::Rulebook;
+use crate::http::slots::Door;
 use crate::instruments::Instruments;
+use crate::shards::Threads;
 
 const PEER: ([u8; 4], u16) = ([127, 0, 0, 1], 1);
 
@@ -57,14 +62,14 @@ async fn open(
     door(tls).open(socket, peer, &limits, ends).await
 }
 
-/// Both ends of a connection whose client trusts one certificate only; `None` where the handshake fails.
-async fn connected(
-    tls: &Tls,
+/// A client that trusts one certificate only.
+async fn connect<Io>(
+    socket: Io,
     trusted: &CertificateDer<'static>,
-) -> Option<(
-    server::TlsStream<DuplexStream>,
-    client::TlsStream<DuplexStream>,
-)> {
+) -> io::Result<client::TlsStream<Io>>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+{
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let client = ClientConfig::builder_with_provider(Arc::new(identity::provider()))
@@ -72,13 +77,23 @@ async fn connected(
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let (ours, theirs) = duplex(4096);
     let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(client))
+        .connect(name, socket)
+        .await
+}
+
+/// Both ends of a connection with such a client; `None` where the handshake fails.
+async fn connected(
+    tls: &Tls,
+    trusted: &CertificateDer<'static>,
+) -> Option<(
+    server::TlsStream<DuplexStream>,
+    client::TlsStream<DuplexStream>,
+)> {
+    let (ours, theirs) = duplex(4096);
     let ends = ends();
-    let (ours, theirs) = tokio::join!(
-        open(tls, ours, &ends),
-        TlsConnector::from(Arc::new(client)).connect(name, theirs)
-    );
+    let (ours, theirs) = tokio::join!(open(tls, ours, &ends), connect(theirs, trusted));
     ours.zip(theirs.ok())
 }
 
@@ -137,4 +152,27 @@ async fn an_alert_can_be_read_by_a_peer_that_is_still_sending() {
     let mut told = Vec::new();
     theirs.read_to_end(&mut told).await.unwrap();
     assert_eq!(told.first(), Some(&21), "an alert: {told:?}");
+}
+
+#[tokio::test]
+async fn a_connection_is_served_at_the_home_of_what_it_asks_for_under_its_encryption() {
+    let (identity, trusted) = identity();
+    let threads = Threads::start(2).unwrap();
+    let edge = Door {
+        tls: Some(door(&Tls::new(identity).unwrap())),
+        ..fixture::door_with_home(&threads, "s1")
+    };
+    let running = Running::behind(edge, fixture::thread_names()).await;
+    // Handshakes are made by each in turn.
+    for _ in 0..4 {
+        let socket = TcpStream::connect(running.address).await.unwrap();
+        let mut client = connect(socket, &trusted).await.unwrap();
+        let request = b"GET /s1/rpc HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        let mut response = String::new();
+        client.read_to_string(&mut response).await.unwrap();
+        assert!(response.ends_with("\r\n\r\nshard-0"), "{response}");
+    }
+    running.drain.cancel();
+    running.ended().await;
 }
