@@ -44,6 +44,7 @@ mod signals;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -57,7 +58,7 @@ use crate::config::Config;
 use crate::http::{self, Rulebook};
 use crate::protocol::spare;
 use crate::relay::Relay;
-use crate::shards::{Shards, Threads};
+use crate::shards::{self, Shards, Threads};
 use crate::supervisor::guard;
 use crate::telemetry::{self, Telemetry};
 
@@ -76,8 +77,6 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(200);
 /// How often memory that nobody uses goes back to the system. Once a minute what was held went up and down by twice as
 /// much, and an hour of it could not be told from a leak.
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(10);
-/// The least number of shards: one may be busy with a long message while another serves.
-const MIN_SHARDS: usize = 2;
 
 /// Has the system write no core file of this process, whose memory holds tokens and the secrets of servers.
 ///
@@ -102,10 +101,10 @@ pub fn run(
     reread: Option<Reread>,
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ended> {
-    let shards =
-        thread::available_parallelism().map_or(MIN_SHARDS, |cores| cores.get().max(MIN_SHARDS));
-    allocator::keep_little(shards);
-    let threads = Threads::start(shards).context("cannot start the threads of the shards")?;
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    allocator::keep_little(cores);
+    let threads = Threads::start(shards::count_for(config.servers.len(), cores))
+        .context("cannot start the threads of the shards")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -3,8 +3,9 @@
 //! Every server has a home among them, where its pipes are read and written, and a connection is served where the server
 //! lives that it first asks for. So a message usually crosses the gateway on one thread: no other thread is woken for
 //! it, nothing is stolen, no lock is contended. Two servers on two shards disturb each other as little as two
-//! processes would: the system divides the cores between their threads (invariant I10). A child is read by one thread
-//! in any case, and one thread carries more calls a second than most children answer.
+//! processes would: the system divides the cores between their threads (invariant I10). So there are more shards than
+//! cores where there are more servers. A child is read by one thread in any case, and one thread carries more calls a
+//! second than most children answer.
 //!
 //! Where a task runs changes what it costs and nothing else: whatever is not at home works across threads as well.
 
@@ -19,6 +20,20 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+
+/// The least number of shards: one may be busy with a long message while another serves.
+const LEAST: usize = 2;
+/// So many servers have a shard each, however few cores there are: it is four descriptors and 60 KiB.
+const OWN: usize = 64;
+
+/// How many shards such a gateway wants: one for each core, and one for each server as far as that goes.
+///
+/// A turn of an event loop is as long as everything that is ready in it. Where a quiet server shared one with a busy
+/// one, each of its calls waited for all 64 of the other's, and took 5 to 8 times as long; the system divides a core
+/// between threads in smaller parts, and prefers who has waited. Servers that come later share the shards that there are.
+pub fn count_for(servers: usize, cores: usize) -> usize {
+    servers.min(OWN).max(cores).max(LEAST)
+}
 
 /// Where tasks can be started: one event loop.
 #[derive(Clone, Debug)]
@@ -148,6 +163,15 @@ mod tests {
         shard.spawn(task, &tracker);
         let name = told.recv_timeout(AMPLE).expect("the task runs");
         name.expect("it has a name")
+    }
+
+    #[test]
+    fn every_core_has_a_shard_and_every_server_up_to_a_number() {
+        assert_eq!(count_for(0, 1), 2);
+        assert_eq!(count_for(3, 8), 8);
+        assert_eq!(count_for(20, 8), 20);
+        assert_eq!(count_for(200, 8), 64);
+        assert_eq!(count_for(200, 128), 128);
     }
 
     #[test]

@@ -23,12 +23,12 @@ const LARGE: c_int = 1 << 20;
 /// of 256 KiB on the way through each. With more cores there are more heaps, and each keeps less.
 const KEPT: c_int = 16 << 20;
 
-/// Heaps beyond one for each shard: one for the main thread, one that short-lived threads share.
+/// Heaps beyond one for each core: one for the main thread, one that short-lived threads share.
 const OTHER_HEAPS: usize = 2;
 
 /// Fixes what is a large block, how many heaps there are and what they keep; to be called before there are threads.
-pub(super) fn keep_little(shards: usize) {
-    let heaps = c_int::try_from(shards + OTHER_HEAPS).unwrap_or(c_int::MAX);
+pub(super) fn keep_little(cores: usize) {
+    let heaps = c_int::try_from(cores + OTHER_HEAPS).unwrap_or(c_int::MAX);
     let parameters = [
         (libc::M_MMAP_THRESHOLD, LARGE),
         (libc::M_TRIM_THRESHOLD, KEPT / heaps.max(1)),

@@ -11,7 +11,7 @@ use tikv_jemalloc_ctl::{background_thread, max_background_threads};
 /// Has a thread give back what is free for ten seconds; to be called before there are threads.
 ///
 /// A guard does without: it allocates next to nothing, and must have no threads when it forks.
-pub(super) fn keep_little(_shards: usize) {
+pub(super) fn keep_little(_cores: usize) {
     // A setting that is not taken is as it was: more memory is kept, and nothing else is different.
     let _taken = max_background_threads::write(1).and_then(|()| background_thread::write(true));
 }

@@ -1,5 +1,7 @@
 //! Many of everything: what servers, sessions and a bad neighbour cost those who have nothing to do with them.
 
+use std::num::NonZero;
+
 use serde_json::json;
 
 use super::Bench;
@@ -10,6 +12,19 @@ use super::noise::Noise;
 use super::table::{Figure, Table, Target};
 
 const CLIENTS: usize = 8;
+/// Those of the server whose neighbour is noisy: one that wants its answer soon, and so many that keep a core busy.
+const NEIGHBOURS: [Neighbours; 2] = [
+    Neighbours {
+        clients: 1,
+        who: "1 client",
+        title: "A neighbour, 1 client on /{id}/rpc of the other",
+    },
+    Neighbours {
+        clients: CLIENTS,
+        who: "8 clients",
+        title: "A neighbour, 8 clients on /{id}/rpc of the other",
+    },
+];
 const SESSIONS: usize = 1000;
 const SERVERS: [usize; 3] = [1, 20, 200];
 /// The neighbour.
@@ -20,12 +35,20 @@ const SHARE: f64 = 0.9;
 /// cannot hold for anybody: the floor's row says by how much.
 const DISTURBED: f64 = 1.1;
 
+#[derive(Clone, Copy, Debug)]
+struct Neighbours {
+    clients: usize,
+    /// The same in words.
+    who: &'static str,
+    title: &'static str,
+}
+
 pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Table>> {
-    Ok(vec![
-        servers(bench).await?,
-        sessions(bench).await?,
-        neighbours(bench).await?,
-    ])
+    let mut tables = vec![servers(bench).await?, sessions(bench).await?];
+    for disturbed in NEIGHBOURS {
+        tables.push(neighbours(bench, disturbed).await?);
+    }
+    Ok(tables)
 }
 
 async fn servers(bench: &Bench) -> anyhow::Result<Table> {
@@ -99,9 +122,19 @@ async fn sessions(bench: &Bench) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-async fn neighbours(bench: &Bench) -> anyhow::Result<Table> {
+async fn neighbours(bench: &Bench, disturbed: Neighbours) -> anyhow::Result<Table> {
+    let Neighbours {
+        clients,
+        who,
+        title,
+    } = disturbed;
     let programs = &bench.programs;
-    let setup = Setup::one(programs).server(programs, NOISY, &["stub"]);
+    // Of more servers than this machine has cores, it is the one that comes round to the same core.
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let setup = (1..cores).fold(Setup::one(programs), |setup, number| {
+        setup.server(programs, &format!("quiet{number}"), &["stub"])
+    });
+    let setup = setup.server(programs, NOISY, &["stub"]);
     // Started again and again, for as long as the benchmark lasts.
     let setup = setup
         .set("restart_backoff_ms", 20)
@@ -119,12 +152,11 @@ async fn neighbours(bench: &Bench) -> anyhow::Result<Table> {
         Contender::floor(programs, 2).await?,
     ];
     let noise = |clients, tool, bytes| {
-        Some(Noise::on(
-            gateway.endpoint(NOISY, Speaks::Rpc),
-            clients,
-            tool,
-            bytes,
-        ))
+        Noise::on(gateway.endpoint(NOISY, Speaks::Rpc), clients, tool, bytes)
+    };
+    let beside = |label: &str, noise| Cell {
+        clients,
+        ..cell(label.to_owned(), &gateway, Speaks::Rpc, noise)
     };
     let big = 8 * 1024 * 1024;
     let [own, other] = &floors;
@@ -132,46 +164,28 @@ async fn neighbours(bench: &Bench) -> anyhow::Result<Table> {
         label: label.to_owned(),
         endpoint: own.whole(),
         watched: own.watched(),
-        clients: CLIENTS,
+        clients,
         noise,
     };
     let flood = Noise::on(other.whole(), 64, Tool::Echo, 0);
     let cells = [
-        cell("quiet".to_owned(), &gateway, Speaks::Rpc, None),
-        cell(
-            "called by 64 clients".to_owned(),
-            &gateway,
-            Speaks::Rpc,
-            noise(64, Tool::Echo, 0),
-        ),
-        cell(
-            "crashing".to_owned(),
-            &gateway,
-            Speaks::Rpc,
-            noise(1, Tool::Crash, 0),
-        ),
-        cell(
-            "8 MiB answers to 2".to_owned(),
-            &gateway,
-            Speaks::Rpc,
-            noise(2, Tool::Payload, big),
-        ),
+        beside("quiet", None),
+        beside("called by 64 clients", Some(noise(64, Tool::Echo, 0))),
+        beside("crashing", Some(noise(1, Tool::Crash, 0))),
+        beside("8 MiB answers to 2", Some(noise(2, Tool::Payload, big))),
         floor("floor+child 2t, alone", None),
         floor("beside another floor with 64", Some(flood)),
     ];
-    let mut table = Table::new(
-        "A neighbour, 8 clients on /{id}/rpc of the other",
-        &cells::COLUMNS,
-    );
+    let mut table = Table::new(title, &cells::COLUMNS);
     let measured = Measured::of(bench, &cells).await?;
     measured.add_rows_to(&mut table);
-    for (place, who) in [
+    for (place, what) in [
         (1, "is called by 64 clients"),
         (2, "crashes"),
         (3, "gives 8 MiB answers"),
     ] {
         table.aim(
-            format!("p50 beside a server that {who} by that beside a quiet one"),
+            format!("{who}: p50 beside a server that {what} by that beside a quiet one"),
             "×",
             measured.slower(place, 0.5),
             Target::AtMost(DISTURBED),
