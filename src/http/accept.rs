@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::config::LimitsConfig;
 use super::connection::{self, Answers, Ends};
-use super::homes::{self, Found, Homes};
+use super::homes::Homes;
 use super::slots::{Door, Slot, Slots};
 use super::tls::TlsDoor;
 use crate::shards::Shard;
@@ -148,76 +148,74 @@ impl Arrived {
     /// Finds the shard of the connection and has it served there. The error, here and below, is that of a system
     /// without room for the socket.
     async fn come_in<S: Answers>(self, socket: TcpStream, way: Arc<Way<S>>) -> io::Result<()> {
-        let shard = if way.tls.is_some() {
+        let peer = self.peer;
+        if let Some(tls) = way.tls.clone() {
             // What is encrypted shows nothing before its handshake, which any shard can make.
-            way.homes.any()
-        } else {
-            let look = way.homes.look(&socket);
-            match homes::found(look, self.peer, &self.limits, &self.ends).await {
-                Found::At(home) => home,
-                Found::Nowhere => way.homes.any(),
-                Found::Over => return Ok(()),
-            }
-        };
-        // Out of the event loop of this thread, and into that of the shard.
-        let socket = socket.into_std()?;
-        let (peer, entered) = (self.peer, Arc::clone(&way));
-        way.spawn(&shard, peer, async move {
-            let socket = TcpStream::from_std(socket)?;
-            if entered.tls.is_some() {
-                return self.shake_hands(socket, entered).await;
-            }
-            self.serve(Either::Left(socket), &entered).await;
-            Ok(())
-        });
-        Ok(())
-    }
-
-    /// Makes the handshake of TLS where it is, and then does as without TLS.
-    async fn shake_hands<S: Answers>(self, socket: TcpStream, way: Arc<Way<S>>) -> io::Result<()> {
-        let Self {
-            peer, limits, ends, ..
-        } = &self;
-        let peer = *peer;
-        let Some(tls) = &way.tls else { return Ok(()) };
-        let Some(stream) = tls.open(socket, peer, limits, ends).await else {
+            let shard = way.homes.any();
+            let (socket, entered) = (socket.into_std()?, Arc::clone(&way));
+            way.spawn(&shard, peer, async move {
+                let socket = TcpStream::from_std(socket)?;
+                self.shake_hands(socket, &tls, &entered).await;
+                Ok(())
+            });
             return Ok(());
-        };
-        let mut stream = Box::new(stream);
-        let look = way.homes.look_within(&mut stream);
-        match homes::found(look, peer, limits, ends).await {
-            Found::At(home) => {
-                let entered = Arc::clone(&way);
-                way.spawn(&home, peer, async move {
-                    enter(stream.get_mut().0)?;
-                    self.serve(Either::Right(stream), &entered).await;
-                    Ok(())
-                });
-            }
-            Found::Nowhere => self.serve(Either::Right(stream), &way).await,
-            Found::Over => {}
+        }
+        let look = way.homes.look(&socket);
+        let home = way.homes.find(look, peer, &self.limits, &self.ends).await;
+        if let Some(shard) = home {
+            let socket = socket.into_std()?;
+            self.go_home(&shard, &way, || {
+                Ok(Either::Left(TcpStream::from_std(socket)?))
+            });
         }
         Ok(())
     }
 
-    async fn serve<S: Answers>(
+    /// Makes the handshake of TLS where it is, and then does as without TLS.
+    async fn shake_hands<S: Answers>(self, socket: TcpStream, tls: &TlsDoor, way: &Arc<Way<S>>) {
+        let (limits, ends) = (&self.limits, &self.ends);
+        let Some(stream) = tls.open(socket, self.peer, limits, ends).await else {
+            return;
+        };
+        let mut stream = Box::new(stream);
+        let look = way.homes.look_within(&mut stream);
+        let home = way.homes.find(look, self.peer, limits, ends).await;
+        if let Some(shard) = home {
+            self.go_home(&shard, way, || {
+                move_in(stream.get_mut().0)?;
+                Ok(Either::Right(stream))
+            });
+        }
+    }
+
+    /// Has it served there, where `enter` puts its socket into the event loop. A task of its own, so that a connection
+    /// does not keep the room that its way in took.
+    fn go_home<S: Answers>(
         self,
-        socket: Either<TcpStream, Box<TlsStream<TcpStream>>>,
-        way: &Way<S>,
+        shard: &Shard,
+        way: &Arc<Way<S>>,
+        enter: impl FnOnce() -> io::Result<Socket> + Send + 'static,
     ) {
-        let Self {
-            peer,
-            slot,
-            limits,
-            ends,
-        } = self;
-        connection::serve(socket, peer, Arc::clone(&way.service), limits, ends).await;
-        drop(slot);
+        let service = Arc::clone(&way.service);
+        way.spawn(shard, self.peer, async move {
+            let Self {
+                peer,
+                slot,
+                limits,
+                ends,
+            } = self;
+            connection::serve(enter()?, peer, service, limits, ends).await;
+            drop(slot);
+            Ok(())
+        });
     }
 }
 
+/// With TLS or without.
+type Socket = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
 /// Takes a socket out of the event loop that it is in, and into that of the caller.
-fn enter(socket: &mut TcpStream) -> io::Result<()> {
+fn move_in(socket: &mut TcpStream) -> io::Result<()> {
     let same = socket.as_fd().try_clone_to_owned()?;
     *socket = TcpStream::from_std(same.into())?;
     Ok(())

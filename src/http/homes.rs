@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite};
+use tokio::io::AsyncBufReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
@@ -32,17 +32,6 @@ pub(super) struct Homes {
     pub(super) of: HomeOf,
 }
 
-/// What was seen of a connection.
-#[derive(Debug)]
-pub(super) enum Found {
-    /// The home of the server that it asks for.
-    At(Shard),
-    /// It asks for none, or does not show it.
-    Nowhere,
-    /// Nothing came in time, or everything is cut.
-    Over,
-}
-
 impl Homes {
     /// Any shard: for what asks for no server, or does not show it.
     pub(super) fn any(&self) -> Shard {
@@ -57,13 +46,10 @@ impl Homes {
     }
 
     /// The same, where they came encrypted.
-    pub(super) async fn look_within<Io>(
+    pub(super) async fn look_within(
         &self,
-        stream: &mut TlsStream<Io>,
-    ) -> io::Result<Option<Shard>>
-    where
-        Io: AsyncRead + AsyncWrite + Unpin,
-    {
+        stream: &mut TlsStream<TcpStream>,
+    ) -> io::Result<Option<Shard>> {
         let head = stream.fill_buf().await?;
         Ok(self.home(head.get(..LOOK).unwrap_or(head)))
     }
@@ -71,30 +57,32 @@ impl Homes {
     fn home(&self, head: &[u8]) -> Option<Shard> {
         server_of(head).and_then(|server| (self.of)(server))
     }
-}
 
-/// Where a connection belongs that is looked at, which may take `limits.first_byte`.
-pub(super) async fn found(
-    look: impl Future<Output = io::Result<Option<Shard>>>,
-    peer: SocketAddr,
-    limits: &LimitsConfig,
-    ends: &Ends,
-) -> Found {
-    tokio::select! {
-        biased;
-        () = ends.cut.cancelled() => Found::Over,
-        // Whoever serves it ends it.
-        () = ends.drain.cancelled() => Found::Nowhere,
-        looked = timeout(limits.first_byte, look) => match looked {
-            Ok(Ok(Some(home))) => Found::At(home),
-            // What went wrong is seen again by whoever reads.
-            Ok(Ok(None) | Err(_)) => Found::Nowhere,
-            Err(_elapsed) => {
-                let overdue = Overdue::FirstByte;
-                tracing::debug!(%peer, ?overdue, "connection closed for being slow");
-                Found::Over
-            }
-        },
+    /// The shard of a connection that is looked at, for `limits.first_byte` at most. `None` where it is over: nothing
+    /// came in time, or everything is cut.
+    pub(super) async fn find(
+        &self,
+        look: impl Future<Output = io::Result<Option<Shard>>>,
+        peer: SocketAddr,
+        limits: &LimitsConfig,
+        ends: &Ends,
+    ) -> Option<Shard> {
+        let home = tokio::select! {
+            biased;
+            () = ends.cut.cancelled() => return None,
+            // Whoever serves it ends it.
+            () = ends.drain.cancelled() => None,
+            looked = timeout(limits.first_byte, look) => match looked {
+                // What went wrong is seen again by whoever reads.
+                Ok(looked) => looked.ok().flatten(),
+                Err(_elapsed) => {
+                    let overdue = Overdue::FirstByte;
+                    tracing::debug!(%peer, ?overdue, "connection closed for being slow");
+                    return None;
+                }
+            },
+        };
+        Some(home.unwrap_or_else(|| self.any()))
     }
 }
 

@@ -13,18 +13,7 @@ use super::table::{Figure, Table, Target};
 
 const CLIENTS: usize = 8;
 /// Those of the server whose neighbour is noisy: one that wants its answer soon, and so many that keep a core busy.
-const NEIGHBOURS: [Neighbours; 2] = [
-    Neighbours {
-        clients: 1,
-        who: "1 client",
-        title: "A neighbour, 1 client on /{id}/rpc of the other",
-    },
-    Neighbours {
-        clients: CLIENTS,
-        who: "8 clients",
-        title: "A neighbour, 8 clients on /{id}/rpc of the other",
-    },
-];
+const NEIGHBOURS: [usize; 2] = [1, CLIENTS];
 const SESSIONS: usize = 1000;
 const SERVERS: [usize; 3] = [1, 20, 200];
 /// The neighbour.
@@ -35,18 +24,10 @@ const SHARE: f64 = 0.9;
 /// cannot hold for anybody: the floor's row says by how much.
 const DISTURBED: f64 = 1.1;
 
-#[derive(Clone, Copy, Debug)]
-struct Neighbours {
-    clients: usize,
-    /// The same in words.
-    who: &'static str,
-    title: &'static str,
-}
-
 pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Table>> {
     let mut tables = vec![servers(bench).await?, sessions(bench).await?];
-    for disturbed in NEIGHBOURS {
-        tables.push(neighbours(bench, disturbed).await?);
+    for clients in NEIGHBOURS {
+        tables.push(neighbours(bench, clients).await?);
     }
     Ok(tables)
 }
@@ -122,12 +103,7 @@ async fn sessions(bench: &Bench) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-async fn neighbours(bench: &Bench, disturbed: Neighbours) -> anyhow::Result<Table> {
-    let Neighbours {
-        clients,
-        who,
-        title,
-    } = disturbed;
+async fn neighbours(bench: &Bench, clients: usize) -> anyhow::Result<Table> {
     let programs = &bench.programs;
     // Of more servers than this machine has cores, it is the one that comes round to the same core.
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -176,6 +152,8 @@ async fn neighbours(bench: &Bench, disturbed: Neighbours) -> anyhow::Result<Tabl
         floor("floor+child 2t, alone", None),
         floor("beside another floor with 64", Some(flood)),
     ];
+    let who = format!("{clients} client{}", if clients == 1 { "" } else { "s" });
+    let title = format!("A neighbour, {who} on /{{id}}/rpc of the other");
     let mut table = Table::new(title, &cells::COLUMNS);
     let measured = Measured::of(bench, &cells).await?;
     measured.add_rows_to(&mut table);

@@ -110,7 +110,7 @@ struct Aim {
 /// A table of one group of cells, and the aims that it was made for.
 #[derive(Debug)]
 pub(crate) struct Table {
-    title: &'static str,
+    title: String,
     columns: &'static [&'static str],
     rows: Vec<(String, Vec<Figure>)>,
     aims: Vec<Aim>,
@@ -118,10 +118,10 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(title: &'static str, columns: &'static [&'static str]) -> Self {
+    pub(crate) fn new(title: impl Into<String>, columns: &'static [&'static str]) -> Self {
         let (rows, aims, complaints) = (Vec::new(), Vec::new(), Vec::new());
         Self {
-            title,
+            title: title.into(),
             columns,
             rows,
             aims,
