@@ -46,6 +46,7 @@ mod tls;
 mod token;
 mod wrapper;
 
+pub use accept::bind;
 pub use admission::Check;
 pub use config::{AdmissionConfig, Config, LimitsConfig, TokenEntry, canonical};
 pub use error::status;
@@ -120,11 +121,6 @@ impl Edge {
             deadline: limits.body,
         }
     }
-}
-
-/// Opens the listening socket; the error is that of the system, such as an address in use.
-pub async fn bind(config: &Config) -> io::Result<TcpListener> {
-    TcpListener::bind(config.bind).await
 }
 
 /// The whole service, gate first, and the door that its connections come in by.

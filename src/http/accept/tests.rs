@@ -48,6 +48,20 @@ async fn closed_after(wire: &mut Wire, deadline: Duration, since: Instant) {
     assert!(since.elapsed() >= deadline, "closed too early");
 }
 
+/// A crowd is as large as the system lets a backlog be, 512 at most.
+#[tokio::test]
+async fn a_crowd_that_comes_at_once_is_taken_while_nobody_accepts() {
+    let bound = std::fs::read_to_string("/proc/sys/net/core/somaxconn");
+    // Where it cannot be read, it is as small as anywhere.
+    let crowd = bound.map_or(128, |bound| bound.trim().parse().unwrap());
+    let listener = bind(&fixture::config()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut connected = Vec::new();
+    for _ in 0..crowd.min(512) {
+        connected.push(soon(TcpStream::connect(address)).await.unwrap());
+    }
+}
+
 #[tokio::test]
 async fn a_silent_socket_is_closed() {
     let limits = LimitsConfig {
