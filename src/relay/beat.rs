@@ -6,20 +6,26 @@
 //! one wake-up in a period, and none while there are no calls.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-/// Strikes once a period for as long as somebody listens.
+/// Strikes once a period for as long as somebody listens, and wakes none but those who have waited for long enough.
+///
+/// A beat that woke everybody would delay them: woken by another thread they queue behind what their own has to do,
+/// and the answer that comes meanwhile cannot wake them a second time.
 #[derive(Debug)]
 pub(super) struct Beat {
     period: Duration,
-    struck: Notify,
-    /// Somebody listens since the last beat.
+    /// Beats until now.
+    count: AtomicUsize,
+    /// Who began to wait in a period of an even number, and of an odd one.
+    waiting: [Notify; 2],
+    /// Somebody began to wait since the last beat.
     expected: AtomicBool,
-    /// Told when somebody begins to listen.
+    /// Told when somebody begins to wait.
     wanted: Notify,
 }
 
@@ -28,26 +34,28 @@ impl Beat {
     pub(super) fn new(period: Duration) -> Self {
         Self {
             period,
-            struck: Notify::new(),
+            count: AtomicUsize::new(0),
+            waiting: [Notify::new(), Notify::new()],
             expected: AtomicBool::new(false),
             wanted: Notify::new(),
         }
     }
 
     /// Waits for one period at least and two at most.
-    pub(super) async fn wait(&self) {
-        // The first beat may come at once.
-        self.next().await;
-        self.next().await;
-    }
-
-    fn next(&self) -> impl Future<Output = ()> {
+    pub(super) fn wait(&self) -> impl Future<Output = ()> {
+        // The next beat may come at once, and is for those of the period before.
+        let waiting = self.waiting_since(self.count.load(Ordering::SeqCst));
         // It hears what is struck from here on, polled or not.
-        let struck = self.struck.notified();
+        let waited = waiting.notified();
         if !self.expected.swap(true, Ordering::SeqCst) {
             self.wanted.notify_one();
         }
-        struck
+        waited
+    }
+
+    fn waiting_since(&self, period: usize) -> &Notify {
+        let [even, odd] = &self.waiting;
+        if period.is_multiple_of(2) { even } else { odd }
     }
 
     /// Never ends.
@@ -55,7 +63,9 @@ impl Beat {
         loop {
             sleep(self.period).await;
             let expected = self.expected.swap(false, Ordering::SeqCst);
-            self.struck.notify_waiters();
+            let ended = self.count.fetch_add(1, Ordering::SeqCst);
+            // Those of the period that has just ended wait for the next beat.
+            self.waiting_since(ended.wrapping_add(1)).notify_waiters();
             if !expected {
                 self.wanted.notified().await;
             }
@@ -67,11 +77,23 @@ impl Beat {
 mod tests {
     use super::*;
     use futures_util::future::join_all;
+    use std::pin::pin;
     use std::sync::Arc;
+    use std::task::{Context, Wake, Waker};
     use tokio::task::JoinSet;
     use tokio::time::Instant;
 
     const PERIOD: Duration = Duration::from_millis(50);
+
+    /// How often a waiter was woken.
+    #[derive(Debug, Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
 
     fn striking() -> (Arc<Beat>, JoinSet<()>) {
         let beat = Arc::new(Beat::new(PERIOD));
@@ -109,10 +131,24 @@ mod tests {
         beat.wait().await;
         // What was left over from the wait.
         sleep(PERIOD * 3).await;
-        let unheard = beat.struck.notified();
-        tokio::select! {
-            () = unheard => panic!("struck for nobody"),
-            () = sleep(PERIOD * 100) => {}
+        let beats = || beat.count.load(Ordering::SeqCst);
+        let before = beats();
+        sleep(PERIOD * 100).await;
+        assert_eq!(beats(), before, "struck for nobody");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_answered_within_a_period_is_never_woken_by_it() {
+        let (beat, _striker) = striking();
+        let mut rng = fastrand::Rng::with_seed(1);
+        for _ in 0..200 {
+            sleep(Duration::from_millis(rng.u64(0..50))).await;
+            let wait = pin!(beat.wait());
+            let wakes = Arc::new(Wakes::default());
+            let waker = Waker::from(Arc::clone(&wakes));
+            assert!(wait.poll(&mut Context::from_waker(&waker)).is_pending());
+            sleep(PERIOD * 9 / 10).await;
+            assert_eq!(wakes.0.load(Ordering::SeqCst), 0);
         }
     }
 }
