@@ -26,6 +26,10 @@ const LEAST: usize = 2;
 /// So many servers have a shard each, however few cores there are: it is four descriptors and 60 KiB.
 const OWN: usize = 64;
 
+/// Of so many tasks that a busy event loop runs, one may be one that another thread has woken. Tokio's own 31 is made for
+/// loops that are woken by themselves: here a new connection comes from elsewhere, and so does all that is not at home.
+const FROM_ELSEWHERE: u32 = 2;
+
 /// How many shards such a gateway wants: one for each core, and one for each server as far as that goes.
 ///
 /// A turn of an event loop is as long as everything that is ready in it. Where a quiet server shared one with a busy
@@ -110,7 +114,10 @@ impl Threads {
         let (alive, ended) = mpsc::channel();
         let mut shards = Vec::new();
         for number in 0..count.max(1) {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let runtime = Builder::new_current_thread()
+                .global_queue_interval(FROM_ELSEWHERE)
+                .enable_all()
+                .build()?;
             shards.push(Shard(runtime.handle().clone()));
             let (end, alive) = (end.clone(), alive.clone());
             thread::Builder::new()
@@ -147,6 +154,8 @@ fn carry(runtime: Runtime, end: &CancellationToken, alive: mpsc::Sender<Infallib
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::future::poll_fn;
+    use std::task::Poll;
 
     use super::*;
 
@@ -181,6 +190,40 @@ mod tests {
         let names: Vec<_> = (0..6).map(|_| name_of(&shards.next())).collect();
         assert_eq!(names[..3], names[3..]);
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), 3);
+    }
+
+    #[test]
+    fn what_another_thread_wakes_has_every_second_turn_of_a_busy_loop() {
+        const TASKS: usize = 100;
+        let threads = Threads::start(1).unwrap();
+        let (shard, tracker) = (threads.shards().next(), TaskTracker::new());
+        let turns = Arc::new(AtomicUsize::new(0));
+        let busy = Arc::clone(&turns);
+        let (begin, begun) = mpsc::channel::<()>();
+        let for_ever = async move {
+            // Until the others are there.
+            begun.recv().expect("they come");
+            poll_fn::<(), _>(|context| {
+                busy.fetch_add(1, Ordering::Relaxed);
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+        };
+        shard.spawn(for_ever, &tracker);
+        let (tell, told) = mpsc::channel();
+        for _ in 0..TASKS {
+            let (turns, tell) = (Arc::clone(&turns), tell.clone());
+            let task = async move {
+                let turns = turns.load(Ordering::Relaxed);
+                tell.send(turns).expect("somebody listens");
+            };
+            shard.spawn(task, &tracker);
+        }
+        begin.send(()).expect("it waits");
+        let turns = (0..TASKS).map(|_| told.recv_timeout(AMPLE).expect("it runs"));
+        let last = turns.max().expect("there is one");
+        assert!((TASKS / 2..=TASKS * 2).contains(&last), "{last} turns");
     }
 
     #[test]
