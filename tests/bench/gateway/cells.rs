@@ -81,10 +81,15 @@ impl Measured {
         self.rounds.figure(&place, value)
     }
 
-    /// The p50 of a cell by that of the first.
+    /// A quantile of the latency of a cell by that of the first.
     pub(crate) fn slower(&self, place: usize, quantile: f64) -> Figure {
+        self.slower_than(0, place, quantile)
+    }
+
+    /// The same by that of another cell.
+    pub(crate) fn slower_than(&self, other: usize, place: usize, quantile: f64) -> Figure {
         let of = |place| self.figure(place, |outcome| outcome.latency(quantile));
-        of(place).by(&of(0))
+        of(place).by(&of(other))
     }
 
     /// Adds a row for each cell, and what went wrong.
