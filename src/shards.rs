@@ -26,8 +26,9 @@ const LEAST: usize = 2;
 /// So many servers have a shard each, however few cores there are: it is four descriptors and 60 KiB.
 const OWN: usize = 64;
 
-/// Of so many tasks that a busy event loop runs, one may be one that another thread has woken. Tokio's own 31 is made for
-/// loops that are woken by themselves: here a new connection comes from elsewhere, and so does all that is not at home.
+/// Of so many tasks that a busy event loop runs, one may be one that another thread has woken. Tokio's own 31 is made
+/// for loops that are woken by themselves: here a new connection comes from elsewhere, and so does all that is not at
+/// home.
 const FROM_ELSEWHERE: u32 = 2;
 
 /// How many shards such a gateway wants: one for each core, and one for each server as far as that goes.

@@ -32,8 +32,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// usual 128, of 512 clients that come at once 153 wait a second, until TCP tries again.
 const BACKLOG: u32 = 4096;
 
-/// Opens the listening socket; the error is that of the system, such as an address in use. It awaits nothing, but needs an
-/// event loop.
+/// Opens the listening socket; the error is that of the system, such as an address in use. It awaits nothing, but needs
+/// an event loop.
 pub async fn bind(config: &Config) -> io::Result<TcpListener> {
     let socket = if config.bind.is_ipv4() {
         TcpSocket::new_v4()?
