@@ -34,8 +34,9 @@ const FROM_ELSEWHERE: u32 = 2;
 /// How many shards such a gateway wants: one for each core, and one for each server as far as that goes.
 ///
 /// A turn of an event loop is as long as everything that is ready in it. Where a quiet server shared one with a busy
-/// one, each of its calls waited for all 64 of the other's, and the median one took 4.7 times as long; the system divides
-/// a core between threads in smaller parts, and prefers who has waited. Servers that come later share the shards that there are.
+/// one, each of its calls waited for all 64 of the other's, and the median one took 4.7 times as long; the system
+/// divides a core between threads in smaller parts, and prefers who has waited. Servers that come later share the
+/// shards that there are.
 pub fn count_for(servers: usize, cores: usize) -> usize {
     servers.min(OWN).max(cores).max(LEAST)
 }

@@ -16,8 +16,6 @@ const CLIENTS: usize = 8;
 const NEIGHBOURS: [usize; 2] = [1, CLIENTS];
 const SESSIONS: usize = 1000;
 const SERVERS: [usize; 3] = [1, 20, 200];
-/// What it does: nothing, and three kinds of noise.
-const NOISES: usize = 4;
 /// The neighbour.
 const NOISY: &str = "noisy";
 /// Calls per second, by those with one server or session.
@@ -125,42 +123,43 @@ async fn neighbours(bench: &Bench, clients: usize) -> anyhow::Result<Table> {
     gateway
         .answers(&gateway.endpoint(NOISY, Speaks::Rpc))
         .await?;
-    let own = Contender::floor(programs, 2).await?;
+    let floor = Contender::floor(programs, 2).await?;
     let noise = |clients, tool, bytes| {
         Noise::on(gateway.endpoint(NOISY, Speaks::Rpc), clients, tool, bytes)
     };
     let big = 8 * 1024 * 1024;
-    let noises: [_; NOISES] = [
-        ("quiet", None),
-        ("called by 64 clients", Some(noise(64, Tool::Echo, 0))),
-        ("crashing", Some(noise(1, Tool::Crash, 0))),
-        ("8 MiB answers to 2", Some(noise(2, Tool::Payload, big))),
+    let noises = [
+        ("is quiet", None),
+        ("is called by 64 clients", Some(noise(64, Tool::Echo, 0))),
+        ("crashes", Some(noise(1, Tool::Crash, 0))),
+        ("gives 8 MiB answers", Some(noise(2, Tool::Payload, big))),
     ];
-    let beside = noises.clone().map(|(label, noise)| Cell {
+    let beside = noises.iter().map(|(what, noise)| Cell {
         clients,
-        ..cell(label.to_owned(), &gateway, Speaks::Rpc, noise)
+        ..cell(
+            format!("while it {what}"),
+            &gateway,
+            Speaks::Rpc,
+            noise.clone(),
+        )
     });
     // It shares nothing with the gateway but the machine: what it loses beside the same noise, anybody does.
-    let floor = noises.map(|(label, noise)| Cell {
-        label: format!("floor+child 2t, {label}"),
-        endpoint: own.whole(),
-        watched: own.watched(),
+    let beyond = noises.iter().map(|(what, noise)| Cell {
+        label: format!("floor+child 2t, while it {what}"),
+        endpoint: floor.whole(),
+        watched: floor.watched(),
         clients,
-        noise,
+        noise: noise.clone(),
     });
-    let cells: Vec<_> = beside.into_iter().chain(floor).collect();
+    let cells: Vec<_> = beside.chain(beyond).collect();
     let who = format!("{clients} client{}", if clients == 1 { "" } else { "s" });
     let title = format!("A neighbour, {who} on /{{id}}/rpc of the other");
     let mut table = Table::new(title, &cells::COLUMNS);
     let measured = Measured::of(bench, &cells).await?;
     measured.add_rows_to(&mut table);
-    for (place, what) in [
-        (1, "is called by 64 clients"),
-        (2, "crashes"),
-        (3, "gives 8 MiB answers"),
-    ] {
+    for (place, (what, _)) in noises.iter().enumerate().skip(1) {
         let slower = measured.slower(place, 0.5);
-        let floor = measured.slower_than(NOISES, NOISES + place, 0.5);
+        let floor = measured.slower_than(noises.len(), noises.len() + place, 0.5);
         // With a core that the noise keeps awake a call may be faster: nothing is lost then.
         let by_floor = slower.by(&floor.map(|times| times.max(1.0)));
         table.aim(
