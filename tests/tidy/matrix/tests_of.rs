@@ -11,14 +11,14 @@ pub(super) struct Test {
     pub(super) rows: Vec<String>,
 }
 
-/// Whether this names a row: `F07`, `H012`.
+/// Whether this names a row: `F07`, `H012`, `RA01`.
 pub(super) fn is_row(word: &str) -> bool {
-    let digits = match word.chars().next() {
-        Some('F') => 2,
-        Some('H') => 3,
+    let digits = match word.as_bytes() {
+        [b'R', b'A'..=b'G', digits @ ..] | [b'F', digits @ ..] if digits.len() == 2 => digits,
+        [b'H', digits @ ..] if digits.len() == 3 => digits,
         _ => return false,
     };
-    word.len() == 1 + digits && word.chars().skip(1).all(|digit| digit.is_ascii_digit())
+    digits.iter().all(u8::is_ascii_digit)
 }
 
 /// Every test function of a file, in order.
