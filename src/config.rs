@@ -25,6 +25,7 @@ mod restarts;
 mod schema;
 mod section;
 mod servers;
+mod state;
 mod strength;
 mod time;
 mod tls;
@@ -64,6 +65,8 @@ pub struct Config {
     pub servers: Vec<relay::ServerConfig>,
     /// What is logged, and how.
     pub log: telemetry::Config,
+    /// Where state that outlives the gateway is kept; `None` keeps it in memory.
+    pub state_dir: Option<PathBuf>,
     /// The file, as an absolute path.
     pub path: PathBuf,
     /// What is allowed and probably not meant, each as `key (line n): text`, without secrets.
@@ -94,10 +97,15 @@ fn load_for(path: &Path, env: &Env, bound: Option<SocketAddr>) -> Result<Config,
     read(&source, (path, &absolute), env, bound)
 }
 
-/// Reads a config that exists in memory only, as if it were a private file of this name.
+/// Reads a config that exists in memory only, as if it were a private file of this name. Its gateway leaves no file
+/// behind: state is kept in memory.
 pub fn from_text(text: &str, path: &Path, env: &Env) -> Result<Config, Faults> {
     let source = Source::private(text.to_owned(), env.uid());
-    read(&source, (path, path), env, None)
+    let config = read(&source, (path, path), env, None)?;
+    Ok(Config {
+        state_dir: None,
+        ..config
+    })
 }
 
 fn read(
@@ -212,6 +220,7 @@ fn build(
     let allowed_origins = names::allowed_origins(file, known_as, scope);
     let tls = tls::build(file, folder, scope);
     let log = log::build(&file.log, scope);
+    let state_dir = state::build(file, folder, scope);
     Some(Config {
         http: http::Config {
             bind: bind?,
@@ -229,6 +238,7 @@ fn build(
         relay: limits.relay()?,
         servers: built,
         log: log?,
+        state_dir,
         path: path.to_owned(),
         warnings: Vec::new(),
     })

@@ -10,7 +10,7 @@
 //! | 4 edge | [`http`] | the accept loop, who may enter, one file an endpoint family, fault to status |
 //! | 3 relay | [`relay`] | which message goes to which server, and what the gateway answers itself |
 //! | 2 supervision | [`supervisor`] | the actor of one server, its pure state machine, pipes, guard, pending answers |
-//! | 1 protocol | [`protocol`], [`spans`], [`audit`], [`shards`] | bytes: envelope scan, line framing, id and token rewriting, eras; the threads they travel on |
+//! | 1 protocol | [`protocol`], [`spans`], [`audit`], [`shards`], [`state_dir`] | bytes: envelope scan, line framing, id and token rewriting, eras; the threads they travel on; files that outlive the process |
 //! | 0 words | [`types`], [`fault`], [`instruments`] | parsed newtypes, the closed catalogue of faults, names of what is measured |
 //!
 //! A request travels down the floors once and its answer up once. The edge decides who is speaking,
@@ -32,6 +32,7 @@ pub mod protocol;
 pub mod relay;
 pub mod shards;
 pub mod spans;
+pub mod state_dir;
 pub mod supervisor;
 pub mod telemetry;
 pub mod types;

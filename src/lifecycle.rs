@@ -59,6 +59,7 @@ use crate::http::{self, Rulebook};
 use crate::protocol::spare;
 use crate::relay::Relay;
 use crate::shards::{self, Shards, Threads};
+use crate::state_dir::StateDir;
 use crate::supervisor::guard;
 use crate::telemetry::{self, Telemetry};
 
@@ -113,12 +114,15 @@ pub fn run(
     let _entered = runtime.enter();
     let telemetry = telemetry::init(&config.log, &lookup).context("cannot start telemetry")?;
     memory::close();
+    let state = open_state(&config);
+    let shared = (threads.shards(), state.clone());
     let ended = runtime
-        .block_on(serve(config, reread, &telemetry, threads.shards(), ready))
+        .block_on(serve(config, reread, &telemetry, shared, ready))
         .unwrap_or_else(|error| {
             tracing::error!(error = format!("{error:#}"), "the gateway has failed");
             Ended::Failed
         });
+    state.flush();
     telemetry.shutdown(TELEMETRY_SHUTDOWN);
     threads.shutdown(RUNTIME_SHUTDOWN);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
@@ -138,11 +142,23 @@ async fn give_back() {
     }
 }
 
+/// Opens the state directory of the config. A demo has none, and needs none.
+fn open_state(config: &Config) -> StateDir {
+    let Some(path) = &config.state_dir else {
+        return StateDir::in_memory();
+    };
+    let state = StateDir::open(path);
+    if let Some(path) = state.path() {
+        tracing::info!(state_dir = %path.display(), "state directory opened");
+    }
+    state
+}
+
 async fn serve(
     mut config: Config,
     reread: Option<Reread>,
     telemetry: &Telemetry,
-    shards: Shards,
+    (shards, state): (Shards, StateDir),
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ended> {
     // Installed before anything is started: a signal from here on is an orderly stop.
@@ -168,12 +184,12 @@ async fn serve(
         .local_addr()
         .context("cannot tell the listening address")?;
     config.http.listens_on(address.port());
-    let servers = config.servers.clone();
     let relay = Arc::new(Relay::start(
         config.relay,
-        servers,
+        config.servers.clone(),
         telemetry.instruments(),
         shards.clone(),
+        state,
     ));
     let rulebook = Rulebook::new(&config.http);
     let (drain, kill) = (CancellationToken::new(), CancellationToken::new());

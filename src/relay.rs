@@ -58,6 +58,7 @@ use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::Instruments;
 use crate::protocol::Era;
 use crate::shards::{Shard, Shards};
+use crate::state_dir::StateDir;
 use crate::supervisor::ServerHandle;
 use crate::types::{Principal, ServerId};
 
@@ -75,6 +76,7 @@ const STREAM_AFTER: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 struct Shared {
     config: watch::Sender<Config>,
+    _state: StateDir,
     /// Event streams of the plain endpoints.
     sessions: Arc<Sessions>,
     /// Sessions of the MCP endpoints.
@@ -93,7 +95,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(config: Config) -> Arc<Self> {
+    fn new(config: Config, state: StateDir) -> Arc<Self> {
         let config = watch::Sender::new(config);
         Arc::new(Self {
             sessions: Arc::new(Sessions::new(config.subscribe())),
@@ -104,6 +106,7 @@ impl Shared {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             draining: CancellationToken::new(),
+            _state: state,
             config,
         })
     }
@@ -151,8 +154,9 @@ impl Relay {
         servers: Vec<ServerConfig>,
         instruments: &Instruments,
         shards: Shards,
+        state: StateDir,
     ) -> Self {
-        let shared = Shared::new(config);
+        let shared = Shared::new(config, state);
         let draining = shared.draining.clone();
         let servers = Arc::new(Servers::start(servers, instruments, draining, shards));
         shared

@@ -93,6 +93,26 @@ pub fn default_path(env: &Env) -> Option<PathBuf> {
     Some(base.join("host-mcp-gateway").join("config.json"))
 }
 
+/// The state directory where the file names none: the one that systemd made for the service, or below
+/// `$XDG_STATE_HOME` if that is an absolute path, else below `~/.local/state`, on macOS below
+/// `~/Library/Application Support`. `None` without a home directory.
+pub(super) fn default_state_dir(env: &Env) -> Option<PathBuf> {
+    let absolute = |path: &Path| Some(path.to_owned()).filter(|path| path.is_absolute());
+    // One path for each `StateDirectory=` of the unit, separated by colons.
+    let of_service = env.var("STATE_DIRECTORY");
+    let of_service = of_service.and_then(|list| std::env::split_paths(list).next());
+    if let Some(path) = of_service.as_deref().and_then(absolute) {
+        return Some(path);
+    }
+    let xdg = env.var("XDG_STATE_HOME").map(Path::new).and_then(absolute);
+    let base = match xdg {
+        Some(path) => path,
+        None if cfg!(target_os = "macos") => env.home()?.join("Library/Application Support"),
+        None => env.home()?.join(".local/state"),
+    };
+    Some(base.join("host-mcp-gateway"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +134,38 @@ mod tests {
             Some("/x/host-mcp-gateway/config.json")
         );
         assert_eq!(path(None, None), None);
+    }
+
+    #[test]
+    fn the_state_lies_where_the_service_manager_or_the_platform_wants_it() {
+        let at = |variables: &[(&str, &str)], home: Option<&str>| {
+            let variables = variables
+                .iter()
+                .map(|(name, value)| (name.into(), value.into()));
+            let env = Env::new(variables, home.map(PathBuf::from), 1000);
+            default_state_dir(&env).map(|path| path.display().to_string())
+        };
+        let in_home = if cfg!(target_os = "macos") {
+            "/h/Library/Application Support/host-mcp-gateway"
+        } else {
+            "/h/.local/state/host-mcp-gateway"
+        };
+        let xdg = |path| ("XDG_STATE_HOME", path);
+        let service = |path| ("STATE_DIRECTORY", path);
+        for (variables, home, expected) in [
+            (&[][..], Some("/h"), Some(in_home)),
+            (&[xdg("relative")], Some("/h"), Some(in_home)),
+            (&[service(""), xdg("")], Some("/h"), Some(in_home)),
+            (&[xdg("/x")], None, Some("/x/host-mcp-gateway")),
+            (
+                &[xdg("/x"), service("/var/lib/a:/b")],
+                None,
+                Some("/var/lib/a"),
+            ),
+            (&[], None, None),
+        ] {
+            assert_eq!(at(variables, home).as_deref(), expected, "{variables:?}");
+        }
     }
 
     #[test]

@@ -64,6 +64,12 @@ section! {
         allow_plaintext: bool = false,
         /// Serves HTTPS, and nothing else on this port. Without it the gateway speaks plain HTTP.
         tls: Tls,
+        /// The folder for what outlives the gateway, such as the key of session ids. It is created with mode 0700; one that
+        /// others can write is refused. A relative path begins at the folder of the config. Default: `$STATE_DIRECTORY`
+        /// (systemd), else `$XDG_STATE_HOME/host-mcp-gateway`, else `~/.local/state/host-mcp-gateway`, on macOS
+        /// `~/Library/Application Support/host-mcp-gateway`.
+        #[schemars(extend("examples" = ["~/.local/state/host-mcp-gateway"]))]
+        state_dir: Text,
         /// Bounds and deadlines.
         limits: Limits,
         /// What is logged, and how.

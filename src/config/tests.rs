@@ -6,6 +6,7 @@ mod instances;
 mod limits;
 mod redaction;
 mod servers;
+mod state;
 mod tls;
 mod tokens;
 

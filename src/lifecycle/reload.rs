@@ -132,6 +132,7 @@ fn restart_needed(running: &Config, config: &Config) -> Vec<&'static str> {
             running.http.tls.is_some() != config.http.tls.is_some(),
         ),
         ("log.format", running.log.format != *format),
+        ("state_dir", running.state_dir != config.state_dir),
     ];
     let differing = keys.into_iter().filter(|(_, differs)| *differs);
     differing.map(|(key, _)| key).collect()

@@ -72,7 +72,7 @@ fn house_of(handshake: &Handshake) -> House {
         child,
         upstream,
         server,
-        shared: Shared::new(config),
+        shared: Shared::new(config, StateDir::in_memory()),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::relay::{
     RoutingHeaders, ServerConfig, Target,
 };
 use crate::shards::Shards;
+use crate::state_dir::StateDir;
 use crate::supervisor::{self, RestartPolicy, ServerHandle};
 use crate::types::{Principal, PrincipalId, ServerId};
 
@@ -47,6 +48,7 @@ impl SupervisedProber {
             vec![shared(server)],
             &Instruments::noop(),
             Shards::here(),
+            StateDir::in_memory(),
         ));
         self.relays().insert(id, Arc::clone(&relay));
         relay

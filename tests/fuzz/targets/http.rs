@@ -12,6 +12,7 @@ use host_mcp_gateway::http::{self, Parts, Rulebook};
 use host_mcp_gateway::instruments::Instruments;
 use host_mcp_gateway::relay::Relay;
 use host_mcp_gateway::shards::Shards;
+use host_mcp_gateway::state_dir::StateDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
@@ -72,7 +73,8 @@ async fn answer(data: &[u8]) -> Vec<u8> {
         ..
     } = config().clone();
     let instruments = Instruments::noop();
-    let relay = Relay::start(relay, servers, &instruments, Shards::here());
+    let state = StateDir::in_memory();
+    let relay = Relay::start(relay, servers, &instruments, Shards::here(), state);
     let parts = Parts {
         tls: None,
         rulebook: Rulebook::new(&http),

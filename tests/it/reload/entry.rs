@@ -102,6 +102,7 @@ async fn what_only_a_restart_can_change_is_named_and_left_as_it_was() {
         config["bind_host"] = "127.0.0.2".into();
         config["bind_port"] = 9.into();
         config["log"]["format"] = "text".into();
+        config["state_dir"] = "elsewhere".into();
     })
     .await;
     // The Host that a client of the old address sends is still let in, and so is its Origin.
@@ -110,9 +111,9 @@ async fn what_only_a_restart_can_change_is_named_and_left_as_it_was() {
         .request(reqwest::Method::GET, "/health")
         .header("origin", origin);
     assert_eq!(client.send(asked).await.status, 200);
-    let keys = ["bind_host", "bind_port", "log.format"];
+    let keys = ["bind_host", "bind_port", "log.format", "state_dir"];
     assert_eq!(config_health(&gateway).await["restart_needed"], json!(keys));
-    let text = "what has changed in bind_host, bind_port, log.format takes effect when the gateway is restarted";
+    let text = "what has changed in bind_host, bind_port, log.format, state_dir takes effect when the gateway is restarted";
     let warned = gateway.logs().events(text);
     assert_eq!((warned.len(), &warned[0]["level"]), (1, &json!("warn")));
 }

@@ -1,0 +1,40 @@
+//! The loader's promises about `state_dir`.
+
+use std::path::PathBuf;
+
+use super::{Fixture, chmod, with};
+
+#[test]
+fn a_named_folder_is_taken_from_the_folder_of_the_config() {
+    let fixture = Fixture::new(&[]);
+    let state_dir = |value: &str| {
+        let config = fixture.load(&with(&format!(r#""state_dir": "{value}""#)));
+        config.expect("faults").state_dir
+    };
+    assert_eq!(state_dir("state"), Some(fixture.dir.path().join("state")));
+    assert_eq!(state_dir("/var/state"), Some(PathBuf::from("/var/state")));
+}
+
+#[test]
+fn a_folder_that_others_can_write_is_refused_where_it_is_named_and_else_noted() {
+    let fixture = Fixture::new(&[]);
+    let folder = fixture.dir.path().join("state");
+    std::fs::create_dir(&folder).unwrap();
+    chmod(&folder, 0o777);
+    let faults = fixture.faults(&with("\n\"state_dir\": \"state\""));
+    let shown = faults.replace(&format!("{}/", fixture.dir.path().display()), "");
+    insta::assert_snapshot!(shown, @"c.json: state_dir (line 2): state can be written by others (mode 0777): chmod 700");
+    insta::assert_snapshot!(fixture.faults(&with("\n\"state_dir\": \"\"")), @"c.json: state_dir (line 2): is empty, expected a folder; leave the key out for the default one");
+
+    let fixture = Fixture::new(&[("STATE_DIRECTORY", folder.to_str().unwrap())]);
+    let config = fixture.load(&with("")).expect("faults");
+    let shown = config.warnings.join("\n");
+    let shown = shown.replace(folder.to_str().unwrap(), "state");
+    assert!(
+        shown.contains(
+            "state_dir: is not given, and state can be written by others (mode 0777): chmod 700"
+        ),
+        "{shown}"
+    );
+    assert_eq!(config.state_dir, Some(folder));
+}

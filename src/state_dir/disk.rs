@@ -1,0 +1,182 @@
+//! The directory on the disk: how it is opened and trusted, and how a file is replaced atomically.
+
+use std::fs::{DirBuilder, File};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+
+use super::{MAX_FILE_BYTES, StateError};
+
+/// An open directory that only this user can write.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+    opened: OwnedFd,
+}
+
+/// The reason why a directory is not used; fits after its name.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    /// Others can write it.
+    #[error("{0}")]
+    Untrusted(String),
+    /// The system refused.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl Directory {
+    /// Opens a directory, creates it where it does not exist, and makes sure that it can be written.
+    pub(super) fn open(path: &Path) -> Result<Self, Unusable> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let directory = Self {
+            opened: open_trusted(path)?,
+            path: path.to_owned(),
+        };
+        // A read-only file system is found out now, while the log is read, and not at the first write.
+        let probe = directory.write_temporary("probe", b"")?;
+        directory.discard(&probe);
+        Ok(directory)
+    }
+
+    /// Checks a directory without a change to it; one that does not exist is fine.
+    pub(super) fn look_at(path: &Path) -> Result<(), Unusable> {
+        match open_trusted(path) {
+            Ok(_closed) => Ok(()),
+            Err(Unusable::Io(error)) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(unusable) => Err(unusable),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The content of a file; `None` where there is none.
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
+        let io = |error| StateError::Io(name.to_owned(), error);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.opened, name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(io(error.into())),
+        };
+        let stat = rustix::fs::fstat(&file).map_err(|error| io(error.into()))?;
+        if let Some(reason) = distrust(&stat) {
+            return Err(StateError::Untrusted(name.to_owned(), reason));
+        }
+        let mut bytes = Vec::new();
+        let bound = u64::try_from(MAX_FILE_BYTES).unwrap_or(u64::MAX);
+        let mut bounded = file.take(bound.saturating_add(1));
+        bounded.read_to_end(&mut bytes).map_err(io)?;
+        if bytes.len() > MAX_FILE_BYTES {
+            return Err(StateError::TooLong(name.to_owned()));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Replaces a file as a whole.
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        let written = self.write_temporary(name, bytes).and_then(|temporary| {
+            let renamed = rustix::fs::renameat(&self.opened, &*temporary, &self.opened, name);
+            if renamed.is_err() {
+                self.discard(&temporary);
+            }
+            renamed?;
+            Ok(self.sync()?)
+        });
+        written.map_err(|error| StateError::Io(name.to_owned(), error))
+    }
+
+    /// Creates a file, or returns the content of the one that is there.
+    pub(super) fn create(&self, name: &str, bytes: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        let io = |error| StateError::Io(name.to_owned(), error);
+        if let Some(existing) = self.read(name)? {
+            return Ok(Some(existing));
+        }
+        let temporary = self.write_temporary(name, bytes).map_err(io)?;
+        // A link, unlike a rename, never replaces what another process has created meanwhile.
+        let linked = rustix::fs::linkat(
+            &self.opened,
+            &*temporary,
+            &self.opened,
+            name,
+            AtFlags::empty(),
+        );
+        self.discard(&temporary);
+        match linked {
+            Ok(()) => {
+                self.sync().map_err(|error| io(error.into()))?;
+                Ok(None)
+            }
+            Err(Errno::EXIST) => self.read(name),
+            Err(error) => Err(io(error.into())),
+        }
+    }
+
+    /// Writes a file under a name of its own and has the system put it on the disk; gives the name.
+    fn write_temporary(&self, name: &str, bytes: &[u8]) -> std::io::Result<String> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        // Random, because processes of different containers, with equal ids, may share the directory.
+        let temporary = format!(".{name}.{:016x}", fastrand::u64(..));
+        let opened = rustix::fs::openat(&self.opened, &*temporary, flags, mode);
+        let mut file = File::from(opened?);
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        if written.is_err() {
+            self.discard(&temporary);
+        }
+        written.map(|()| temporary)
+    }
+
+    fn discard(&self, name: &str) {
+        let _ = rustix::fs::unlinkat(&self.opened, name, AtFlags::empty());
+    }
+
+    /// Has the system put the names of the directory on the disk.
+    fn sync(&self) -> rustix::io::Result<()> {
+        match rustix::fs::fsync(&self.opened) {
+            // Some file systems have no such thing for a directory.
+            Err(Errno::INVAL) => Ok(()),
+            synced => synced,
+        }
+    }
+}
+
+fn open_trusted(path: &Path) -> Result<OwnedFd, Unusable> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(std::io::Error::from)?;
+    let stat = rustix::fs::fstat(&opened).map_err(std::io::Error::from)?;
+    let (owner, own) = (stat.st_uid, geteuid().as_raw());
+    if owner != own {
+        let text = format!(
+            "belongs to user {owner}, expected user {own}: name a folder below it that does not exist yet, or chown it"
+        );
+        return Err(Unusable::Untrusted(text));
+    }
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    if mode.intersects(Mode::WGRP | Mode::WOTH) {
+        let mode = mode.bits() & 0o7777;
+        let text = format!("can be written by others (mode {mode:04o}): chmod 700");
+        return Err(Unusable::Untrusted(text));
+    }
+    Ok(opened)
+}
+
+/// The reason why a file is not believed; fits after its name.
+fn distrust(stat: &Stat) -> Option<&'static str> {
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    if !FileType::from_raw_mode(stat.st_mode).is_file() {
+        return Some("is not a regular file");
+    }
+    if stat.st_uid != geteuid().as_raw() {
+        return Some("belongs to another user");
+    }
+    mode.intersects(Mode::WGRP | Mode::WOTH)
+        .then_some("can be written by others")
+}
