@@ -27,13 +27,9 @@ mod listener;
 mod machine;
 mod memory;
 mod mux;
-#[cfg(all(target_os = "linux", not(feature = "plain-unix")))]
-#[path = "supervisor/orphans_linux.rs"]
-mod orphans;
-#[cfg(not(all(target_os = "linux", not(feature = "plain-unix"))))]
-#[path = "supervisor/orphans_unix.rs"]
 mod orphans;
 mod pipes;
+mod platform;
 mod status;
 mod stderr;
 mod stdout;

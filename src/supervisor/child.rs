@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::config::Config;
-use super::{guard, orphans};
+use super::{guard, orphans, platform};
 
 /// How many guards are started at the same time; each start blocks a thread for a fork and an exec.
 const CONCURRENT_SPAWNS: usize = 4;
@@ -110,6 +110,7 @@ fn start(env: Vec<(OsString, OsString)>, args: Vec<OsString>) -> io::Result<Guar
         .args(args)
         .env_clear()
         .envs(env)
+        .envs(platform::selection())
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

@@ -18,11 +18,6 @@
 
 mod control;
 mod ladder;
-#[cfg(all(target_os = "linux", not(feature = "plain-unix")))]
-#[path = "guard/tree_linux.rs"]
-mod tree;
-#[cfg(not(all(target_os = "linux", not(feature = "plain-unix"))))]
-#[path = "guard/tree_unix.rs"]
 mod tree;
 
 use std::ffi::OsString;
@@ -33,8 +28,9 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
+use super::platform::PLAIN_UNIX;
 pub(super) use control::{Order, Report};
-#[cfg(all(target_os = "linux", not(feature = "plain-unix")))]
+#[cfg(target_os = "linux")]
 pub(super) use tree::{Stat, children_of, parents, stat, with_descendants};
 
 /// Where the guard finds the read end of the server's stdin.
@@ -172,7 +168,9 @@ fn start(orders: &Orders, stdin: File) -> Result<rustix::process::Pid, String> {
     command
         .args(&orders.args)
         .stdin(Stdio::from(stdin))
-        .process_group(0);
+        .process_group(0)
+        // A switch of our own tests is not the server's business.
+        .env_remove(PLAIN_UNIX);
     if let Some(dir) = &orders.working_dir {
         command.current_dir(dir);
     }

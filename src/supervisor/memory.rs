@@ -2,12 +2,16 @@
 //!
 //! Only Linux tells without a foreign-function call; elsewhere the answer is "unknown".
 
-/// Resident memory of a process in bytes, where the system tells; `None` for a process that is gone.
+use super::platform;
+
+/// Resident memory of a process in bytes; `None` for a process that is gone and where the system does not tell.
 ///
 /// `VmRSS` of `/proc/<pid>/status` is in kibibytes whatever the page size (`proc_pid_status(5)`). The
 /// file is made in memory by the kernel, so reading it does not wait for a disk.
-#[cfg(all(target_os = "linux", not(feature = "plain-unix")))]
 pub fn resident_bytes(pid: u32) -> Option<u64> {
+    if !platform::finds_descendants() {
+        return None;
+    }
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status
         .lines()
@@ -16,20 +20,18 @@ pub fn resident_bytes(pid: u32) -> Option<u64> {
     kibibytes.checked_mul(1024)
 }
 
-/// Resident memory of a process in bytes: unknown here.
-#[cfg(not(all(target_os = "linux", not(feature = "plain-unix"))))]
-pub fn resident_bytes(_pid: u32) -> Option<u64> {
-    None
-}
-
-#[cfg(all(test, target_os = "linux", not(feature = "plain-unix")))]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
     #[test]
     fn our_own_memory_is_known_and_that_of_nobody_is_not() {
-        let own = resident_bytes(std::process::id()).unwrap();
-        assert!((64 * 1024..1 << 40).contains(&own), "{own} bytes");
+        if platform::finds_descendants() {
+            let own = resident_bytes(std::process::id()).unwrap();
+            assert!((64 * 1024..1 << 40).contains(&own), "{own} bytes");
+        } else {
+            assert_eq!(resident_bytes(std::process::id()), None);
+        }
         assert_eq!(resident_bytes(u32::MAX), None);
     }
 }

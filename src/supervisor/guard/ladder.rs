@@ -32,7 +32,7 @@ enum Stage {
 /// Waits until the server and all that it started are gone.
 pub(super) fn watch(server: Pid, stop_grace: Duration, term_grace: Duration, wakes: &Wakes) {
     let mut guard = Guard {
-        tree: Tree::new(server),
+        tree: Tree::of(server),
         ended: false,
         orphaned: false,
         stage: Stage::Running,

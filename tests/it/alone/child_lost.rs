@@ -121,7 +121,7 @@ async fn a_server_whose_guard_is_killed_is_killed_and_restarted() {
     let guard = process::find(first).expect("the server").parent;
     let of_guard = process::find(guard).expect("the guard").parent;
     assert_eq!(of_guard, gateway.pid(), "the guard is the gateway's child");
-    let setsid = cfg!(all(target_os = "linux", not(feature = "plain-unix")));
+    let setsid = process::finds_descendants();
     let away = json!({"do": "fork_grandchild", "setsid": setsid, "ignore_term": true});
     let away = client.deed("g1", &away).await;
     let away = pid_in(&away);
@@ -143,7 +143,7 @@ async fn a_server_whose_guard_is_killed_is_killed_and_restarted() {
 
 /// F32, of a guard that is killed in the middle of its work: its server is gone, and what that has left does not heed
 /// a polite signal.
-#[cfg(all(target_os = "linux", not(feature = "plain-unix")))]
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn what_a_guard_was_about_to_end_is_ended_without_it() {
     let gateway = fault_gateway(Server::gremlin("g1"));

@@ -77,7 +77,7 @@ async fn a_chain_of_wrappers_ends_with_a_killed_gateway() {
 /// F31: three servers, of which one is below wrappers, one started what left its session (only the reaper
 /// of its descendants finds that), and one ends by nothing but SIGKILL. None of it ever becomes an orphan
 /// of the system's.
-#[cfg(all(target_os = "linux", not(feature = "plain-unix")))]
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn nothing_of_three_servers_survives_a_killed_gateway() {
     let stubborn = json!({"ignore_term": true, "ignore_eof": true});
@@ -149,7 +149,7 @@ async fn a_stop_leaves_nothing_of_a_chain_of_wrappers() {
         .iter()
         .map(|process| process.pid)
         .collect();
-    let setsid = cfg!(all(target_os = "linux", not(feature = "plain-unix")));
+    let setsid = process::finds_descendants();
     let child = json!({"do": "fork_grandchild", "setsid": setsid, "ignore_term": true});
     family.push(pid_in(&client.deed("g1", &child).await));
     let stopped = client.post("/servers/g1/stop?wait", "").await;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::places::{self, MARKER};
-use super::process::kill_marked;
+use super::process::{self, kill_marked};
 
 /// What a verb left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub(crate) fn run(home: &Path, arguments: &[&str]) -> Ended {
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("HOME", home)
         .env(MARKER, &marker)
+        .envs(process::plain_unix())
         .current_dir(home)
         .output()
         .expect("run the gateway's binary");

@@ -163,6 +163,7 @@ impl Gateway {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", folder.path())
             .env(MARKER, &marker)
+            .envs(process::plain_unix())
             .envs(variables)
             .current_dir(folder.path())
             .stdin(Stdio::null())

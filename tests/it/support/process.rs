@@ -3,6 +3,7 @@
 mod proc_files;
 mod ps;
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -30,6 +31,20 @@ pub(crate) struct Footprint {
     pub(crate) resident_kib: usize,
     /// The part of it that is no file's: heaps and stacks.
     pub(crate) anonymous_kib: usize,
+}
+
+/// Selects the portable process code in a gateway of a debug build (`supervisor::platform`).
+const PLAIN_UNIX: &str = "HMG_PLAIN_UNIX";
+
+/// The variable with which a gateway takes the process code that this run is about.
+pub(crate) fn plain_unix() -> Option<(&'static str, OsString)> {
+    std::env::var_os(PLAIN_UNIX).map(|value| (PLAIN_UNIX, value))
+}
+
+/// Whether the gateways of this run find every descendant of a server: on Linux, unless this run is about the portable
+/// code.
+pub(crate) fn finds_descendants() -> bool {
+    cfg!(target_os = "linux") && plain_unix().is_none()
 }
 
 /// Every process that can be seen.

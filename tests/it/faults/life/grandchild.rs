@@ -28,7 +28,7 @@ async fn an_answer_of_a_former_life_reaches_nobody() {
     assert_eq!(fault_of(&left[0]), server_lost());
     ready_in(&client, "g1", 2).await;
     // Where descendants can be found, they end with their life, before the next begins.
-    let outlives = cfg!(any(not(target_os = "linux"), feature = "plain-unix"));
+    let outlives = !process::finds_descendants();
     assert_eq!(process::is_alive(heir), outlives);
     // The heir answers every 250 ms: these stay open for it to answer them.
     let sleep = json!({"do": "sleep", "ms": 600, "say": "own"});

@@ -12,22 +12,22 @@ use rustix::process::{
 };
 
 /// Makes orphaned descendants children of the guard.
-pub(super) fn adopt_descendants() -> io::Result<()> {
+pub(super) fn adopt() -> io::Result<()> {
     Ok(rustix::process::set_child_subreaper(Some(getpid()))?)
 }
 
 /// The server and everything that it started.
-pub(super) struct Tree {
+pub(in crate::supervisor::guard) struct Descendants {
     server: Pid,
 }
 
-impl Tree {
-    pub(super) fn new(server: Pid) -> Self {
+impl Descendants {
+    pub(super) fn of(server: Pid) -> Self {
         Self { server }
     }
 
     /// Sends these signals to every process below the guard.
-    #[expect(clippy::unused_self, reason = "its twin for any Unix needs it")]
+    #[expect(clippy::unused_self, reason = "its twin, the process group, needs it")]
     pub(super) fn signal(&self, signals: &[Signal]) {
         for pid in descendants() {
             for signal in signals {
@@ -51,7 +51,7 @@ impl Tree {
     /// Nothing is left below the guard: whoever has a descendant has a child, and what has lost its parent is a child of
     /// the guard. The system is asked and not `/proc`, which costs milliseconds on a busy machine and is asked for
     /// forty times a second while a server takes its time to end.
-    #[expect(clippy::unused_self, reason = "its twin for any Unix needs it")]
+    #[expect(clippy::unused_self, reason = "its twin, the process group, needs it")]
     pub(super) fn is_empty(&self) -> bool {
         let any = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         matches!(waitid(WaitId::All, any), Err(Errno::CHILD))

@@ -16,8 +16,8 @@ use rustix::process::{
 use tokio::process::Child;
 use tokio::time::{Instant, sleep};
 
-use super::child::{in_thread, pid_of};
-use super::guard::{Stat, children_of, parents, stat, with_descendants};
+use crate::supervisor::child::{in_thread, pid_of};
+use crate::supervisor::guard::{Stat, children_of, parents, stat, with_descendants};
 
 /// How long what was killed may take to be gone, and how often it is looked again.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -29,7 +29,9 @@ static GUARDS: Mutex<Option<HashSet<Pid>>> = Mutex::new(None);
 static STARTS: RwLock<()> = RwLock::new(());
 
 /// Starts a guard, and tells it from an orphan from its first moment on.
-pub(super) fn start_guard(start: impl FnOnce() -> io::Result<Child>) -> io::Result<Child> {
+pub(in crate::supervisor) fn start_guard(
+    start: impl FnOnce() -> io::Result<Child>,
+) -> io::Result<Child> {
     let _no_search = STARTS.read().unwrap_or_else(PoisonError::into_inner);
     // Without it orphans go to init, as everywhere else: less is ended, nothing else is different.
     if let Err(error) = set_child_subreaper(Some(getpid())) {
@@ -43,14 +45,14 @@ pub(super) fn start_guard(start: impl FnOnce() -> io::Result<Child>) -> io::Resu
 }
 
 /// A guard was waited for.
-pub(super) fn forget_guard(guard: Option<Pid>) {
+pub(in crate::supervisor) fn forget_guard(guard: Option<Pid>) {
     if let Some(pid) = guard {
         with_guards(|guards| guards.remove(&pid));
     }
 }
 
 /// Kills what lost guards have left, until nothing of it is there.
-pub(super) async fn end() {
+pub(in crate::supervisor) async fn end() {
     let until = Instant::now() + PATIENCE;
     while look().await > 0 && Instant::now() < until {
         sleep(LOOK_AGAIN).await;

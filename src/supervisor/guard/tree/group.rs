@@ -3,25 +3,17 @@
 //! What macOS runs. A process that leaves the group is not seen here: there is no reaper of
 //! descendants outside Linux and the BSDs.
 
-use std::io;
-
 use rustix::process::{
     Pid, Signal, WaitOptions, WaitStatus, kill_process_group, test_kill_process_group, waitpid,
 };
 
-/// Nothing to be done.
-#[expect(clippy::unnecessary_wraps, reason = "its twin for Linux can fail")]
-pub(super) fn adopt_descendants() -> io::Result<()> {
-    Ok(())
-}
-
 /// The server's process group, which bears its pid.
-pub(super) struct Tree {
+pub(in crate::supervisor::guard) struct ProcessGroup {
     group: Pid,
 }
 
-impl Tree {
-    pub(super) fn new(server: Pid) -> Self {
+impl ProcessGroup {
+    pub(super) fn of(server: Pid) -> Self {
         Self { group: server }
     }
 
