@@ -193,7 +193,7 @@ impl Actor {
         let change = if config.starts_the_same(&self.shared.config) {
             Change::None
         } else {
-            // Another program may be of another era, and say other things of itself.
+            // Another program may say other things of itself.
             self.era = None;
             self.handshake.send_replace(None);
             Change::Process
@@ -213,6 +213,7 @@ impl Actor {
             }
             News::Ready(handshake) => {
                 self.era = Some(handshake.era);
+                self.machine.settle_era(handshake.era);
                 self.handshake.send_replace(Some(Arc::new(handshake)));
                 self.next_probe = Instant::now() + self.shared.config.probe.interval;
                 self.step(Event::Ready);
@@ -227,8 +228,6 @@ impl Actor {
                         self.pid = None;
                         self.tell_a_hard_end(*exit);
                     }
-                    // The era that worked last time may be the reason: the next life is asked anew.
-                    Event::CannotStart(_) => self.era = None,
                     Event::Gone => {
                         self.pid = None;
                         self.probe = None;
@@ -238,7 +237,10 @@ impl Actor {
                     | Event::Stop
                     | Event::Restart
                     | Event::Shutdown
+                    | Event::Running
+                    | Event::Unread
                     | Event::Ready
+                    | Event::CannotStart(_)
                     | Event::Broken(_)
                     | Event::ProbeAnswered
                     | Event::ProbeMissed
@@ -319,8 +321,9 @@ impl Actor {
         }
         let (shared, ends, news) = (self.shared.clone(), self.ends.clone(), self.news.0.clone());
         tracing::info!(server_id = %self.shared.config.id, incarnation = incarnation.0, "starting server");
+        let first = self.machine.first_message();
         self.lives
-            .spawn(life::live(shared, incarnation, self.era, ends, news));
+            .spawn(life::live(shared, incarnation, first, ends, news));
         while self.lives.try_join_next().is_some() {}
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Restarts {
     /// Restarts within the window, oldest first.
     recent: VecDeque<Instant>,
     failed_starts: u32,
+    /// A start that failed was excused since the last run or order.
+    excused: bool,
     /// State of the generator of jitter (splitmix64).
     random: u64,
 }
@@ -44,6 +46,7 @@ impl Restarts {
             last_delay: Duration::ZERO,
             recent: VecDeque::new(),
             failed_starts: 0,
+            excused: false,
             random: seed,
         }
     }
@@ -51,6 +54,7 @@ impl Restarts {
     /// The server was ready for `lasted` and is no more.
     pub(super) fn was_ready(&mut self, lasted: Duration) {
         self.failed_starts = 0;
+        self.excused = false;
         if lasted >= (self.backoff.first * STABLE_FACTOR).max(self.last_delay) {
             self.steps = 0;
         }
@@ -59,6 +63,12 @@ impl Restarts {
     /// The server did not become ready.
     pub(super) fn failed_start(&mut self) {
         self.failed_starts += 1;
+    }
+
+    /// Whether a start that failed by no fault of the server may go uncounted: one, until the server was
+    /// ready or ordered to start.
+    pub(super) fn excuse(&mut self) -> bool {
+        !std::mem::replace(&mut self.excused, true)
     }
 
     /// Counts a restart, if there is to be one.
@@ -100,6 +110,7 @@ impl Restarts {
         self.last_delay = Duration::ZERO;
         self.recent.clear();
         self.failed_starts = 0;
+        self.excused = false;
     }
 
     /// Starts that failed since the server was last ready.

@@ -1,9 +1,9 @@
 //! The gateway's own handshake with a child: which era it speaks, and what it can do.
 //!
-//! `server/discover` is tried first. A result, or an error of the modern era, means modern; any other
-//! error and silence mean legacy, whatever the code (MCP 2026-07-28, basic/versioning: servers seen in
-//! the field answer -32601 and -32602). The era that worked is tried first in the next life, because a
-//! silent child costs the whole probe time and a strict one pins the era of its first message.
+//! The machine chooses the first message. To `server/discover` a result, or an error of the modern era, means
+//! modern; any other error and silence mean legacy, whatever the code (MCP 2026-07-28, basic/versioning:
+//! servers seen in the field answer -32601 and -32602). The message that worked is the first one of the next
+//! life, because a silent child costs the whole probe time and a strict one pins the era of its first message.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::config::Config;
+use super::machine::FirstMessage;
 use super::mux::{Answer, Mux, Outcome, Submission};
 use crate::fault::FaultKind;
 use crate::protocol::era::{Era, LEGACY_REVISIONS, MODERN_REVISION, NEWEST_LEGACY, meta_key};
@@ -78,9 +79,9 @@ struct ErrorObject {
 pub(super) async fn shake(
     mux: &Mux,
     config: &Config,
-    known: Option<Era>,
+    first: FirstMessage,
 ) -> Result<Handshake, String> {
-    if known != Some(Era::Legacy)
+    if first == FirstMessage::Discover
         && let Some(handshake) = discover(mux, Some(config.era_probe)).await?
     {
         return Ok(handshake);

@@ -1,5 +1,7 @@
 //! One life of a server: its guard, its pipes, its handshake, from spawn to the last process gone.
 
+mod pipe_ends;
+
 use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -18,16 +20,16 @@ use super::config::Config;
 use super::guard::{Order, Report};
 use super::handshake::{self, Handshake};
 use super::listener::Listener;
-use super::machine::Event;
+use super::machine::{Event, FirstMessage};
 use super::mux::Mux;
 use super::orphans;
-use super::pipes::{Reader, WriteEnd, drain_stderr, write_frames};
+use super::pipes::{Reader, WriteEnd, drain_stderr};
 use super::status::Exit;
 use super::stderr::StderrRing;
 use super::stdout::StdoutFault;
-use crate::protocol::Era;
 use crate::spans::{StartFault, StartSpan};
 use crate::types::Incarnation;
+use pipe_ends::{Written, lives_on, write};
 
 /// From the end of a pipe to the report that the process ended: a process that closes a pipe and lives
 /// on has broken the contract.
@@ -73,7 +75,7 @@ pub(super) type NewsSender = mpsc::Sender<(Incarnation, News)>;
 pub(super) async fn live(
     shared: Shared,
     incarnation: Incarnation,
-    known: Option<Era>,
+    first: FirstMessage,
     ends: Ends,
     news: NewsSender,
 ) {
@@ -87,7 +89,7 @@ pub(super) async fn live(
     life.shared.stdout.clear();
     let start = StartSpan::begin(&life.shared.config.id, incarnation);
     match life.shared.spawner.spawn(&life.shared.config).await {
-        Ok(guard) => life.run(guard, known, start).await,
+        Ok(guard) => life.run(guard, first, start).await,
         Err(error) => {
             start.failed(StartFault::CannotStart);
             let reason = format!("the guard process cannot be started: {error}");
@@ -122,8 +124,8 @@ impl Life {
         }
     }
 
-    async fn run(&self, guard: GuardProcess, known: Option<Era>, start: StartSpan) {
-        let mut pipes = Pipes::connect(self, guard, known, start);
+    async fn run(&self, guard: GuardProcess, first: FirstMessage, start: StartSpan) {
+        let mut pipes = Pipes::connect(self, guard, first, start);
         while pipes.turn().await {}
         pipes.close().await;
     }
@@ -132,7 +134,7 @@ impl Life {
 /// The running part of a life: the guard, the tasks on its pipes, and what is known of the process.
 struct Pipes<'a> {
     life: &'a Life,
-    known: Option<Era>,
+    first: FirstMessage,
     /// Until the process runs, and then the handshake has it.
     start: StartSpan,
     process: Child,
@@ -142,7 +144,9 @@ struct Pipes<'a> {
     close_stdin: CancellationToken,
     /// Tells the reader that the process has ended.
     ended: CancellationToken,
-    writer: JoinSet<WriteEnd>,
+    writer: JoinSet<Written>,
+    /// How the writing ended, once it has.
+    written: Option<Written>,
     reader: JoinSet<()>,
     /// The reader of stderr.
     noise: JoinSet<()>,
@@ -159,7 +163,7 @@ struct Pipes<'a> {
 /// What a turn has seen.
 enum Seen {
     Report(Option<Report>),
-    WriteEnd(Option<WriteEnd>),
+    Written(Option<Written>),
     StdoutEnd,
     LivesOn(&'static str),
     Stop,
@@ -167,7 +171,7 @@ enum Seen {
 }
 
 impl<'a> Pipes<'a> {
-    fn connect(life: &'a Life, guard: GuardProcess, known: Option<Era>, start: StartSpan) -> Self {
+    fn connect(life: &'a Life, guard: GuardProcess, first: FirstMessage, start: StartSpan) -> Self {
         let GuardProcess {
             process,
             stdin,
@@ -188,7 +192,7 @@ impl<'a> Pipes<'a> {
         let (mut writer, mut reader) = (JoinSet::new(), JoinSet::new());
         let mut noise = JoinSet::new();
         noise.spawn(drain_stderr(stderr, Arc::clone(ring), ended.clone()));
-        writer.spawn(write_frames(
+        writer.spawn(write(
             stdin,
             Arc::clone(mux),
             life.incarnation,
@@ -206,7 +210,7 @@ impl<'a> Pipes<'a> {
         reader.spawn(reading.run(stdout));
         Self {
             life,
-            known,
+            first,
             start,
             process,
             reports,
@@ -214,6 +218,7 @@ impl<'a> Pipes<'a> {
             close_stdin,
             ended,
             writer,
+            written: None,
             reader,
             noise,
             handshake: JoinSet::new(),
@@ -232,7 +237,7 @@ impl<'a> Pipes<'a> {
             // After a sleep of the gateway all of them may be there at once, and a report explains a closed pipe.
             biased;
             report = self.reports.next() => Seen::Report(report),
-            Some(end) = self.writer.join_next() => Seen::WriteEnd(end.ok()),
+            Some(written) = self.writer.join_next() => Seen::Written(written.ok()),
             Some(_) = self.reader.join_next() => Seen::StdoutEnd,
             what = lives_on(self.broken) => Seen::LivesOn(what),
             () = ends.stop.cancelled(), if !self.stopping => Seen::Stop,
@@ -247,16 +252,8 @@ impl<'a> Pipes<'a> {
             }
             Seen::Report(Some(Report::Ended(exit))) => self.process_ended(exit).await,
             Seen::Report(None) => return false,
-            Seen::WriteEnd(Some(WriteEnd::Stalled)) => {
-                self.life
-                    .tell(Event::Broken("did not read its stdin for stdin_stall_ms"))
-                    .await;
-            }
-            Seen::WriteEnd(Some(WriteEnd::Broken)) => {
-                self.pipe_closed("closed its stdin and lives on");
-            }
+            Seen::Written(written) => self.writing_ended(written).await,
             Seen::StdoutEnd => self.pipe_closed("closed its stdout and lives on"),
-            Seen::WriteEnd(Some(WriteEnd::Closed) | None) => {}
             Seen::LivesOn(what) => {
                 self.broken = None;
                 self.life.tell(Event::Broken(what)).await;
@@ -280,6 +277,19 @@ impl<'a> Pipes<'a> {
         true
     }
 
+    async fn writing_ended(&mut self, written: Option<Written>) {
+        self.written = written;
+        match written.map(|written| written.end) {
+            Some(WriteEnd::Closed) | None => {}
+            Some(WriteEnd::Broken) => self.pipe_closed("closed its stdin and lives on"),
+            Some(WriteEnd::Stalled) => {
+                self.life
+                    .tell(Event::Broken("did not read its stdin for stdin_stall_ms"))
+                    .await;
+            }
+        }
+    }
+
     /// A process that ends closes its pipes too: only one that lives on has broken the contract.
     fn pipe_closed(&mut self, what: &'static str) {
         if !self.told && !self.stopping && self.broken.is_none() {
@@ -294,17 +304,18 @@ impl<'a> Pipes<'a> {
             start.runs(pid);
             self.life.send(News::Pid(pid)).await;
         }
+        self.life.tell(Event::Running).await;
         let Life {
             shared,
             incarnation,
             news,
             ends: _,
         } = self.life;
-        let (shared, incarnation, news, known) =
-            (shared.clone(), *incarnation, news.clone(), self.known);
+        let (shared, incarnation, news, first) =
+            (shared.clone(), *incarnation, news.clone(), self.first);
         let span = start.span();
         let shake = async move {
-            let said = match handshake::shake(&shared.mux, &shared.config, known).await {
+            let said = match handshake::shake(&shared.mux, &shared.config, first).await {
                 Ok(handshake) => {
                     start.ready(&handshake.revision);
                     shared.listener.ready(incarnation, &handshake);
@@ -325,8 +336,13 @@ impl<'a> Pipes<'a> {
         self.told = true;
         self.broken = None;
         self.close_stdin.cancel();
-        while self.writer.join_next().await.is_some() {}
+        while let Some(written) = self.writer.join_next().await {
+            self.written = written.ok();
+        }
         self.read_to_the_end().await;
+        if self.written.is_some_and(|written| written.unread) {
+            self.life.tell(Event::Unread).await;
+        }
         // First the machine, so that nothing new is written to this life; then what was.
         self.life.tell(Event::Ended(exit)).await;
         self.life.lose();
@@ -373,16 +389,5 @@ impl<'a> Pipes<'a> {
         self.ended.cancel();
         while self.reader.join_next().await.is_some() {}
         while self.noise.join_next().await.is_some() {}
-    }
-}
-
-/// Resolves when a process whose pipe was closed should have ended.
-async fn lives_on(broken: Option<(Instant, &'static str)>) -> &'static str {
-    match broken {
-        Some((until, what)) => {
-            sleep_until(until).await;
-            what
-        }
-        None => std::future::pending().await,
     }
 }

@@ -5,6 +5,7 @@
 
 mod configured;
 mod ends;
+mod first_message;
 mod words;
 
 use std::time::Duration;
@@ -13,9 +14,12 @@ use tokio::time::Instant;
 
 use super::backoff::Restarts;
 use super::config::{Config, RestartPolicy};
+use crate::protocol::Era;
 use crate::types::Incarnation;
+use first_message::EraProbe;
 
 pub(super) use configured::Change;
+pub(super) use first_message::FirstMessage;
 pub(super) use words::{Action, Event, Gate, Next, Rest, State};
 
 /// Why a server that is disabled does not run.
@@ -26,6 +30,9 @@ const DISABLED: &str = "disabled in the configuration";
 pub(super) struct Machine {
     state: State,
     incarnation: Incarnation,
+    /// The life that the first start comes to: the first one, or the one after a probe that ended it.
+    first_start: Incarnation,
+    era_probe: EraProbe,
     restarts: Restarts,
     policy: RestartPolicy,
     disabled: bool,
@@ -45,6 +52,8 @@ impl Machine {
         Self {
             state: State::Stopped(rest),
             incarnation: Incarnation::default(),
+            first_start: Incarnation(1),
+            era_probe: EraProbe::default(),
             restarts: Restarts::new(config.backoff, config.restart_limit, seed),
             policy: config.restart_policy,
             disabled: config.disabled,
@@ -65,6 +74,16 @@ impl Machine {
 
     pub(super) fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
+    }
+
+    /// The message that the life that begins now is opened with.
+    pub(super) fn first_message(&self) -> FirstMessage {
+        self.era_probe.first()
+    }
+
+    /// The era of a handshake that is done; told before `Ready`.
+    pub(super) fn settle_era(&mut self, era: Era) {
+        self.era_probe.settle(era);
     }
 
     /// When `Timer` is due.
@@ -91,7 +110,10 @@ impl Machine {
     pub(super) fn gate(&self) -> Gate {
         match self.state {
             State::Ready { .. } | State::Unhealthy { .. } => Gate::Open,
-            State::Starting { .. } if self.incarnation == Incarnation(1) => {
+            State::Starting { .. } if self.incarnation <= self.first_start => {
+                Gate::Hold(self.startup_timeout)
+            }
+            State::Stopping(Next::Start) if self.incarnation < self.first_start => {
                 Gate::Hold(self.startup_timeout)
             }
             State::Starting { .. }
@@ -119,6 +141,8 @@ impl Machine {
             Event::Stop => self.rest(Rest::Decided),
             Event::Restart => self.operator_restart(now),
             Event::Shutdown => self.rest(Rest::Shutdown),
+            Event::Running => self.running(),
+            Event::Unread => self.unread(),
             Event::Ready => self.ready(now),
             Event::CannotStart(reason) => self.broke(reason, now),
             Event::Broken(reason) => self.broke(reason.to_owned(), now),
@@ -224,6 +248,20 @@ impl Machine {
         }
     }
 
+    // Starting => Starting
+    fn running(&mut self) -> Vec<Action> {
+        if let State::Starting { .. } = self.state {
+            self.era_probe.sent();
+        }
+        Vec::new()
+    }
+
+    // A message that was not read has ended nobody.
+    fn unread(&mut self) -> Vec<Action> {
+        self.era_probe.unsent();
+        Vec::new()
+    }
+
     // Starting => Ready
     fn ready(&mut self, now: Instant) -> Vec<Action> {
         if let State::Starting { .. } = self.state {
@@ -290,6 +328,7 @@ impl Machine {
 
     fn start(&mut self, now: Instant) -> Vec<Action> {
         self.incarnation = self.incarnation.next();
+        self.era_probe.begin();
         self.state = State::Starting {
             deadline: now + self.startup_timeout,
         };

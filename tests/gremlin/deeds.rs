@@ -36,7 +36,7 @@
 //! | `list_fds`, `dump_env`, `whoami`, `count` | | what the process has open, was given, is, and how many frames it read |
 
 mod asking;
-mod endings;
+pub(crate) mod endings;
 mod noise;
 mod replies;
 mod timed;

@@ -33,6 +33,18 @@ pub(crate) enum HandshakeFault {
     NotObject,
 }
 
+/// How a legacy server takes `server/discover` as its first message, when it is stricter than it need be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProbeFault {
+    /// It exits, as servers on rmcp below 3 do.
+    Exit,
+    /// It closes its stdout and lives on.
+    CloseStdout,
+    /// It answers nothing any more, `initialize` either.
+    Wedge,
+}
+
 /// How a grandchild behaves; set by a gremlin for the process that it starts.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -67,6 +79,8 @@ pub(crate) struct Orders {
     pub(crate) schema_ref: String,
     /// Leave requests other than `initialize` unanswered until `initialize` came.
     pub(crate) silent_probe: bool,
+    /// What a legacy server does when `server/discover` is its first message; `None` answers with an error.
+    pub(crate) fail_probe: Option<ProbeFault>,
     /// The error code for `server/discover` of a legacy server; `None` is -32601.
     pub(crate) probe_code: Option<i64>,
     /// Written to stderr when the era probe arrives, in bytes.

@@ -10,12 +10,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::Flow;
 use crate::call::{Call, modern_meta, server_info};
 use crate::deeds;
-use crate::orders::{Era, HandshakeFault, Orders};
+use crate::orders::{Era, HandshakeFault, Orders, ProbeFault};
 use crate::state::Gremlin;
 use crate::wire;
+use crate::{Flow, LIFETIME};
 
 const LEGACY_VERSIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 const MODERN_VERSION: &str = "2026-07-28";
@@ -111,6 +111,10 @@ fn request(
     }
     if method == "server/discover" {
         wire::flood_stderr(gremlin.orders.probe_stderr, wire::WIDTH);
+        let first = !gremlin.initialized.load(Ordering::SeqCst);
+        if let Some(fault) = gremlin.orders.fail_probe.filter(|_| first) {
+            return strict(fault);
+        }
     }
     if method == "initialize" {
         handshake(
@@ -128,6 +132,18 @@ fn request(
         return common(gremlin, id, method, params, raw, Era::Legacy);
     }
     Flow::Continue
+}
+
+/// Takes the probe for the end of the connection, or of the process.
+fn strict(fault: ProbeFault) -> Flow {
+    match fault {
+        ProbeFault::Exit => std::process::exit(1),
+        ProbeFault::CloseStdout => {
+            deeds::endings::close_stdout();
+            Flow::Continue
+        }
+        ProbeFault::Wedge => Flow::Pause(LIFETIME),
+    }
 }
 
 /// Answers the handshake as ordered. The wait is on the reading thread: until then nothing else is answered.

@@ -132,12 +132,12 @@ impl Scripted {
 }
 
 async fn shaken(
-    known: Option<Era>,
+    first: FirstMessage,
     script: impl Fn(&str) -> Deed,
 ) -> (Result<Handshake, String>, Vec<String>) {
     let child = Scripted::new();
     let handshake = child
-        .run(shake(&child.mux, &child.config, known), script)
+        .run(shake(&child.mux, &child.config, first), script)
         .await;
     if matches!(&handshake, Ok(handshake) if handshake.era == Era::Legacy) {
         let mut batch = Vec::new();
@@ -175,7 +175,10 @@ async fn a_modern_child_is_known_by_its_discovery() {
         &["2026-07-28"][..],
         &["2099-01-01", "2026-07-28", "2025-11-25"],
     ] {
-        let (handshake, asked) = shaken(None, |_| Deed::Result(modern_result(versions))).await;
+        let (handshake, asked) = shaken(FirstMessage::Discover, |_| {
+            Deed::Result(modern_result(versions))
+        })
+        .await;
         assert_eq!(asked, ["server/discover"]);
         let expected = Handshake {
             era: Era::Modern,
@@ -207,7 +210,7 @@ async fn whatever_is_no_modern_answer_means_legacy() {
             _ => answer(),
         };
         let started = Instant::now();
-        let (handshake, asked) = shaken(None, script).await;
+        let (handshake, asked) = shaken(FirstMessage::Discover, script).await;
         assert_eq!(asked, ["server/discover", "initialize"], "case {case}");
         let handshake = handshake.unwrap_or_else(|error| panic!("case {case}: {error}"));
         let revision = handshake.revision.as_str();
@@ -227,7 +230,7 @@ async fn whatever_is_no_modern_answer_means_legacy() {
 #[tokio::test(start_paused = true)]
 async fn an_error_of_the_modern_era_is_a_failure_and_no_reason_to_fall_back() {
     for code in [-32020, -32021, -32022, -32099] {
-        let (handshake, asked) = shaken(None, |_| Deed::Error(code)).await;
+        let (handshake, asked) = shaken(FirstMessage::Discover, |_| Deed::Error(code)).await;
         assert_eq!(asked, ["server/discover"]);
         let error = handshake.unwrap_err();
         assert!(error.contains(&code.to_string()), "{error}");
@@ -243,7 +246,7 @@ async fn a_child_that_refuses_the_legacy_era_is_asked_for_the_modern_one_again()
         _ if discoveries.replace(discoveries.get() + 1) == 0 => Deed::Silence,
         _ => Deed::Result(modern_result(&["2026-07-28"])),
     };
-    let (handshake, asked) = shaken(None, slow).await;
+    let (handshake, asked) = shaken(FirstMessage::Discover, slow).await;
     assert_eq!(asked, ["server/discover", "initialize", "server/discover"]);
     assert_eq!(handshake.unwrap().era, Era::Modern);
 
@@ -252,7 +255,7 @@ async fn a_child_that_refuses_the_legacy_era_is_asked_for_the_modern_one_again()
         "initialize" => Deed::Error(-32022),
         _ => Deed::Result(modern_result(&["2026-07-28"])),
     };
-    let (handshake, asked) = shaken(Some(Era::Legacy), upgraded).await;
+    let (handshake, asked) = shaken(FirstMessage::Initialize, upgraded).await;
     assert_eq!(asked, ["initialize", "server/discover"]);
     assert_eq!(handshake.unwrap().era, Era::Modern);
 }
@@ -260,7 +263,7 @@ async fn a_child_that_refuses_the_legacy_era_is_asked_for_the_modern_one_again()
 #[tokio::test(start_paused = true)]
 async fn what_is_known_of_the_last_life_is_tried_first() {
     let legacy = |_: &str| Deed::Result(legacy_result("2025-11-25"));
-    let (handshake, asked) = shaken(Some(Era::Legacy), legacy).await;
+    let (handshake, asked) = shaken(FirstMessage::Initialize, legacy).await;
     assert_eq!(asked, ["initialize"]);
     assert!(handshake.is_ok());
     // A child that was replaced by an older one since.
@@ -268,15 +271,15 @@ async fn what_is_known_of_the_last_life_is_tried_first() {
         "initialize" => Deed::Result(legacy_result("2024-11-05")),
         _ => Deed::Error(-32601),
     };
-    let (handshake, asked) = shaken(Some(Era::Modern), downgraded).await;
+    let (handshake, asked) = shaken(FirstMessage::Discover, downgraded).await;
     assert_eq!(asked, ["server/discover", "initialize"]);
     assert!(handshake.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_spoken_is_refused() {
-    let legacy = Some(Era::Legacy);
-    let cases: [(Option<Era>, Answering, &str); 7] = [
+    let legacy = FirstMessage::Initialize;
+    let cases: [(FirstMessage, Answering, &str); 7] = [
         (
             legacy,
             || Deed::Result(legacy_result("1999-01-01")),
@@ -294,15 +297,15 @@ async fn what_cannot_be_spoken_is_refused() {
         ),
         (legacy, || Deed::Error(-32603), "-32603"),
         (legacy, || Deed::Die, "ended"),
-        (None, || Deed::Die, "ended"),
+        (FirstMessage::Discover, || Deed::Die, "ended"),
         (
-            None,
+            FirstMessage::Discover,
             || Deed::Result(modern_result(&["2099-01-01"])),
             "2099-01-01",
         ),
     ];
-    for (known, answer, named) in cases {
-        let (handshake, asked) = shaken(known, |_| answer()).await;
+    for (first, answer, named) in cases {
+        let (handshake, asked) = shaken(first, |_| answer()).await;
         let error = handshake.unwrap_err();
         assert!(error.contains(named), "{error}, expected {named}");
         assert_eq!(asked.len(), 1);
@@ -313,7 +316,7 @@ async fn what_cannot_be_spoken_is_refused() {
 async fn every_revision_and_the_one_before_the_first_is_spoken() {
     for revision in LEGACY_REVISIONS.into_iter().chain(["2024-10-07"]) {
         let answer = |_: &str| Deed::Result(legacy_result(revision));
-        let (handshake, _) = shaken(Some(Era::Legacy), answer).await;
+        let (handshake, _) = shaken(FirstMessage::Initialize, answer).await;
         assert_eq!(handshake.unwrap().revision, revision);
     }
 }
@@ -326,7 +329,10 @@ async fn the_first_words_are_those_of_the_specification() {
         _ => Deed::Error(-32601),
     };
     child
-        .run(shake(&child.mux, &child.config, None), script)
+        .run(
+            shake(&child.mux, &child.config, FirstMessage::Discover),
+            script,
+        )
         .await
         .unwrap();
     let seen = child.seen.lock().unwrap();

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Action, Config, DISABLED, Machine, Next, Rest, State};
+use super::{Action, Config, DISABLED, EraProbe, Machine, Next, Rest, State};
 
 /// What a new config means for the process of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,10 @@ impl Machine {
         now: Instant,
     ) -> Vec<Action> {
         let (before, was_disabled) = (self.gate(), self.disabled);
+        if change == Change::Process {
+            // Another program may be of another era.
+            self.era_probe = EraProbe::default();
+        }
         self.restarts
             .configure(config.backoff, config.restart_limit);
         self.policy = config.restart_policy;

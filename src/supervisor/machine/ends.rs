@@ -8,8 +8,13 @@ use crate::supervisor::config::RestartPolicy;
 use crate::supervisor::status::Exit;
 
 impl Machine {
-    // (Starting | Ready | Unhealthy) => Stopping(Retry | GiveUp): a process that is of no use is stopped
+    // (Starting | Ready | Unhealthy) => Stopping(Start | Retry | GiveUp): a process that is of no use is stopped
     pub(super) fn broke(&mut self, reason: String, now: Instant) -> Vec<Action> {
+        if self.probe_is_to_blame() {
+            let mut actions = self.stop(Next::Start);
+            actions.push(self.note_blamed_probe(reason));
+            return actions;
+        }
         let Some(was_ready) = self.count_life(now) else {
             return Vec::new();
         };
@@ -27,8 +32,12 @@ impl Machine {
         actions
     }
 
-    // (Starting | Ready | Unhealthy) => Stopping(by policy): waits for what the process left behind
+    // (Starting | Ready | Unhealthy) => Stopping(Start | by policy): waits for what the process left behind
     pub(super) fn ended(&mut self, exit: Exit, now: Instant) -> Vec<Action> {
+        if self.probe_is_to_blame() {
+            self.state = State::Stopping(Next::Start);
+            return vec![self.note_blamed_probe(format!("{exit} before it was ready"))];
+        }
         let Some(was_ready) = self.count_life(now) else {
             return Vec::new();
         };
@@ -51,6 +60,27 @@ impl Machine {
             actions.push(Action::LimitHold(self.hold));
         }
         actions
+    }
+
+    /// Whether a start that has just failed is the probe's fault and not the server's: it is neither counted
+    /// nor waited after, whatever the policy, and the next life begins with `initialize`. Once for each
+    /// server that was ready or ordered, so that one that never starts is given up as ever.
+    fn probe_is_to_blame(&mut self) -> bool {
+        let State::Starting { .. } = self.state else {
+            return false;
+        };
+        self.era_probe.fail() && self.restarts.excuse()
+    }
+
+    fn note_blamed_probe(&mut self, reason: String) -> Action {
+        if self.incarnation <= self.first_start {
+            self.first_start = self.incarnation.next();
+        }
+        let note = format!(
+            "{reason}; it was asked for its era by server/discover, which may be why: the next start begins with initialize"
+        );
+        self.last_error = Some(reason);
+        Action::Note(note)
     }
 
     /// Books the end of a life; `None` where none was under way, else whether it was ready.

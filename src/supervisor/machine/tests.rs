@@ -1,6 +1,7 @@
 //! What the machine promises: by table, by the fault matrix, and under any sequence of events.
 
 mod configured;
+mod era_probe;
 mod properties;
 mod told;
 

@@ -20,6 +20,10 @@ pub(in crate::supervisor) enum Event {
     Restart,
     /// The gateway shuts down.
     Shutdown,
+    /// The process runs, and is sent the first message.
+    Running,
+    /// The process did not read all that it was sent; told before `Ended`.
+    Unread,
     /// The handshake is done.
     Ready,
     /// The process cannot be started, or fails its handshake.

@@ -39,7 +39,7 @@ pub(super) fn partial(call: &Call) {
 }
 
 /// Closes stdout; whoever reads it sees its end.
-pub(super) fn close_stdout() {
+pub(crate) fn close_stdout() {
     if let Err(fault) = processes::close_stdout() {
         wire::complain(&format!("close stdout: {fault}"));
     }

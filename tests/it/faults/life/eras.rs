@@ -63,7 +63,8 @@ async fn a_handshake_that_is_answered_wrongly_is_a_failed_start() {
         );
         assert_eq!(&status["last_exit_code"], code, "{status}");
         assert_eq!(&status["last_exit_signal"], signal, "{status}");
-        assert_eq!(status["incarnation"], 5, "{status}");
+        // Five that count, and the one that the era probe may have spoilt.
+        assert_eq!(status["incarnation"], 6, "{status}");
         assert!(status["pid"].is_null(), "{status}");
         assert_eq!(gateway.journal(server_id).count("\"echo\""), 0);
     }
@@ -156,4 +157,67 @@ async fn a_legacy_server_that_floods_stderr_on_the_probe_is_ready() {
     assert_eq!(status["protocol"], "2025-11-25", "{status}");
     assert_eq!(gateway.journal("g1").count_method("server/discover"), 1);
     oracle.holds(&gateway, "g1").await;
+}
+
+/// RB01: a legacy server that takes the era probe for its end is ready in its second life, without a delay
+/// and without a failed start, under every policy, and is never probed again. Who asked first has waited for it.
+#[tokio::test]
+async fn a_server_that_does_not_survive_the_probe_is_started_again_with_initialize() {
+    let cases = [
+        ("exit", "never"),
+        ("exit", "on-failure"),
+        ("close_stdout", "never"),
+        ("close_stdout", "always"),
+    ];
+    let mut builder = Gateway::builder().fault_profile();
+    let named = cases.map(|(fault, policy)| (format!("{fault}-{policy}"), fault, policy));
+    for (server_id, fault, policy) in &named {
+        let server = Server::gremlin(server_id)
+            .set("restart_policy", *policy)
+            // A start that is counted would be the last one.
+            .set("restart_limit", json!({"count": 1}));
+        builder = builder.server(server.orders(&json!({"fail_probe": fault})));
+    }
+    let gateway = builder.start();
+    let client = gateway.client();
+    for (server_id, _, policy) in &named {
+        echoes(&client, server_id, "before").await;
+        let status = client.status(server_id).await;
+        assert_eq!(status["incarnation"], 2, "{status}");
+        assert_eq!(status["protocol"], "2025-11-25", "{status}");
+        assert_eq!(status["last_error"], Value::Null, "{status}");
+        for pause in pauses(&gateway, server_id) {
+            assert!(pause < 1000, "{server_id} waited {pause} ms");
+        }
+        let journal = gateway.journal(server_id);
+        assert_eq!(journal.count_method("server/discover"), 1, "{server_id}");
+        assert_eq!(journal.count("\"before\""), 1, "{server_id}");
+        if *policy == "always" {
+            exits(&client, server_id, 1).await;
+        } else {
+            ordered(&client, server_id, "restart").await;
+        }
+        ready_in(&client, server_id, 3).await;
+        assert_eq!(journal.count_method("server/discover"), 1, "{server_id}");
+    }
+}
+
+/// RB01: so is one that the probe has silenced for good, once the time for its handshake is over.
+#[tokio::test]
+async fn a_server_that_the_probe_silences_is_started_again_with_initialize() {
+    let server = Server::gremlin("g1")
+        .set("restart_policy", "never")
+        .set("startup_timeout_ms", 1500)
+        .set("limits", json!({"era_probe_ms": 200}));
+    let gateway = fault_gateway(server.orders(&json!({"fail_probe": "wedge"})));
+    let client = gateway.client();
+    let answer = client.post("/servers/g1/start?wait", "").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let status = client.status("g1").await;
+    assert_eq!(
+        (&status["status"], &status["incarnation"]),
+        (&json!("ready"), &json!(2))
+    );
+    echoes(&client, "g1", "after").await;
+    assert_eq!(gateway.journal("g1").count_method("server/discover"), 1);
 }

@@ -1,0 +1,137 @@
+//! Lives that fail before they are ready, by what was their first message.
+
+use super::*;
+use crate::protocol::Era;
+use crate::supervisor::machine::FirstMessage::{Discover, Initialize};
+
+/// How a life can fail once its first message was sent.
+const FAILURES: [fn() -> Event; 3] = [
+    || Event::Ended(Exit::Code(1)),
+    || Event::Broken("closed its stdout and lives on"),
+    || Event::CannotStart("handshake failed: it ended during the handshake".to_owned()),
+];
+
+impl Rig {
+    fn run(&mut self) {
+        self.step(Event::Running);
+    }
+
+    fn settle(&mut self, era: Era) {
+        self.machine.settle_era(era);
+        self.step(Event::Ready);
+    }
+
+    fn fail(&mut self, failure: Event) -> Vec<Action> {
+        let actions = self.step(failure);
+        self.step(Event::Gone);
+        actions
+    }
+}
+
+/// RB01: whatever became of a life that was probed, the next one comes at once and begins with `initialize`,
+/// under every policy, and who waits goes on waiting as for a first start.
+#[test]
+fn a_start_that_the_probe_may_have_ended_is_not_counted() {
+    for failure in FAILURES {
+        for policy in [
+            RestartPolicy::Always,
+            RestartPolicy::OnFailure,
+            RestartPolicy::Never,
+        ] {
+            let mut config = Config {
+                restart_policy: policy,
+                ..fixture::config()
+            };
+            config.restart_limit.count = 1;
+            let mut rig = Rig::started(&config);
+            assert_eq!(rig.machine.first_message(), Discover);
+            let whole_start = rig.gate;
+            rig.run();
+            let actions = rig.step(failure());
+            assert_eq!(rig.gate, whole_start, "while it ends");
+            let limit = Action::LimitHold(config.requests.hold);
+            assert!(!actions.contains(&limit), "{actions:?}");
+            rig.step(Event::Gone);
+            assert_eq!((rig.spawns, rig.gate), (2, whole_start));
+            assert_eq!(rig.machine.first_message(), Initialize);
+            rig.run();
+            rig.settle(Era::Legacy);
+            assert_eq!(rig.gate, Gate::Open, "{policy:?}, {:?}", failure());
+        }
+    }
+}
+
+/// RB01: a server that needed it is never probed again, however its later lives fail.
+#[test]
+fn a_server_that_the_probe_ended_is_not_probed_again() {
+    let mut rig = Rig::started(&fixture::config());
+    rig.run();
+    rig.fail(Event::Ended(Exit::Code(1)));
+    rig.run();
+    rig.settle(Era::Legacy);
+    for _ in 0..3 {
+        rig.end(Exit::Code(1));
+        rig.until_due();
+        assert_eq!(rig.machine.first_message(), Initialize);
+        rig.run();
+    }
+    rig.step(Event::Restart);
+    rig.step(Event::Gone);
+    assert_eq!(rig.machine.first_message(), Initialize);
+}
+
+#[test]
+fn a_server_that_starts_by_no_message_is_given_up_one_life_later() {
+    let config = fixture::config();
+    let mut rig = Rig::started(&config);
+    let mut opened = Vec::new();
+    while rig.state() != &State::Failed {
+        opened.push(rig.machine.first_message());
+        rig.run();
+        rig.fail(Event::Ended(Exit::Code(1)));
+        if matches!(rig.state(), State::Backoff { .. }) {
+            rig.until_due();
+        }
+    }
+    let count = config.restart_limit.count as usize;
+    assert_eq!(opened.len(), 1 + count);
+    for pair in opened.windows(2) {
+        assert_ne!(pair[0], pair[1], "each message has its turn: {opened:?}");
+    }
+    // An operator's order is a new beginning.
+    rig.step(Event::Start);
+    while rig.machine.first_message() == Initialize {
+        rig.run();
+        rig.fail(Event::Ended(Exit::Code(1)));
+        rig.until_due();
+    }
+    rig.run();
+    rig.fail(Event::Ended(Exit::Code(1)));
+    assert!(matches!(rig.state(), State::Starting { .. }), "at once");
+}
+
+#[test]
+fn a_process_that_read_nothing_was_not_ended_by_the_probe() {
+    let mut rig = Rig::started(&fixture::config());
+    rig.fail(Event::CannotStart("no such file".to_owned()));
+    assert_jittered(rig.delay(), 100 * MS);
+    assert_eq!(rig.machine.first_message(), Discover);
+    rig.until_due();
+    rig.run();
+    rig.step(Event::Unread);
+    rig.fail(Event::Ended(Exit::Code(1)));
+    assert_jittered(rig.delay(), 200 * MS);
+    assert_eq!(rig.machine.first_message(), Discover);
+}
+
+#[test]
+fn the_era_that_was_spoken_is_the_first_one_of_the_next_life() {
+    for (era, first) in [(Era::Modern, Discover), (Era::Legacy, Initialize)] {
+        let mut rig = Rig::started(&fixture::config());
+        rig.run();
+        rig.settle(era);
+        rig.end(Exit::Code(1));
+        rig.until_due();
+        assert_eq!(rig.machine.first_message(), first);
+    }
+}
