@@ -190,7 +190,9 @@ impl Way<'_> {
         let running = session.as_ref().map(|session| session.begin(&client_id));
         let running = running.transpose().map_err(fail)?;
         let streams = self.caller.door == Door::Mcp && self.caller.streams;
-        let outlet = streams.then(|| self.shared.outlet(&upstream.instruments));
+        let principal = self.caller.principal.id;
+        let outlet = || Outlet::new(&self.shared.config(), Arc::clone(&upstream.hub), principal);
+        let outlet = streams.then(outlet);
         Ok(Box::new(Pending {
             started: self.started,
             running,
@@ -342,14 +344,5 @@ impl Shared {
         let id = caller.session.as_deref();
         let found = self.directory.named(id, caller.principal.id, target);
         found.map(Some)
-    }
-
-    fn outlet(&self, instruments: &crate::instruments::ServerInstruments) -> Arc<Outlet> {
-        let config = self.config();
-        Outlet::new(
-            config.stream_queue_events,
-            config.stream_queue_bytes,
-            instruments.clone(),
-        )
     }
 }

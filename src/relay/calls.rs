@@ -250,7 +250,7 @@ impl Calls {
             .zip(level)
             .is_some_and(|(wanted, level)| level >= wanted)
         {
-            outlet.push(line.clone());
+            outlet.offer(line.clone());
         }
         true
     }
@@ -338,6 +338,6 @@ impl Observer for Call {
             span: token,
             with: &own,
         };
-        outlet.push(splice(line, &mut [edit]).into());
+        outlet.offer(splice(line, &mut [edit]).into());
     }
 }

@@ -37,7 +37,7 @@ pub(super) use listening::Listening;
 
 use filter::{Capabilities, Lists};
 use keeper::Settled;
-use pressure::Pressure;
+use pressure::{Payer, Pressure};
 use told::Told;
 
 use super::calls::Calls;
@@ -233,6 +233,15 @@ impl Hub {
         self.wishes_changed();
     }
 
+    /// Notes what became of a message of the child that was offered to one call.
+    pub(super) fn offered(&self, sink: &Arc<dyn Sink>, principal: PrincipalId, taken: bool) {
+        if !taken {
+            self.instruments.dropped(DropReason::SlowStream);
+        }
+        let payer = Payer::Principal(principal);
+        self.pressure().look_at(sink, payer, Instant::now());
+    }
+
     /// Gives a message to every hearer that is picked, in the form that is meant for it.
     fn deliver(&self, told: &Told, wants: impl Fn(&Hearer) -> bool) {
         let state = self.state();
@@ -257,7 +266,7 @@ impl Hub {
             };
             let taken = message.map(|message| sink.push(message));
             match taken {
-                Some(true) => self.pressure().look_at(&sink, now),
+                Some(true) => self.pressure().look_at(&sink, Payer::Nobody, now),
                 Some(false) => self.instruments.dropped(DropReason::SlowStream),
                 None => self.instruments.dropped(DropReason::GarbageLine),
             }

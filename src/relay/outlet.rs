@@ -6,36 +6,41 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::queue::Queue;
-use crate::instruments::{DropReason, ServerInstruments};
+use super::config::Config;
+use super::hub::{Hub, Sink};
+use super::queue::{Prioritized, Queue};
+use crate::types::PrincipalId;
 
-/// The messages of one call for its client, in the child's order. Bounded: a reader that is too slow
-/// ends its own stream and nothing else.
+/// The messages of one call for its client, in the child's order.
+///
+/// Bounded, and nothing in it ends the call: where a reader is too slow, progress and logs are dropped and counted.
 #[derive(Debug)]
 pub(super) struct Outlet {
     queue: Queue,
-    instruments: ServerInstruments,
+    /// The server, which is read no faster than the client reads, for a moment.
+    hub: Arc<Hub>,
+    principal: PrincipalId,
 }
 
 impl Outlet {
-    pub(super) fn new(
-        max_events: usize,
-        max_bytes: usize,
-        instruments: ServerInstruments,
-    ) -> Arc<Self> {
+    pub(super) fn new(config: &Config, hub: Arc<Hub>, principal: PrincipalId) -> Arc<Self> {
         Arc::new(Self {
-            queue: Queue::new(max_events, max_bytes),
-            instruments,
+            queue: Queue::new(config.stream_queue_events, config.stream_queue_bytes),
+            hub,
+            principal,
         })
     }
 
-    /// Adds a message; `false` where it was dropped because the stream is over.
-    pub(super) fn push(&self, message: Bytes) -> bool {
-        let taken = self.queue.push(message);
-        if !taken {
-            self.instruments.dropped(DropReason::SlowStream);
-        }
-        taken
+    /// Adds progress or a log message, which is dropped where there is no room.
+    pub(super) fn offer(self: &Arc<Self>, message: Bytes) {
+        let taken = self.queue.offer(message);
+        let sink: Arc<dyn Sink> = Arc::clone(self) as _;
+        self.hub.offered(&sink, self.principal, taken);
+    }
+
+    /// Adds a question, or the withdrawal of one; `false` where too many wait already.
+    pub(super) fn require(&self, message: Bytes) -> bool {
+        self.queue.require(message)
     }
 
     /// Waits until there is something to read. Cancel safe.
@@ -48,8 +53,18 @@ impl Outlet {
         self.queue.has_events()
     }
 
-    /// The next message; `None` when a reader was too slow.
-    pub(super) fn poll(&self, context: &Context<'_>) -> Poll<Option<Bytes>> {
-        self.queue.poll(context)
+    /// The next message. Never at an end.
+    pub(super) fn poll(&self, context: &Context<'_>) -> Poll<Option<Prioritized>> {
+        self.queue.poll_prioritized(context)
+    }
+}
+
+impl Sink for Outlet {
+    fn push(&self, message: Bytes) -> bool {
+        self.queue.offer(message)
+    }
+
+    fn fullness(&self) -> usize {
+        self.queue.fullness()
     }
 }

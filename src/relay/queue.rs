@@ -1,4 +1,7 @@
-//! What waits for the reader of one event stream: bounded, and ended rather than blocking its writers.
+//! What waits for the reader of one event stream: bounded, and never blocking its writers.
+//!
+//! A message that finds no room ends the stream ([`Queue::push`]) or is dropped ([`Queue::offer`]); one that the client
+//! has to act on has room of its own ([`Queue::require`]).
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,6 +10,18 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use super::hub::{Sink, fullness};
+
+/// How much a message matters to its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Priority {
+    /// Progress or a log message: dropped where there is no room.
+    Droppable,
+    /// A response, a question, or the withdrawal of one: never dropped for a droppable one.
+    Required,
+}
+
+/// A message of a call, and how much it matters.
+pub(super) type Prioritized = (Bytes, Priority);
 
 /// A queue of messages that one stream reads.
 #[derive(Debug)]
@@ -18,7 +33,7 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    events: VecDeque<Bytes>,
+    events: VecDeque<Prioritized>,
     bytes: usize,
     ended: bool,
     reader: Option<Waker>,
@@ -40,16 +55,33 @@ impl Queue {
     /// Adds a message. `false` where it was dropped: the stream has ended, or its reader is too slow,
     /// which ends it, since a reader that misses one message must not believe it saw all.
     pub(super) fn push(&self, event: Bytes) -> bool {
+        self.add((event, Priority::Required), 1, true)
+    }
+
+    /// Adds a message that may be missed. `false` where it was dropped because there is no room.
+    pub(super) fn offer(&self, event: Bytes) -> bool {
+        self.add((event, Priority::Droppable), 1, false)
+    }
+
+    /// Adds a message that must not be missed because of those before it: it has as much room again. `false` where that
+    /// is used up too.
+    pub(super) fn require(&self, event: Bytes) -> bool {
+        self.add((event, Priority::Required), 2, false)
+    }
+
+    /// Adds a message within `rooms` times the bounds.
+    fn add(&self, event: Prioritized, rooms: usize, ends_when_full: bool) -> bool {
         let mut state = self.state();
+        let max_bytes = self.max_bytes.saturating_mul(rooms);
         // One alone always fits: what is read next cannot be read too slowly.
-        let too_many_bytes = !state.events.is_empty() && state.bytes + event.len() > self.max_bytes;
-        let full = state.events.len() >= self.max_events || too_many_bytes;
+        let too_many_bytes = !state.events.is_empty() && state.bytes + event.0.len() > max_bytes;
+        let full = state.events.len() >= self.max_events.saturating_mul(rooms) || too_many_bytes;
         let taken = !state.ended && !full;
         if taken {
-            state.bytes += event.len();
+            state.bytes += event.0.len();
             state.events.push_back(event);
         } else {
-            state.ended = true;
+            state.ended |= ends_when_full;
         }
         let reader = state.reader.take();
         drop(state);
@@ -87,9 +119,15 @@ impl Queue {
 
     /// The next message; `None` at the end.
     pub(super) fn poll(&self, context: &Context<'_>) -> Poll<Option<Bytes>> {
+        let next = self.poll_prioritized(context);
+        next.map(|event| event.map(|(message, _)| message))
+    }
+
+    /// The next message, and how much it matters; `None` at the end.
+    pub(super) fn poll_prioritized(&self, context: &Context<'_>) -> Poll<Option<Prioritized>> {
         let mut state = self.state();
         if let Some(event) = state.events.pop_front() {
-            state.bytes -= event.len();
+            state.bytes -= event.0.len();
             return Poll::Ready(Some(event));
         }
         if state.ended {
@@ -146,6 +184,18 @@ mod tests {
                 Poll::Ready(None)
             );
         }
+    }
+
+    #[test]
+    fn what_may_be_missed_is_dropped_and_leaves_room_for_what_must_not() {
+        let queue = Queue::new(2, 1000);
+        let message = |text: &'static str| Bytes::from_static(text.as_bytes());
+        let offered = ["a", "b", "c"].map(|text| queue.offer(message(text)));
+        assert_eq!(offered, [true, true, false]);
+        let required = ["x", "y", "z"].map(|text| queue.require(message(text)));
+        assert_eq!(required, [true, true, false], "as much room again");
+        assert_eq!(drain(&queue), ["a", "b", "x", "y"]);
+        assert!(queue.offer(message("d")), "the stream goes on");
     }
 
     #[test]

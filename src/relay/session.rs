@@ -136,7 +136,7 @@ impl Session {
     /// Says something to the client: on the stream of a request, or else on the session's own.
     pub(super) fn tell(&self, outlet: Option<&Arc<Outlet>>, message: Bytes) -> bool {
         match outlet {
-            Some(outlet) => outlet.push(message),
+            Some(outlet) => outlet.require(message),
             None => self.streams.is_read() && self.streams.push(OWN, message),
         }
     }

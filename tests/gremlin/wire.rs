@@ -36,12 +36,15 @@ pub(crate) fn refuse(id: &str, code: i64, message: &str, data: Option<&str>) {
     ));
 }
 
+/// The frame of a notification; `params` is JSON text.
+pub(crate) fn notification(method: &str, params: &str) -> String {
+    let method = serde_json::Value::from(method);
+    format!(r#"{{"jsonrpc":"2.0","method":{method},"params":{params}}}"#)
+}
+
 /// Sends a notification; `params` is JSON text.
 pub(crate) fn notify(method: &str, params: &str) {
-    let method = serde_json::Value::from(method);
-    frame(&format!(
-        r#"{{"jsonrpc":"2.0","method":{method},"params":{params}}}"#
-    ));
+    frame(&notification(method, params));
 }
 
 /// Writes one line to stderr.

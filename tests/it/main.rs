@@ -20,6 +20,8 @@ mod alone;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod bursts;
+#[cfg(test)]
 mod checking;
 #[cfg(test)]
 mod clients;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::instruments::{DropReason, ServerInstruments};
 use crate::protocol::Span;
 use crate::protocol::splice::{Edit, splice};
+use crate::relay::hub::{Hub, Sink};
 use crate::relay::queue::Queue;
 use crate::supervisor::Observer;
+use crate::types::PrincipalId;
 
 /// The session that a message was sent in.
 #[derive(Clone, Debug)]
@@ -22,12 +23,14 @@ impl InSession {
     pub(super) fn observer(
         &self,
         token: Bytes,
-        instruments: &ServerInstruments,
+        hub: &Arc<Hub>,
+        principal: PrincipalId,
     ) -> Arc<dyn Observer> {
         Arc::new(Progress {
             token,
             queue: Arc::clone(&self.queue),
-            instruments: instruments.clone(),
+            hub: Arc::clone(hub),
+            principal,
         })
     }
 }
@@ -37,7 +40,8 @@ struct Progress {
     /// The client's own token as it was written.
     token: Bytes,
     queue: Arc<Queue>,
-    instruments: ServerInstruments,
+    hub: Arc<Hub>,
+    principal: PrincipalId,
 }
 
 impl Observer for Progress {
@@ -46,8 +50,8 @@ impl Observer for Progress {
             span: token,
             with: &self.token,
         };
-        if !self.queue.push(splice(line, &mut [edit]).into()) {
-            self.instruments.dropped(DropReason::SlowStream);
-        }
+        let taken = self.queue.offer(splice(line, &mut [edit]).into());
+        let sink: Arc<dyn Sink> = Arc::clone(&self.queue) as _;
+        self.hub.offered(&sink, self.principal, taken);
     }
 }

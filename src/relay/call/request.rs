@@ -300,7 +300,8 @@ impl Request {
         let observer: Option<Arc<dyn Observer>> = match (&self.plain, entered) {
             (Some(plain), _) => {
                 let token = round.meta().and_then(|meta| meta.progress_token);
-                token.map(|token| plain.observer(round.text(token), &self.upstream.instruments))
+                let (hub, principal) = (&self.upstream.hub, self.caller.principal.id);
+                token.map(|token| plain.observer(round.text(token), hub, principal))
             }
             (None, Some(entered)) => Some(Arc::clone(entered.call()) as _),
             (None, None) => None,

@@ -14,6 +14,7 @@ use futures_util::{Stream, StreamExt};
 
 use crate::relay::api::{Answer, Event, Events, Failure, Reply};
 use crate::relay::outlet::Outlet;
+use crate::relay::queue::{Prioritized, Priority};
 use crate::relay::session::Session;
 use crate::relay::{ErrorMessage, Shared};
 use crate::types::ServerId;
@@ -54,7 +55,7 @@ pub(super) async fn answer(
     };
     let events = match session {
         Some(session) => in_session(shared, &session, call),
-        None => Events::new(call.map(|message| Event {
+        None => Events::new(call.map(|(message, _)| Event {
             id: None,
             retry: None,
             message,
@@ -69,9 +70,15 @@ fn in_session(shared: &Arc<Shared>, session: &Arc<Session>, mut call: CallStream
     let stream = session.streams().begin();
     let reader = session.streams().read(stream);
     let session = Arc::clone(session);
+    let stop = shared.stop.clone();
     shared.tasks.spawn(async move {
         while let Some(message) = call.next().await {
-            session.streams().push(stream, message);
+            // What its client does not read yet stays with the call, which drops what may be dropped.
+            tokio::select! {
+                () = session.streams().room(stream) => {}
+                () = stop.cancelled() => {}
+            }
+            session.streams().append(stream, message);
         }
         session.streams().end(stream);
     });
@@ -87,9 +94,9 @@ struct CallStream {
 }
 
 impl Stream for CallStream {
-    type Item = Bytes;
+    type Item = Prioritized;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Prioritized>> {
         if let Some(running) = &mut self.running
             && let Poll::Ready(answered) = running.as_mut().poll(context)
         {
@@ -98,14 +105,11 @@ impl Stream for CallStream {
             self.response = Some(response);
         }
         // What the child said before its response was put here before the response was.
-        match self.outlet.poll(context) {
-            Poll::Ready(Some(message)) => return Poll::Ready(Some(message)),
-            // The reader was too slow: it loses the stream, and a modern request with it.
-            Poll::Ready(None) => self.running = None,
-            Poll::Pending => {}
+        if let Poll::Ready(Some(message)) = self.outlet.poll(context) {
+            return Poll::Ready(Some(message));
         }
         match self.response.take() {
-            Some(response) => Poll::Ready(Some(response)),
+            Some(response) => Poll::Ready(Some((response, Priority::Required))),
             None if self.running.is_none() => Poll::Ready(None),
             None => Poll::Pending,
         }

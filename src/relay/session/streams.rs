@@ -5,13 +5,15 @@
 //! on can be resumed, and nothing else is replayed (MCP 2025-11-25, transports, resumability).
 //!
 //! What waits for a reader is bounded by the stream, what is kept for replay by the session. A reader
-//! that is too slow loses its connection and nothing more: it may resume from what is kept.
+//! that is too slow loses its connection and nothing more: it may resume from what is kept. What is kept longest is
+//! what matters most: progress and logs of calls make room for responses and questions.
 
 mod reader;
 
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,12 +22,18 @@ pub(in crate::relay) use reader::Reader;
 
 use crate::relay::api::Event;
 use crate::relay::hub::fullness;
+use crate::relay::queue::{Prioritized, Priority};
 
 /// The stream of a session that belongs to none of its requests.
 pub(in crate::relay) const OWN: u64 = 0;
 
 /// How long a client should wait before it resumes a stream.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Messages, and bytes of them, that are moved from a call to its stream before the reader takes any. Few, because
+/// what is there cannot be dropped any more; more than one, so that not every message wakes two tasks.
+const ROOM_EVENTS: usize = 32;
+const ROOM_BYTES: usize = 64 * 1024;
 
 /// How much may wait, and how much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +66,8 @@ struct State {
     /// What was handed to a reader, or had none, oldest first.
     kept: VecDeque<Kept>,
     kept_bytes: usize,
+    /// How many of them are droppable.
+    kept_droppable: usize,
     closed: bool,
 }
 
@@ -65,12 +75,16 @@ struct State {
 #[derive(Debug, Default)]
 struct Log {
     /// What waits for the reader; empty without one.
-    waiting: VecDeque<Bytes>,
+    waiting: VecDeque<Prioritized>,
     waiting_bytes: usize,
+    /// Who waits for room.
+    writer: Option<Waker>,
     /// Number of the first event that waits.
     next_read: u64,
     /// Number of the first event that no reader was handed.
     unseen: u64,
+    /// Number of the first event before which none that is required was given up.
+    given_up: u64,
     /// Nothing more will come.
     ended: bool,
     /// Who reads, the newest last: that one alone gets events.
@@ -88,6 +102,7 @@ struct Kept {
     stream: u64,
     number: u64,
     message: Bytes,
+    priority: Priority,
 }
 
 /// Why a stream cannot be resumed.
@@ -110,6 +125,7 @@ impl Streams {
                 logs: HashMap::from([(OWN, Log::new())]),
                 kept: VecDeque::new(),
                 kept_bytes: 0,
+                kept_droppable: 0,
                 closed: false,
             }),
         }
@@ -131,6 +147,16 @@ impl Streams {
     /// Adds a message to a stream. `false` where its reader was too slow and was cut off; the message
     /// is kept for the reader that resumes.
     pub(in crate::relay) fn push(&self, stream: u64, message: Bytes) -> bool {
+        self.add(stream, (message, Priority::Required), true)
+    }
+
+    /// Adds a message to a stream that has [`room`](Self::room) for it.
+    pub(in crate::relay) fn append(&self, stream: u64, message: Prioritized) {
+        self.add(stream, message, false);
+    }
+
+    /// `false` where the reader was cut off.
+    fn add(&self, stream: u64, message: Prioritized, cuts_off: bool) -> bool {
         let mut state = self.state();
         if state.closed && stream == OWN {
             return false;
@@ -141,21 +167,40 @@ impl Streams {
         // Whatever its length, a message that nothing waits before says nothing of how fast its reader is.
         let full = !log.waiting.is_empty()
             && (log.waiting.len() >= self.bounds.queue_events
-                || log.waiting_bytes + message.len() > self.bounds.queue_bytes);
-        log.waiting_bytes += message.len();
+                || log.waiting_bytes + message.0.len() > self.bounds.queue_bytes);
+        log.waiting_bytes += message.0.len();
         log.waiting.push_back(message);
-        let cut_off = full && !log.readers.is_empty();
-        let wakers = if cut_off {
+        let cut_off = full && cuts_off && !log.readers.is_empty();
+        let mut wakers: Vec<_> = if cut_off {
             log.readers.drain(..).filter_map(|one| one.waker).collect()
         } else {
             log.newest_waker()
         };
         if log.readers.is_empty() {
+            wakers.extend(log.writer.take());
             state.keep_waiting(stream, self.bounds);
         }
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         !cut_off
+    }
+
+    /// Waits until little waits for the reader of a stream, or there is none. Cancel safe.
+    pub(in crate::relay) async fn room(&self, stream: u64) {
+        poll_fn(|context| self.poll_room(stream, context)).await;
+    }
+
+    fn poll_room(&self, stream: u64, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        let Some(log) = state.logs.get_mut(&stream) else {
+            return Poll::Ready(());
+        };
+        let has_room = log.waiting.len() < ROOM_EVENTS && log.waiting_bytes < ROOM_BYTES;
+        if has_room || log.readers.is_empty() {
+            return Poll::Ready(());
+        }
+        log.writer = Some(context.waker().clone());
+        Poll::Pending
     }
 
     /// How much of what may wait for the reader of a stream does, in parts of a hundred.
@@ -224,11 +269,11 @@ impl Streams {
         if number > log.end() {
             return Err(NotKept::Unknown);
         }
-        let missed = state.missed(stream, number);
-        let first = missed.front().map(|(number, _)| *number);
-        if first.unwrap_or_else(|| state.first_waiting(stream)) != number {
+        // Progress and logs that were given up are not worth the loss of what came after them.
+        if number < log.given_up {
             return Err(NotKept::GivenUp);
         }
+        let missed = state.missed(stream, number);
         let reader = state.attach(stream);
         drop(state);
         Ok(self.reader(stream, reader, number, missed))
@@ -286,10 +331,6 @@ impl State {
             .collect()
     }
 
-    fn first_waiting(&self, stream: u64) -> u64 {
-        self.logs.get(&stream).map_or(0, |log| log.next_read)
-    }
-
     fn attach(&mut self, stream: u64) -> u64 {
         let reader = self.next_reader;
         self.next_reader += 1;
@@ -302,6 +343,12 @@ impl State {
         reader
     }
 
+    /// Who waits for room in a stream, where it is read to its end: not at each message, so that many are moved at once.
+    fn writer_with_room(&mut self, stream: u64) -> Option<Waker> {
+        let log = self.logs.get_mut(&stream)?;
+        log.writer.take_if(|_| log.waiting.is_empty())
+    }
+
     /// Moves what waits in a stream to what is kept: there is nobody to wait for.
     fn keep_waiting(&mut self, stream: u64, bounds: Bounds) {
         while let Some((number, message)) = self.take_waiting(stream) {
@@ -309,29 +356,49 @@ impl State {
         }
     }
 
-    fn take_waiting(&mut self, stream: u64) -> Option<(u64, Bytes)> {
+    fn take_waiting(&mut self, stream: u64) -> Option<(u64, Prioritized)> {
         let log = self.logs.get_mut(&stream)?;
         let message = log.waiting.pop_front()?;
-        log.waiting_bytes -= message.len();
+        log.waiting_bytes -= message.0.len();
         let number = log.next_read;
         log.next_read += 1;
         Some((number, message))
     }
 
-    fn keep(&mut self, stream: u64, number: u64, message: Bytes, bounds: Bounds) {
+    fn keep(&mut self, stream: u64, number: u64, (message, priority): Prioritized, bounds: Bounds) {
         self.kept_bytes += message.len();
+        self.kept_droppable += usize::from(priority == Priority::Droppable);
         self.kept.push_back(Kept {
             stream,
             number,
             message,
+            priority,
         });
         while self.kept.len() > bounds.kept_events || self.kept_bytes > bounds.kept_bytes {
-            let Some(oldest) = self.kept.pop_front() else {
+            if !self.give_up_one() {
                 break;
-            };
-            self.kept_bytes -= oldest.message.len();
-            self.forget_if_over(oldest.stream);
+            }
         }
+    }
+
+    /// Gives up the oldest event that is kept, of those that matter least; `false` where none is kept.
+    fn give_up_one(&mut self) -> bool {
+        let droppable = |kept: &Kept| kept.priority == Priority::Droppable;
+        let least = match self.kept_droppable {
+            0 => Some(0),
+            _ => self.kept.iter().position(droppable),
+        };
+        let Some(gone) = least.and_then(|at| self.kept.remove(at)) else {
+            return false;
+        };
+        self.kept_bytes -= gone.message.len();
+        if droppable(&gone) {
+            self.kept_droppable -= 1;
+        } else if let Some(log) = self.logs.get_mut(&gone.stream) {
+            log.given_up = log.given_up.max(gone.number + 1);
+        }
+        self.forget_if_over(gone.stream);
+        true
     }
 
     /// Notes that a reader was handed this event.

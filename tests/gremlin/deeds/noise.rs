@@ -63,6 +63,30 @@ pub(super) fn logs(call: &Call) {
     call.say("logged");
 }
 
+/// Writes numbered progress or log messages and the answer, all at once.
+pub(super) fn burst(call: &Call) {
+    let count = call.size("count");
+    let token = call.progress_token.as_deref().unwrap_or("null");
+    let mut lines = String::new();
+    for number in 1..=count {
+        let text = Value::from(format!("{number} {}", call.text("text")));
+        let (method, params) = match call.text("of") {
+            "log" => (
+                "notifications/message",
+                format!(r#"{{"level":"info","data":{text}}}"#),
+            ),
+            _ => (
+                "notifications/progress",
+                format!(r#"{{"progressToken":{token},"progress":{number},"message":{text}}}"#),
+            ),
+        };
+        lines += &wire::notification(method, &params);
+        lines.push('\n');
+    }
+    lines += &wire::response(&call.id, &call.text_result("done"));
+    wire::frame(&lines);
+}
+
 /// Says that a list changed, then answers.
 pub(super) fn list_changed(gremlin: &Gremlin, call: &Call) {
     let method = format!("notifications/{}/list_changed", call.text("of"));

@@ -61,9 +61,15 @@ impl Stream for Reader {
         }
         match state.take_waiting(stream) {
             Some((number, message)) => {
-                state.keep(stream, number, message.clone(), bounds);
+                let text = message.0.clone();
+                state.keep(stream, number, message, bounds);
                 state.seen(stream, number);
-                Poll::Ready(Some(event(stream, number, message)))
+                let writer = state.writer_with_room(stream);
+                drop(state);
+                if let Some(writer) = writer {
+                    writer.wake();
+                }
+                Poll::Ready(Some(event(stream, number, text)))
             }
             None if ended => Poll::Ready(None),
             None => Poll::Pending,
@@ -79,8 +85,9 @@ impl Drop for Reader {
             return;
         };
         log.readers.retain(|one| one.reader != reader);
-        let wakers = log.newest_waker();
+        let mut wakers = log.newest_waker();
         if log.readers.is_empty() {
+            wakers.extend(log.writer.take());
             state.keep_waiting(stream, bounds);
             state.forget_if_over(stream);
         }

@@ -128,6 +128,54 @@ fn a_message_over_the_bound_reaches_a_reader_who_waits_for_it() {
     assert_eq!(seen(&mut reader), [format!("1-1 {LONG}"), "end".to_owned()]);
 }
 
+/// RA01: progress and logs make room for responses, and a stream that lost only those is resumed.
+#[test]
+fn what_is_kept_of_progress_makes_room_for_responses() {
+    let streams = streams(false);
+    let (done, noisy) = (streams.begin(), streams.begin());
+    streams.push(done, text("response"));
+    streams.end(done);
+    let reader = streams.read(noisy);
+    drop(reader);
+    for _ in 0..20 {
+        streams.append(noisy, (text("progress"), Priority::Droppable));
+    }
+    streams.push(noisy, text("its response"));
+    streams.end(noisy);
+    assert_eq!(
+        seen(&mut streams.resume("1-0").unwrap()),
+        ["1-1 response", "end"]
+    );
+    let resumed = seen(&mut streams.resume("2-3").unwrap());
+    assert_eq!(
+        resumed,
+        ["2-19 progress", "2-20 progress", "2-21 its response", "end"]
+    );
+}
+
+/// RA01: a call's messages are moved to its stream as its reader takes them, and a response is not cut off by them.
+#[test]
+fn a_writer_waits_for_its_reader_or_for_the_end_of_it() {
+    let streams = streams(false);
+    let stream = streams.begin();
+    let has_room = || streams.room(stream).now_or_never().is_some();
+    assert!(has_room(), "nobody reads");
+    let mut reader = streams.read(stream);
+    for _ in 0..ROOM_EVENTS {
+        assert!(has_room());
+        streams.append(stream, (text("progress"), Priority::Droppable));
+    }
+    let mut waits = Box::pin(streams.room(stream));
+    assert!((&mut waits).now_or_never().is_none());
+    streams.append(stream, (text("response"), Priority::Required));
+    assert_eq!(seen(&mut reader).len(), ROOM_EVENTS + 1);
+    assert!(waits.now_or_never().is_some());
+    streams.append(stream, (vec![b'x'; ROOM_BYTES].into(), Priority::Required));
+    assert!(!has_room());
+    drop(reader);
+    assert!(has_room(), "the reader is gone");
+}
+
 #[test]
 fn the_newest_reader_gets_what_comes_and_hands_on_when_it_goes() {
     let streams = streams(false);
