@@ -6,15 +6,16 @@
 //! up keeps its party in question for a while: the child may be at it still.
 
 mod attribution;
+mod questions;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use tokio::sync::mpsc;
 
 use attribution::Ghosts;
+pub(super) use questions::{InvalidResponse, Questions};
 
 use super::bridge::features::Features;
 use super::outlet::Outlet;
@@ -27,8 +28,13 @@ use crate::types::{Incarnation, PrincipalId, ServerId};
 
 /// JSON-RPC: the method does not exist here.
 const METHOD_NOT_FOUND: i32 = -32601;
-/// Questions of a child to one call that wait to be put to its client.
-pub(super) const MAX_ASKS: usize = 64;
+/// JSON-RPC: a request that is not one, and an error of ours.
+const INVALID_REQUEST: i32 = -32600;
+const INTERNAL_ERROR: i32 = -32603;
+/// The longest id of a question, in bytes: it is kept until the question is answered.
+const MAX_ID: usize = 1024;
+/// The longest reason of a withdrawal that is passed on, in characters.
+const MAX_REASON: usize = 200;
 
 /// The calls of clients that are under way at one child.
 #[derive(Debug)]
@@ -105,17 +111,8 @@ pub(super) enum Reach {
     /// By a result that says what is wanted.
     Rounds {
         features: Features,
-        asks: mpsc::Sender<Asked>,
+        questions: Arc<Questions>,
     },
-}
-
-/// A request of a child's for a client of the modern era.
-#[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) ask: ChildAsk,
-    pub(super) method: String,
-    /// Its params as JSON text.
-    pub(super) params: Bytes,
 }
 
 impl Calls {
@@ -177,24 +174,22 @@ impl Calls {
         let (Some(handle), Some(id)) = (self.handle.get(), envelope.id) else {
             return None;
         };
-        let child_id = line.slice(id.start..id.end);
+        // A copy, because a part of what was read from the child keeps all of it.
+        let child_id = Bytes::copy_from_slice(id.of(line));
         let refuse = |code, message: &str| {
             tracing::debug!(server_id = %self.server, reason = message, "refused a request of the server");
             Some(super::session::refusal(&child_id, code, message).into())
         };
+        if child_id.len() > MAX_ID {
+            return refuse(INVALID_REQUEST, "the id is too long, expected 1024 bytes at most");
+        }
         let params = envelope
             .params
             .map_or(&b"{}"[..], |params| params.span.of(line));
         let caused_by = self.open().cause(method);
-        let owner = || {
-            self.owner
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .upgrade()
-        };
         let (call, session) = match caused_by {
             Cause::One(call) => (Some(call), None),
-            Cause::Nobody => (None, owner()),
+            Cause::Nobody => (None, self.owner()),
             Cause::Several => (None, None),
         };
         let new_ask = |call| ChildAsk::new(handle.clone(), incarnation, child_id.clone(), call);
@@ -209,17 +204,17 @@ impl Calls {
         match (call.as_deref(), session) {
             (Some(call), _) => match &call.reach {
                 Reach::Session(session) => to_session(session, Some(call)),
-                Reach::Rounds { features, asks } => {
+                Reach::Rounds {
+                    features,
+                    questions,
+                } => {
                     if let Err(refusal) = features.allow(method, params) {
                         return refuse(refusal.code, &refusal.message);
                     }
-                    let asked = Asked {
-                        ask: new_ask(Some(call.id)),
-                        method: method.to_owned(),
-                        params: line.slice_ref(params_or_empty(line, envelope)),
-                    };
-                    // What cannot be taken is dropped, and with it refused.
-                    let _ = asks.try_send(asked);
+                    let params = params_or_empty(line, envelope);
+                    if let Err(ask) = questions.add(new_ask(Some(call.id)), method, params) {
+                        ask.refuse(INTERNAL_ERROR, "too many questions of this call are open");
+                    }
                     None
                 }
                 Reach::None => refuse(
@@ -255,9 +250,54 @@ impl Calls {
         true
     }
 
-    /// A life of the child has ended: nothing of it can cause anything any more.
-    pub(super) fn lost(&self) {
+    /// The child takes back what it asked (`notifications/cancelled`): the client is told, and the time of the call runs
+    /// again. `false` where no such question is open.
+    pub(super) fn withdraw(
+        &self,
+        incarnation: Incarnation,
+        child_id: &[u8],
+        params: &[u8],
+    ) -> bool {
+        let reason = super::call::reason(params);
+        let reason = reason.as_deref().unwrap_or("withdrawn by the server");
+        let reason: String = reason.chars().take(MAX_REASON).collect();
+        let calls: Vec<_> = self.open().calls.values().cloned().collect();
+        let mut sessions: Vec<_> = self.owner().into_iter().collect();
+        for call in &calls {
+            match &call.reach {
+                Reach::Session(session) => sessions.push(Arc::clone(session)),
+                Reach::Rounds { questions, .. } => {
+                    if questions.withdraw(&self.server, incarnation, child_id) {
+                        // The child works on it again.
+                        let waits = !questions.is_empty() && call.waits.load(Ordering::Relaxed);
+                        call.waits.store(waits, Ordering::Relaxed);
+                        return true;
+                    }
+                }
+                Reach::None => {}
+            }
+        }
+        sessions.sort_unstable_by_key(|session| Arc::as_ptr(session).addr());
+        sessions.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        sessions.iter().any(|session| {
+            session.withdraw_question(&self.server, incarnation, child_id, &reason)
+        })
+    }
+
+    fn owner(&self) -> Option<Arc<Session>> {
+        self.owner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .upgrade()
+    }
+
+    /// A life of the child has ended: nothing of it can cause anything any more, or waits for an answer. What it asked
+    /// in the course of a call is withdrawn with the call.
+    pub(super) fn lost(&self, incarnation: Incarnation) {
         self.open().ghosts = Ghosts::default();
+        if let Some(owner) = self.owner() {
+            owner.withdraw_questions_of(&self.server, incarnation);
+        }
     }
 }
 
@@ -268,7 +308,9 @@ fn params_or_empty<'a>(line: &'a [u8], envelope: &Envelope) -> &'a [u8] {
 /// Puts a child's request to the client of a session: on the stream of the call that has caused it, else
 /// on the session's own. `cause` is `None` where no call has.
 fn put(session: &Session, cause: Option<&Call>, ask: ChildAsk, line: &Bytes, id: Span) {
-    let Some(minted) = session.asks().note(Waiting::Child(ask)) else {
+    let outlet = cause.and_then(|call| call.voice().outlet);
+    let noted = session.asks().note(Waiting::Child(ask), outlet.clone());
+    let Some(minted) = noted else {
         return;
     };
     let with = minted.to_string();
@@ -278,7 +320,7 @@ fn put(session: &Session, cause: Option<&Call>, ask: ChildAsk, line: &Bytes, id:
     };
     let message: Bytes = splice(line, &mut [edit]).into();
     let told = match cause {
-        Some(call) => session.tell(call.voice().outlet.as_ref(), message),
+        Some(_) => session.tell(outlet.as_ref(), message),
         None => session.tell_later(message),
     };
     if !told {
@@ -322,8 +364,10 @@ impl Drop for Entered {
             open.ghosts.add(self.call.principal);
         }
         drop(open);
-        if let Reach::Session(session) = &self.call.reach {
-            session.asks().withdraw(self.call.id);
+        match &self.call.reach {
+            Reach::Session(session) => session.withdraw_questions_for(self.call.id),
+            Reach::Rounds { questions, .. } => questions.close(),
+            Reach::None => {}
         }
     }
 }

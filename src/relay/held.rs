@@ -10,21 +10,18 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::bridge::rounds::{check_response, key_of};
 use super::call::Round;
-use super::calls::Asked;
 use super::servers::Leased;
-use super::session::ChildAsk;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::types::PrincipalId;
 
-/// Calls that may be held for one principal.
+/// Calls that may be held for one principal, and bytes of what their clients are asked.
 const MAX_HELD: usize = 256;
+const MAX_HELD_BYTES: usize = 32 * 1024 * 1024;
 
-/// One call, and what its client was asked.
+/// One call whose client was asked something.
 pub(super) struct Held {
     pub(super) round: Round,
-    pub(super) questions: Vec<Question>,
     /// What the client brought along before it was asked, by key.
     brought: Vec<(String, Bytes)>,
     until: Instant,
@@ -42,48 +39,19 @@ impl Held {
         Self {
             until: Instant::now() + leased.handle.config().requests.max,
             round,
-            questions: Vec::new(),
             brought,
             _turn: turn,
             _leased: leased,
         }
     }
 
-    /// The child asks something: what the client has brought for it is its answer.
-    pub(super) fn asked(&mut self, asked: Asked) {
-        let question = Question::new(asked, &self.questions);
-        let brought = self.brought.iter().position(|(key, response)| {
-            *key == question.key && check_response(&question.method, response).is_ok()
-        });
-        match brought.map(|at| self.brought.swap_remove(at)) {
-            Some((_, response)) => question.ask.result(&response),
-            None => self.questions.push(question),
-        }
-    }
-}
-
-/// One thing that the client was asked.
-pub(super) struct Question {
-    pub(super) key: String,
-    pub(super) method: String,
-    pub(super) params: Bytes,
-    pub(super) ask: ChildAsk,
-}
-
-impl Question {
-    fn new(asked: Asked, others: &[Self]) -> Self {
-        let Asked {
-            ask,
-            method,
-            params,
-        } = asked;
-        let taken = |key: &str| others.iter().any(|other| other.key == key);
-        Self {
-            key: key_of(ask.child_id(), taken),
-            method,
-            params,
-            ask,
-        }
+    /// Answers what the child asks with what the client has brought for it; gives whether anything is left to ask.
+    pub(super) fn has_questions(&mut self) -> bool {
+        let Some(questions) = &self.round.questions else {
+            return false;
+        };
+        questions.answer_by(&mut self.brought);
+        !questions.is_empty()
     }
 }
 
@@ -111,19 +79,19 @@ impl HeldCalls {
 
     /// Holds a call, which causes nothing new meanwhile; gives the handle by which it is taken.
     pub(super) fn put(&self, principal: PrincipalId, held: Held) -> Result<String, Fault> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|_no_randomness| {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|_no_randomness| {
             Fault::new(FaultKind::InternalError, "no handle could be made")
         })?;
-        let handle = hex::encode(bytes);
+        let handle = hex::encode(random);
         held.round.waits(true);
         let mut calls = self.calls();
-        if calls
-            .values()
-            .filter(|entry| entry.principal == principal)
-            .count()
-            >= MAX_HELD
-        {
+        let (mut number, mut bytes) = (0, held.round.asked_bytes());
+        for other in calls.values().filter(|entry| entry.principal == principal) {
+            number += 1;
+            bytes += other.held.round.asked_bytes();
+        }
+        if number >= MAX_HELD || (number > 0 && bytes > MAX_HELD_BYTES) {
             drop(calls);
             let text = "too many calls of this token wait for input of their client";
             return Err(Fault::new(FaultKind::RateLimited, text).delivered(Delivered::Unknown));

@@ -8,6 +8,7 @@
 mod asks;
 mod directory;
 mod streams;
+mod withdrawal;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 pub(super) use asks::{ChildAsk, Response, Waiting, refusal};
 pub(super) use directory::{Directory, unknown};
 pub(super) use streams::{NotKept, OWN};
+pub(super) use withdrawal::OpenQuestion;
 
 use asks::Asks;
 use streams::{Bounds, Streams};

@@ -15,6 +15,7 @@
 //! | `late_reply` | `ms`, `say` | the same, cancelled or not |
 //! | `progress` | `count`, `interval_ms`, `note` | that many progress notifications, then the answer |
 //! | `ask` | `method`, `params`, `wait_ms` | sends a request to the client and reports the frame that answered it |
+//! | `unask` | `method`, `params`, `after_ms`, `ms`, `say` | asks, withdraws that after a while, and answers later; without `say` never |
 //! | `input_required` | `requests`, `state` | modern: asks by result, and reports what the retry brought |
 //! | `garbage` | `lines` | lines that are no messages, then the answer |
 //! | `bigline` | `bytes`, `id` (`first`, `last`, `none`) | one line of at least that size, with the id where told |
@@ -67,6 +68,7 @@ pub(crate) fn perform(gremlin: &Arc<Gremlin>, call: Call) -> Flow {
         "late_reply" => timed::sleep(gremlin, call, timed::Cancelled::Answers),
         "progress" => timed::progress(call),
         "ask" => asking::ask(gremlin, call),
+        "unask" => asking::unask(gremlin, call),
         "input_required" => asking::input_required(&call),
         "garbage" => noise::garbage(&call),
         "line" => replies::line(&call),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio::time::{Duration, Instant, timeout, timeout_at};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use super::message::{Message, Read};
 use super::request::{Answered, Request};
@@ -24,14 +24,16 @@ use crate::relay::answers;
 use crate::relay::bridge::rounds::{self, InputRequest, InputRequired, Retry};
 use crate::relay::bridge::seal::Bound;
 use crate::relay::bridge::{legacy, modern};
-use crate::relay::calls::Voice;
-use crate::relay::held::{Held, Question};
-use crate::relay::session::{Response, Session, Waiting};
+use crate::relay::calls::{InvalidResponse, Questions, Voice};
+use crate::relay::held::Held;
+use crate::relay::session::{OpenQuestion, Response, Session};
 use crate::spans::MessageSpan;
 use crate::supervisor::{Answer, Handshake};
 
-/// What a child asks in one go arrives in one go, give or take this much.
+/// What a child asks in one go arrives in one go, give or take this much,
 const TOGETHER: Duration = Duration::from_millis(20);
+/// and a child that goes on asking is not listened to for longer than this before its client is asked.
+const TOGETHER_AT_MOST: Duration = Duration::from_millis(200);
 /// Rounds of one call, after which a server that always wants more is given up.
 const MAX_ROUNDS: usize = 32;
 
@@ -144,20 +146,17 @@ impl Request {
     /// Waits for the child's answer, or for what it asks the client first.
     async fn until_asked(&self, handshake: &Handshake, mut held: Held) -> Answered {
         loop {
-            match held.round.outcome_or_ask().await {
-                Err(outcome) => {
-                    let (answer, ended) = self.ended(handshake, &mut held.round, outcome)?;
-                    let line = self.with_own_id(answer);
-                    let info = &handshake.server_info;
-                    let patches = modern::response(&line, &self.method, info, self.features());
-                    return Ok((spliced(&line, &patches), ended));
-                }
-                Ok(asked) => held.asked(asked),
+            if let Some(outcome) = held.round.outcome_or_question().await {
+                let (answer, ended) = self.ended(handshake, &mut held.round, outcome)?;
+                let line = self.with_own_id(answer);
+                let info = &handshake.server_info;
+                let patches = modern::response(&line, &self.method, info, self.features());
+                return Ok((spliced(&line, &patches), ended));
             }
-            while let Ok(asked) = timeout(TOGETHER, held.round.next_ask()).await {
-                held.asked(asked);
+            if let Some(questions) = &held.round.questions {
+                gather(questions).await;
             }
-            if !held.questions.is_empty() {
+            if held.has_questions() {
                 return self.hold(handshake, held);
             }
         }
@@ -165,12 +164,9 @@ impl Request {
 
     /// Answers with what the child asks, and holds the call until the client comes back.
     fn hold(&self, handshake: &Handshake, held: Held) -> Answered {
-        let requests = held.questions.iter().map(|question| InputRequest {
-            key: question.key.clone(),
-            method: question.method.clone(),
-            params: Some(question.params.clone()).filter(|params| !params.is_empty()),
-        });
-        let requests = requests.collect();
+        let questions = held.round.questions.as_ref();
+        let requests = questions.map(|questions| questions.requests());
+        let requests = requests.unwrap_or_default();
         let handle = self.shared.held.put(self.caller.principal.id, held)?;
         let required = InputRequired {
             requests,
@@ -197,33 +193,19 @@ impl Request {
             .held
             .take(self.caller.principal.id, &handle)
             .ok_or_else(gone)?;
-        let given = |question: &Question| {
-            let found = retry.responses.iter().find(|(key, _)| *key == question.key);
-            found.map(|(_, response)| response.clone())
+        // What the child has withdrawn meanwhile needs no answer.
+        let answered = match &held.round.questions {
+            Some(questions) => questions.answer(&retry.responses),
+            None => Ok(()),
         };
-        for question in &held.questions {
-            let Some(response) = given(question) else {
-                continue;
-            };
-            if let Err(why) = rounds::check_response(&question.method, &response) {
-                let fault = bad_params(format!("params.inputResponses[{:?}] {why}", question.key));
-                // Nothing was taken over: the client may try again with the same state.
-                self.shared
-                    .held
-                    .put_back(self.caller.principal.id, handle, held);
-                return Err(fault);
-            }
+        if let Err(InvalidResponse { key, why }) = answered {
+            // Nothing was taken over: the client may try again with the same state.
+            self.shared
+                .held
+                .put_back(self.caller.principal.id, handle, held);
+            return Err(bad_params(format!("params.inputResponses[{key:?}] {why}")));
         }
-        let (answered, open): (Vec<_>, Vec<_>) = std::mem::take(&mut held.questions)
-            .into_iter()
-            .partition(|question| given(question).is_some());
-        held.questions = open;
-        for question in answered {
-            if let Some(response) = given(&question) {
-                question.ask.result(&response);
-            }
-        }
-        if !held.questions.is_empty() {
+        if held.has_questions() {
             return self.hold(handshake, held);
         }
         if let Some(entered) = &held.round.entered {
@@ -264,9 +246,10 @@ impl Request {
             for request in required.requests {
                 asked.push(self.question(session, request)?);
             }
-            for (key, id, waits) in asked {
+            // Those that are not answered when this ends, for whatever reason, are withdrawn.
+            for (key, question, waits) in asked {
                 let response = timeout_at(until, waits).await;
-                session.asks().forget(id);
+                drop(question);
                 let response = response.ok().and_then(Result::ok).ok_or_else(unanswered)?;
                 responses.responses.push((key, result_of(&response)?));
             }
@@ -285,7 +268,7 @@ impl Request {
         &self,
         session: &Arc<Session>,
         request: InputRequest,
-    ) -> Result<(String, u64, oneshot::Receiver<Response>), Fault> {
+    ) -> Result<(String, OpenQuestion, oneshot::Receiver<Response>), Fault> {
         let InputRequest {
             key,
             method,
@@ -301,18 +284,27 @@ impl Request {
                     .delivered(Delivered::Unknown)
             })?;
         let (answer, waits) = oneshot::channel();
-        let id = session
-            .asks()
-            .note(Waiting::Gateway(answer))
-            .ok_or_else(unanswered)?;
+        let question = OpenQuestion::note(session, answer, self.outlet.clone());
+        let question = question.ok_or_else(unanswered)?;
+        let id = question.id();
         let text = serde_json::json!(method);
         let start = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":{text},"params":"#);
         let message: Bytes = [start.as_bytes(), &params, b"}"].concat().into();
         if !session.tell(self.outlet.as_ref(), message) {
-            session.asks().forget(id);
             return Err(unanswered());
         }
-        Ok((key, id, waits))
+        Ok((key, question, waits))
+    }
+}
+
+/// Waits until a child has asked what it asks in one go.
+async fn gather(questions: &Questions) {
+    let latest = Instant::now() + TOGETHER_AT_MOST;
+    while !questions.is_full() {
+        let until = latest.min(Instant::now() + TOGETHER);
+        if timeout_at(until, questions.another()).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use futures_util::future::Aborted;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 use super::message::Message;
@@ -21,7 +21,7 @@ use crate::protocol::{Era, Span};
 use crate::relay::Shared;
 use crate::relay::api::{Caller, Door, Failure, Reply, Target};
 use crate::relay::bridge::errors;
-use crate::relay::calls::{Asked, Call, Entered, MAX_ASKS, Party, Reach, Voice};
+use crate::relay::calls::{Call, Entered, Party, Questions, Reach, Voice};
 use crate::relay::ended;
 use crate::relay::hub::{Ear, Raised};
 use crate::relay::outlet::Outlet;
@@ -195,9 +195,9 @@ impl Request {
         );
         let frame = self.frame(&minted, handshake, &span, round)?;
         self.upstream.hub.used_by(self.caller.principal.id);
-        let mut asked = None;
+        let mut questions = None;
         let entered = (self.caller.door == Door::Mcp || self.may_ask()).then(|| {
-            let call = self.as_call(id, handshake, round, &mut asked);
+            let call = self.as_call(id, handshake, round, &mut questions);
             self.upstream.calls.enter(call)
         });
         let submission = self.submission(entered.as_ref(), round);
@@ -206,7 +206,7 @@ impl Request {
         Ok(Round {
             receiver,
             entered,
-            asked,
+            questions,
             span,
             written,
             _raised: raised,
@@ -219,13 +219,13 @@ impl Request {
         })
     }
 
-    /// `asked` becomes where the questions of a legacy child to a modern client come out.
+    /// `asked` becomes what a legacy child asks a modern client.
     fn as_call(
         &self,
         id: u64,
         handshake: &Handshake,
         round: &Message,
-        asked: &mut Option<mpsc::Receiver<Asked>>,
+        asked: &mut Option<Arc<Questions>>,
     ) -> Call {
         let (party, reach) = match (&self.session, self.era) {
             (Some(session), _) => (
@@ -235,13 +235,13 @@ impl Request {
             (None, Era::Modern)
                 if self.caller.door == Door::Mcp && handshake.era == Era::Legacy =>
             {
-                let (asks, receiver) = mpsc::channel(MAX_ASKS);
-                *asked = Some(receiver);
+                let questions = Arc::<Questions>::default();
+                *asked = Some(Arc::clone(&questions));
                 (
                     Party::Call(id),
                     Reach::Rounds {
                         features: self.features(),
-                        asks,
+                        questions,
                     },
                 )
             }

@@ -1,12 +1,13 @@
 //! One round of a request at the child.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::fault::{Fault, FaultKind};
-use crate::relay::calls::{Asked, Entered};
+use crate::relay::calls::{Entered, Questions};
 use crate::relay::hub::Raised;
 use crate::spans::MessageSpan;
 use crate::supervisor::{self, ServerHandle};
@@ -17,7 +18,7 @@ pub(in crate::relay) struct Round {
     pub(super) receiver: oneshot::Receiver<supervisor::Outcome>,
     pub(super) entered: Option<Entered>,
     /// What the child asks a modern client, where it is a legacy one.
-    pub(super) asked: Option<mpsc::Receiver<Asked>>,
+    pub(in crate::relay) questions: Option<Arc<Questions>>,
     pub(super) span: MessageSpan,
     pub(super) written: Instant,
     /// A legacy child logs for it as long as it runs.
@@ -44,30 +45,29 @@ impl Round {
         Err(Fault::new(FaultKind::InternalError, "internal error"))
     }
 
-    /// The child's answer, or what it asks first. Cancel safe.
-    pub(super) async fn outcome_or_ask(&mut self) -> Result<Asked, supervisor::Outcome> {
+    /// The child's answer; `None` where it asks something first. Cancel safe.
+    pub(super) async fn outcome_or_question(&mut self) -> Option<supervisor::Outcome> {
+        let questions = &self.questions;
+        let asked = async {
+            match questions {
+                Some(questions) => questions.first().await,
+                None => std::future::pending().await,
+            }
+        };
         let outcome = tokio::select! {
             biased;
             outcome = &mut self.receiver => outcome,
-            asked = next(&mut self.asked) => return Ok(asked),
+            () = asked => return None,
         };
-        Err(outcome.unwrap_or_else(|_closed| self.lost()))
+        Some(outcome.unwrap_or_else(|_closed| self.lost()))
     }
 
-    /// The next thing that the child asks the client of this round. Cancel safe.
-    pub(super) async fn next_ask(&mut self) -> Asked {
-        next(&mut self.asked).await
+    /// Bytes of what the child asks and the client has not answered.
+    pub(in crate::relay) fn asked_bytes(&self) -> usize {
+        self.questions
+            .as_ref()
+            .map_or(0, |questions| questions.bytes())
     }
-}
-
-/// The next question; never ends where there can be none. Cancel safe.
-async fn next(asked: &mut Option<mpsc::Receiver<Asked>>) -> Asked {
-    if let Some(asked) = asked
-        && let Some(asked) = asked.recv().await
-    {
-        return asked;
-    }
-    std::future::pending().await
 }
 
 /// Cancels a request whose future was dropped, where the client's revision takes that for a cancellation.

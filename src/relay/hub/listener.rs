@@ -8,14 +8,14 @@ use super::{Capabilities, Hearer, Hub, Life, Mark, Told, Users};
 use crate::instruments::DropReason;
 use crate::protocol::message::string;
 use crate::protocol::splice::into_frame;
-use crate::protocol::{Envelope, Era, Level, Misframed, Span};
+use crate::protocol::{Envelope, Era, Level, Misframed};
 use crate::supervisor::{Handshake, Listener};
 use crate::types::{Incarnation, PrincipalId};
 
 impl Listener for Hub {
     fn notification(
         &self,
-        _incarnation: Incarnation,
+        incarnation: Incarnation,
         method: &str,
         line: &Bytes,
         envelope: &Envelope,
@@ -38,7 +38,7 @@ impl Listener for Hub {
                     self.acknowledged(id);
                 }
             }
-            "notifications/cancelled" => self.cancelled(line, envelope),
+            "notifications/cancelled" => self.cancelled(incarnation, line, envelope),
             _ => self.dropped(DropReason::Unattributed, line.len()),
         }
     }
@@ -64,7 +64,7 @@ impl Listener for Hub {
         state.over = state.over.max(incarnation);
         state.life = state.life.filter(|life| life.incarnation > incarnation);
         drop(state);
-        self.calls.lost();
+        self.calls.lost(incarnation);
     }
 
     fn dropped(&self, why: DropReason, bytes: usize) {
@@ -202,17 +202,26 @@ impl Hub {
         }
     }
 
-    /// A modern child may end a listen so (MCP 2026-07-28, basic/patterns/cancellation).
-    fn cancelled(&self, line: &Bytes, envelope: &Envelope) {
-        let id = envelope.params.and_then(|params| params.request_id);
-        let id = id.and_then(|id: Span| number(id.of(line)));
+    /// A modern child may end a listen so (MCP 2026-07-28, basic/patterns/cancellation), a legacy one withdraws what it
+    /// asked a client.
+    fn cancelled(&self, incarnation: Incarnation, line: &Bytes, envelope: &Envelope) {
+        let params = envelope.params.unwrap_or_default();
+        let asked = params.request_id.map(|id| id.of(line));
+        let id = asked.and_then(number);
         let state = self.state();
         let ours = id.is_some() && (id == state.current || id == state.opening);
         drop(state);
         match (ours, id, self.handle.get()) {
             // The keeper sees that it is gone.
             (true, Some(id), Some(handle)) => handle.mux().abandon(id),
-            _ => self.dropped(DropReason::Unattributed, line.len()),
+            _ => {
+                let params = params.span.of(line);
+                let withdrawn =
+                    asked.is_some_and(|id| self.calls.withdraw(incarnation, id, params));
+                if !withdrawn {
+                    self.dropped(DropReason::Unattributed, line.len());
+                }
+            }
         }
     }
 }

@@ -3,8 +3,8 @@
 //! Requests to clients bear ids of the gateway's own, so that two children, or two lives of one, cannot
 //! be taken for each other.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,13 +14,16 @@ use tokio::time::Instant;
 use crate::protocol::Span;
 use crate::protocol::message::string;
 use crate::protocol::splice::{Edit, into_frame, spliced_frame};
+use crate::relay::outlet::Outlet;
 use crate::supervisor::ServerHandle;
-use crate::types::Incarnation;
+use crate::types::{Incarnation, ServerId};
 
 /// JSON-RPC: an error of ours.
 const INTERNAL_ERROR: i32 = -32603;
 /// Questions that may wait for one client.
 const MAX_WAITING: usize = 256;
+/// Withdrawn questions to which a response may be under way.
+const MAX_WITHDRAWN: usize = 64;
 /// How long a child waits for what it asked on behalf of no call: longer than a client takes to open
 /// its stream.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,8 +37,19 @@ pub(in crate::relay) struct Asks {
 #[derive(Debug, Default)]
 struct State {
     last_id: u64,
-    waiting: HashMap<u64, Waiting>,
+    waiting: HashMap<u64, Question>,
+    /// Those that were withdrawn last: a response to one crosses with its withdrawal and is no mistake.
+    withdrawn: VecDeque<u64>,
     closed: bool,
+}
+
+/// A question that the client has not answered.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) id: u64,
+    pub(super) waiting: Waiting,
+    /// The stream on which it was put; `None` where that is the session's own.
+    pub(super) outlet: Option<Arc<Outlet>>,
 }
 
 /// Who waits for a client's answer.
@@ -79,24 +93,38 @@ impl Asks {
 
     /// Notes a question and gives the id to ask it by; `None` where the session has ended, or where its
     /// client owes too many answers.
-    pub(in crate::relay) fn note(&self, waiting: Waiting) -> Option<u64> {
+    pub(in crate::relay) fn note(
+        &self,
+        waiting: Waiting,
+        outlet: Option<Arc<Outlet>>,
+    ) -> Option<u64> {
         let mut state = self.state();
         if state.closed || state.waiting.len() >= MAX_WAITING {
             return None;
         }
         state.last_id += 1;
         let id = state.last_id;
-        state.waiting.insert(id, waiting);
+        let question = Question {
+            id,
+            waiting,
+            outlet,
+        };
+        state.waiting.insert(id, question);
         Some(id)
     }
 
     /// Takes a client's response to where it is waited for; `false` where it is not.
     pub(in crate::relay) fn answer(&self, response: Response) -> bool {
         let id = number(response.id.of(&response.body));
-        let Some(waiting) = id.and_then(|id| self.state().waiting.remove(&id)) else {
+        let Some(id) = id else {
             return false;
         };
-        match waiting {
+        let mut state = self.state();
+        let Some(question) = state.waiting.remove(&id) else {
+            return state.withdrawn.contains(&id);
+        };
+        drop(state);
+        match question.waiting {
             Waiting::Child(ask) => ask.answer(&response.body, response.id),
             Waiting::Gateway(waits) => {
                 // Whoever asked may have given up meanwhile.
@@ -106,36 +134,25 @@ impl Asks {
         true
     }
 
-    /// Takes back what was asked for a call that is over.
-    pub(in crate::relay) fn withdraw(&self, call: u64) {
-        let over =
-            |waiting: &Waiting| matches!(waiting, Waiting::Child(ask) if ask.call == Some(call));
+    /// Takes out the questions that are picked, which nobody waits for any more.
+    pub(super) fn take(&self, which: impl Fn(u64, &Waiting) -> bool) -> Vec<Question> {
         let mut state = self.state();
-        let gone: Vec<_> = state
+        if state.waiting.is_empty() {
+            return Vec::new();
+        }
+        let picked = state
             .waiting
-            .extract_if(|_, waiting| over(waiting))
-            .collect();
-        drop(state);
-        drop(gone);
+            .extract_if(|id, question| which(*id, &question.waiting));
+        let picked: Vec<_> = picked.map(|(_, question)| question).collect();
+        state
+            .withdrawn
+            .extend(picked.iter().map(|question| question.id));
+        let over = state.withdrawn.len().saturating_sub(MAX_WITHDRAWN);
+        state.withdrawn.drain(..over);
+        picked
     }
 
-    /// Gives up what belongs to no call and nobody has answered for too long, and what nobody waits for
-    /// any more. What a call has caused is bounded by the call.
-    pub(in crate::relay) fn expire(&self, now: Instant) {
-        let mut state = self.state();
-        let old = |waiting: &Waiting| match waiting {
-            Waiting::Child(ask) => ask.call.is_none() && ask.asked + PATIENCE <= now,
-            Waiting::Gateway(answer) => answer.is_closed(),
-        };
-        let gone: Vec<_> = state
-            .waiting
-            .extract_if(|_, waiting| old(waiting))
-            .collect();
-        drop(state);
-        drop(gone);
-    }
-
-    /// Takes one question back.
+    /// Takes out one question that was never put to the client.
     pub(in crate::relay) fn forget(&self, id: u64) {
         let gone = self.state().waiting.remove(&id);
         drop(gone);
@@ -147,10 +164,29 @@ impl Asks {
         state.closed = true;
         let gone = std::mem::take(&mut state.waiting);
         drop(state);
-        for waiting in gone.into_values() {
-            if let Waiting::Child(ask) = waiting {
+        for question in gone.into_values() {
+            if let Waiting::Child(ask) = question.waiting {
                 ask.refuse(INTERNAL_ERROR, why);
             }
+        }
+    }
+}
+
+impl Waiting {
+    /// Nobody has answered for too long what belongs to no call, or nobody waits for it any more. What a call has caused
+    /// is bounded by the call.
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
+        match self {
+            Self::Child(ask) => ask.call.is_none() && ask.asked + PATIENCE <= now,
+            Self::Gateway(answer) => answer.is_closed(),
+        }
+    }
+
+    /// The question of a child's, where it is one.
+    pub(super) fn child(&self) -> Option<&ChildAsk> {
+        match self {
+            Self::Child(ask) => Some(ask),
+            Self::Gateway(_) => None,
         }
     }
 }
@@ -186,6 +222,34 @@ impl ChildAsk {
     /// The child's id as it was written.
     pub(in crate::relay) fn child_id(&self) -> &Bytes {
         &self.child_id
+    }
+
+    /// The call that has caused it.
+    pub(super) fn call(&self) -> Option<u64> {
+        self.call
+    }
+
+    /// It is of this life of this server.
+    pub(super) fn is_of(&self, server: &ServerId, incarnation: Incarnation) -> bool {
+        self.incarnation == incarnation && self.handle.id() == server
+    }
+
+    /// It is the question of this id, of this life of this server.
+    pub(in crate::relay) fn is(
+        &self,
+        server: &ServerId,
+        incarnation: Incarnation,
+        child_id: &[u8],
+    ) -> bool {
+        self.child_id == child_id && self.is_of(server, incarnation)
+    }
+
+    /// The child has taken it back and waits for no answer.
+    pub(in crate::relay) fn withdraw(mut self) {
+        self.answered = true;
+        if let Some(call) = self.call {
+            self.handle.mux().resume(call);
+        }
     }
 
     /// Hands a client's response on, the child's id in it.

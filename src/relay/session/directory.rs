@@ -133,8 +133,9 @@ impl Directory {
     pub(in crate::relay) fn expire(&self, now: Instant) -> Vec<Arc<Session>> {
         let idle = self.config.borrow().session_idle;
         let old = self.end_picked(|session| session.is_idle(now, idle));
-        for session in self.sessions().values() {
-            session.asks.expire(now);
+        let open: Vec<_> = self.sessions().values().cloned().collect();
+        for session in open {
+            session.withdraw_expired_questions(now);
         }
         old
     }

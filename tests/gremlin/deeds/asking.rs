@@ -9,19 +9,39 @@ use crate::call::{Call, modern_meta};
 use crate::state::Gremlin;
 use crate::wire;
 
+/// Sends the request to the client that the call names.
+fn put(call: &Call, id: &str) {
+    let method = Value::from(call.text("method"));
+    let params = call.arguments.get("params").cloned();
+    let params = params.unwrap_or_else(|| json!({}));
+    wire::frame(&format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":{method},"params":{params}}}"#
+    ));
+}
+
+/// Sends a request to the client and withdraws it, then answers.
+pub(super) fn unask(gremlin: &Arc<Gremlin>, call: Call) {
+    let (id, _answer) = gremlin.expect_answer();
+    std::thread::spawn(move || {
+        let wait = |name| Duration::from_millis(call.number(name).unwrap_or_default());
+        put(&call, &id);
+        std::thread::sleep(wait("after_ms"));
+        wire::notify(
+            "notifications/cancelled",
+            &format!(r#"{{"requestId":{id},"reason":"changed my mind"}}"#),
+        );
+        std::thread::sleep(wait("ms"));
+        if call.arguments.contains_key("say") {
+            call.say(call.text("say"));
+        }
+    });
+}
+
 /// Sends a request to the client, waits for its answer on a thread of its own, and reports the whole frame.
 pub(super) fn ask(gremlin: &Arc<Gremlin>, call: Call) {
     let (id, answer) = gremlin.expect_answer();
     std::thread::spawn(move || {
-        let method = Value::from(call.text("method"));
-        let params = call
-            .arguments
-            .get("params")
-            .cloned()
-            .unwrap_or_else(|| json!({}));
-        wire::frame(&format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":{method},"params":{params}}}"#
-        ));
+        put(&call, &id);
         let wait = Duration::from_millis(call.number("wait_ms").unwrap_or(10_000));
         match answer.recv_timeout(wait) {
             Ok(frame) => call.say(&frame),
