@@ -87,6 +87,8 @@ struct Shared {
     sealer: Option<Sealer>,
     /// For calls that are long in coming.
     patience: Beat,
+    /// For calls of which nothing has come for long.
+    silence: Beat,
     /// Calls that go on without their client, and what tidies up.
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -102,7 +104,8 @@ impl Shared {
             directory: Directory::new(config.subscribe()),
             held: HeldCalls::default(),
             sealer: Sealer::new().ok(),
-            patience: Beat::new(STREAM_AFTER),
+            patience: Beat::default(),
+            silence: Beat::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             draining: CancellationToken::new(),
@@ -125,7 +128,9 @@ impl Shared {
     async fn strike(self: Arc<Self>) {
         tokio::select! {
             () = self.stop.cancelled() => {}
-            () = self.patience.strike() => {}
+            () = self.patience.strike(|| STREAM_AFTER) => {}
+            // A wait takes two periods at most.
+            () = self.silence.strike(|| self.config().silence / 2) => {}
         }
     }
 
@@ -226,12 +231,11 @@ impl Relay {
             Target::All => {
                 let fleet = self.servers.fleet();
                 let all = aggregate::All {
-                    shared: &self.shared,
+                    shared: Arc::clone(&self.shared),
                     servers: fleet.reachable(principal),
                     replaced: fleet.replaced.clone(),
                 };
-                // One server is the common way: it does not pay for the size of this one.
-                Box::pin(all.message(caller, body)).await
+                all.message(caller, body).await
             }
         }
     }
@@ -268,6 +272,11 @@ impl Relay {
         self.shared.directory.end(&session)?;
         self.servers.end_session(session.id());
         Ok(())
+    }
+
+    /// How long a response may be silent before its client is sent a comment.
+    pub fn silence(&self) -> Duration {
+        self.shared.config().silence
     }
 
     /// The revision that a session was opened with; `None` where the caller has no such session.

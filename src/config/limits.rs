@@ -64,6 +64,8 @@ section! {
         replay_events: Count = 256_u64,
         /// Bytes of one session that are kept for a client that comes back.
         replay_bytes: Count = 1_048_576_u64,
+        /// How long a response may be silent: after this time it becomes an event stream, with comments as often.
+        silence_ms: Millis = 15_000_u64,
         /// Failed authentications from one address within a minute.
         failed_auth_per_minute: Count = 60_u64,
     }
@@ -99,10 +101,6 @@ section! {
     }
 }
 
-/// From one keep-alive comment of an event stream to the next: below the 30 s at which common proxies
-/// and clients give an idle stream up.
-const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(25);
-
 impl Limits {
     /// The edge's share; `None` after a fault.
     pub(super) fn http(&self) -> Option<http::LimitsConfig> {
@@ -126,7 +124,7 @@ impl Limits {
             stream_queue_events: self.stream_queue_events.get()?.size(),
             stream_queue_bytes: self.stream_queue_bytes.get()?.size(),
             max_streams_per_token: self.max_streams_per_token.get()?.size(),
-            keep_alive: KEEP_ALIVE,
+            silence: self.silence_ms.get()?.duration(),
             session_idle: self.session_idle_ms.get()?.duration(),
             max_sessions_per_token: self.max_sessions_per_token.get()?.size(),
             replay_events: self.replay_events.get()?.size(),

@@ -32,7 +32,7 @@ use super::sse::{self, Place};
 use super::{Edge, body, rpc};
 use crate::fault::{Fault, FaultKind};
 use crate::protocol::Era;
-use crate::relay::{Answer, Caller, Door, Event, Failure, Reply, Target};
+use crate::relay::{Answer, Caller, Door, Event, Events, Failure, Reply, Target};
 use batch::Outcome;
 use refused::Refused;
 
@@ -96,13 +96,13 @@ async fn take(
             Outcome::Responses(responses) => form::responses(&responses, takes.single()),
             Outcome::Accepted => rpc::accepted(),
             Outcome::Refused(failure) => return Err(refuse(failure)),
-            Outcome::Stream(events) => event_stream(events, place),
+            Outcome::Stream(events) => response_stream(edge, events, place),
         });
     }
     match edge.relay.message(target, caller, message.clone()).await {
         Ok(Answer::Reply(reply)) => Ok(replied(reply, takes.single())?),
         Ok(Answer::Accepted) => Ok(rpc::accepted()),
-        Ok(Answer::Stream(events)) => Ok(event_stream(events, place)),
+        Ok(Answer::Stream(events)) => streamed(edge, events, place),
         Err(failure) => Err(refuse(failure)),
     }
 }
@@ -117,13 +117,28 @@ fn replied(reply: Reply, form: Offer) -> Result<Response, Fault> {
     } = reply;
     let mut response = form::one(message, refused::status_of_reply(era, error), form);
     if let Some(session) = session.filter(|_| era == Era::Legacy) {
-        let session = HeaderValue::from_str(&session).map_err(|error| {
-            tracing::error!(%error, "session id is no header value: {error}");
-            Fault::new(FaultKind::InternalError, "internal error")
-        })?;
-        response
-            .headers_mut()
-            .insert(SESSION_HEADER.clone(), session);
+        tell_session(&mut response, &session)?;
+    }
+    Ok(response)
+}
+
+fn tell_session(response: &mut Response, session: &str) -> Result<(), Fault> {
+    let session = HeaderValue::from_str(session).map_err(|error| {
+        tracing::error!(%error, "session id is no header value: {error}");
+        Fault::new(FaultKind::InternalError, "internal error")
+    })?;
+    response
+        .headers_mut()
+        .insert(SESSION_HEADER.clone(), session);
+    Ok(())
+}
+
+/// The stream that answers one request, with the session that it opens.
+fn streamed(edge: &Edge, events: Events, place: Place) -> Result<Response, Refused> {
+    let session = events.session().cloned();
+    let mut response = response_stream(edge, events, place);
+    if let Some(session) = session {
+        tell_session(&mut response, &session)?;
     }
     Ok(response)
 }
@@ -184,6 +199,16 @@ fn refuse_bodiless(fault: Fault, target: &Target, parts: &Parts) -> Refused {
     Refused::from(fault)
         .about(&bytes::Bytes::new(), header.map(HeaderValue::as_bytes))
         .at(target)
+}
+
+/// The stream that answers a `POST`: its client waits for it, so it is never silent for long.
+fn response_stream(
+    edge: &Edge,
+    events: impl Stream<Item = Event> + Send + 'static,
+    place: Place,
+) -> Response {
+    let frames = events.map(|event| form::frame(&event));
+    sse::kept_alive(frames, place, edge.relay.silence())
 }
 
 fn event_stream(events: impl Stream<Item = Event> + Send + 'static, place: Place) -> Response {

@@ -103,6 +103,14 @@ pub(super) fn response<S>(frames: S, place: Place) -> Response
 where
     S: Stream<Item = Bytes> + Send + 'static,
 {
+    kept_alive(frames, place, KEEP_ALIVE)
+}
+
+/// The same with a comment in every `pause` of the stream.
+pub(super) fn kept_alive<S>(frames: S, place: Place, pause: Duration) -> Response
+where
+    S: Stream<Item = Bytes> + Send + 'static,
+{
     let Validity { until, revoked } = place.validity.clone();
     let expired = async move {
         match until {
@@ -113,7 +121,7 @@ where
     let frames = frames
         .take_until(expired)
         .take_until(revoked.cancelled_owned());
-    let body = Body::from_stream(KeptAlive::new(Box::pin(frames)));
+    let body = Body::from_stream(KeptAlive::new(Box::pin(frames), pause));
     of_body(Body::new(Held::new(body, place)))
 }
 
@@ -134,24 +142,26 @@ fn of_body(body: Body) -> Response {
     response
 }
 
-/// Frames with a comment before the first and one in every pause of [`KEEP_ALIVE`].
+/// Frames with a comment before the first and one in every pause.
 struct KeptAlive<S> {
     frames: S,
     opened: bool,
-    pause: Pin<Box<Sleep>>,
+    pause: Duration,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl<S> KeptAlive<S> {
-    fn new(frames: S) -> Self {
+    fn new(frames: S, pause: Duration) -> Self {
         Self {
             frames,
             opened: false,
-            pause: Box::pin(sleep(KEEP_ALIVE)),
+            pause,
+            timer: Box::pin(sleep(pause)),
         }
     }
 
     fn restart_pause(&mut self) {
-        self.pause.as_mut().reset(Instant::now() + KEEP_ALIVE);
+        self.timer.as_mut().reset(Instant::now() + self.pause);
     }
 }
 
@@ -167,7 +177,7 @@ impl<S: Stream<Item = Bytes> + Unpin> Stream for KeptAlive<S> {
             self.restart_pause();
             return Poll::Ready(frame.map(Ok));
         }
-        if self.pause.as_mut().poll(cx).is_ready() {
+        if self.timer.as_mut().poll(cx).is_ready() {
             self.restart_pause();
             return Poll::Ready(Some(Ok(Bytes::from_static(b": keep-alive\n\n"))));
         }
@@ -213,7 +223,7 @@ mod tests {
             sleep(Duration::from_mins(1)).await;
             Some((event(n.to_string().as_bytes()), n + 1))
         });
-        let mut kept = KeptAlive::new(Box::pin(frames));
+        let mut kept = KeptAlive::new(Box::pin(frames), KEEP_ALIVE);
         let mut seen = Vec::new();
         while let Some(Ok(frame)) = kept.next().await {
             let text = String::from_utf8(frame.to_vec()).unwrap();

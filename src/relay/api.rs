@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, stream};
 
 use crate::fault::Fault;
 use crate::protocol::Era;
@@ -136,13 +136,48 @@ pub struct Event {
     pub message: Bytes,
 }
 
+impl Event {
+    /// One that cannot be resumed after.
+    pub(super) fn of(message: Bytes) -> Self {
+        Self {
+            id: None,
+            retry: None,
+            message,
+        }
+    }
+}
+
 /// A stream of events. What dropping it means is the revision's to say: in the legacy era nothing, in
 /// the modern one the cancellation of the request.
-pub struct Events(Pin<Box<dyn Stream<Item = Event> + Send>>);
+pub struct Events {
+    events: Pin<Box<dyn Stream<Item = Event> + Send>>,
+    session: Option<Arc<str>>,
+}
 
 impl Events {
     pub(super) fn new(events: impl Stream<Item = Event> + Send + 'static) -> Self {
-        Self(Box::pin(events))
+        Self::opening(None, events)
+    }
+
+    /// Of a request that is about to open this session: the client is told its id before it is open.
+    pub(super) fn opening(
+        session: Option<Arc<str>>,
+        events: impl Stream<Item = Event> + Send + 'static,
+    ) -> Self {
+        Self {
+            events: Box::pin(events),
+            session,
+        }
+    }
+
+    /// One message, then the end.
+    pub(super) fn one(message: Bytes) -> Self {
+        Self::new(stream::iter([Event::of(message)]))
+    }
+
+    /// The session that the request opens, if it does not fail.
+    pub fn session(&self) -> Option<&Arc<str>> {
+        self.session.as_ref()
     }
 }
 
@@ -156,7 +191,7 @@ impl Stream for Events {
     type Item = Event;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.0.as_mut().poll_next(context)
+        self.events.as_mut().poll_next(context)
     }
 }
 

@@ -16,9 +16,8 @@ use tokio::time::sleep;
 ///
 /// A beat that woke everybody would delay them: woken by another thread they queue behind what their own has to do,
 /// and the answer that comes meanwhile cannot wake them a second time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Beat {
-    period: Duration,
     /// Beats until now.
     count: AtomicUsize,
     /// Who began to wait in a period of an even number, and of an odd one.
@@ -30,17 +29,6 @@ pub(super) struct Beat {
 }
 
 impl Beat {
-    /// Strikes once `strike` runs.
-    pub(super) fn new(period: Duration) -> Self {
-        Self {
-            period,
-            count: AtomicUsize::new(0),
-            waiting: [Notify::new(), Notify::new()],
-            expected: AtomicBool::new(false),
-            wanted: Notify::new(),
-        }
-    }
-
     /// Waits for one period at least and two at most.
     pub(super) fn wait(&self) -> impl Future<Output = ()> {
         // The next beat may come at once, and is for those of the period before.
@@ -58,10 +46,10 @@ impl Beat {
         if period.is_multiple_of(2) { even } else { odd }
     }
 
-    /// Never ends.
-    pub(super) async fn strike(&self) {
+    /// Strikes once in a period, which is asked for anew each time. Never ends.
+    pub(super) async fn strike(&self, period: impl Fn() -> Duration) {
         loop {
-            sleep(self.period).await;
+            sleep(period()).await;
             let expected = self.expected.swap(false, Ordering::SeqCst);
             let ended = self.count.fetch_add(1, Ordering::SeqCst);
             // Those of the period that has just ended wait for the next beat.
@@ -96,10 +84,10 @@ mod tests {
     }
 
     fn striking() -> (Arc<Beat>, JoinSet<()>) {
-        let beat = Arc::new(Beat::new(PERIOD));
+        let beat = Arc::new(Beat::default());
         let striker = Arc::clone(&beat);
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move { striker.strike().await });
+        tasks.spawn(async move { striker.strike(|| PERIOD).await });
         (beat, tasks)
     }
 

@@ -29,6 +29,7 @@ use pending::Unopened;
 pub(super) use plain::InSession;
 pub(super) use request::Request;
 pub(super) use round::Round;
+pub(super) use stream::patient;
 
 use super::outlet::Outlet;
 use super::servers::{Leased, Server};

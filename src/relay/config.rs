@@ -15,8 +15,8 @@ pub struct Config {
     pub stream_queue_bytes: usize,
     /// Open event streams of one token.
     pub max_streams_per_token: usize,
-    /// From one keep-alive comment of an event stream to the next.
-    pub keep_alive: Duration,
+    /// How long a response may be silent before its client is sent a comment.
+    pub silence: Duration,
     /// How long a session may stay without a request and without a stream.
     pub session_idle: Duration,
     /// Sessions of one token.

@@ -172,11 +172,6 @@ impl EventStream {
     pub fn session_id(&self) -> &str {
         &self.id
     }
-
-    /// How often the client should be shown that the stream lives.
-    pub fn keep_alive(&self) -> Duration {
-        self.sessions.config.borrow().keep_alive
-    }
 }
 
 impl futures_util::Stream for EventStream {

@@ -53,7 +53,7 @@ fn house_of(handshake: &Handshake) -> House {
         stream_queue_events: 4,
         stream_queue_bytes: 1000,
         max_streams_per_token: 2,
-        keep_alive: Duration::from_secs(25),
+        silence: Duration::from_secs(15),
         session_idle: Duration::from_mins(10),
         max_sessions_per_token: 2,
         replay_events: 4,

@@ -25,16 +25,16 @@ use crate::types::ServerId;
 
 /// All servers that a caller reaches, in the order of the config file.
 #[derive(Debug)]
-pub(in crate::relay) struct All<'a> {
-    pub(in crate::relay) shared: &'a Arc<Shared>,
+pub(in crate::relay) struct All {
+    pub(in crate::relay) shared: Arc<Shared>,
     pub(in crate::relay) servers: Vec<Arc<Server>>,
     /// These are not all any more, or more than all.
     pub(in crate::relay) replaced: CancellationToken,
 }
 
 /// A request to all servers.
-struct Request<'a> {
-    all: &'a All<'a>,
+struct Request {
+    all: All,
     caller: Caller,
     message: Message,
     id: Span,
@@ -43,10 +43,10 @@ struct Request<'a> {
     session: Option<Arc<Session>>,
 }
 
-impl All<'_> {
+impl All {
     /// Takes one message.
     pub(in crate::relay) async fn message(
-        &self,
+        self,
         caller: Caller,
         body: Bytes,
     ) -> Result<Answer, Failure> {
@@ -74,6 +74,7 @@ impl All<'_> {
                     "initialize" => Ok(None),
                     _ => self.shared.session(&caller, era, &Target::All),
                 };
+                let shared = Arc::clone(&self.shared);
                 let request = Request {
                     all: self,
                     session: session.map_err(fail)?,
@@ -83,7 +84,10 @@ impl All<'_> {
                     method,
                     era,
                 };
-                return request.answer(started).await;
+                // What opens a session tells its id in the head, which is not known before.
+                let takes_stream = request.caller.streams && request.method != "initialize";
+                let answering = Box::pin(request.answer(started));
+                return call::patient(&shared, None, answering, takes_stream).await;
             }
             ClientMessage::Notification { method } => {
                 self.notification(&caller, era, &message, &method)
@@ -175,7 +179,7 @@ impl All<'_> {
     }
 }
 
-impl Request<'_> {
+impl Request {
     fn fail(&self, fault: Fault) -> Failure {
         Failure {
             fault,
@@ -208,8 +212,8 @@ impl Request<'_> {
                 let fault = Fault::new(FaultKind::InternalError, "internal error");
                 return Err(self.fail(fault));
             };
-            let (shared, sent) = (self.all.shared, self.message);
-            let request = call::one(shared, named, self.caller, &message, sent, started)?;
+            let sent = self.message;
+            let request = call::one(&self.all.shared, named, self.caller, &message, sent, started)?;
             return request.answer().await;
         }
         let running = self

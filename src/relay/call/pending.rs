@@ -39,15 +39,12 @@ impl Drop for Unopened {
 impl Pending {
     /// Waits for the answer; see [`Relay::message`](crate::relay::Relay::message) for what dropping the future means.
     pub(in crate::relay) async fn answer(mut self: Box<Self>) -> Result<Answer, Failure> {
-        if self.request.is_modern_mcp() {
-            let checked = modern::check(&self.request).await;
-            checked.map_err(|fault| self.failed(fault))?;
-            if self.request.method == "subscriptions/listen" {
-                let stream = Box::pin(self.request.listen()).await;
-                return stream
-                    .map(Answer::Stream)
-                    .map_err(|fault| self.failed(fault));
-            }
+        if self.request.is_modern_mcp() && self.request.method == "subscriptions/listen" {
+            let shared = Arc::clone(&self.request.shared);
+            let server = Some(self.request.upstream.handle.id().clone());
+            let takes_stream = self.request.caller.streams;
+            let listening = Box::pin(self.listen());
+            return stream::patient(&shared, server, listening, takes_stream).await;
         }
         let Some(outlet) = self.request.outlet.clone() else {
             return self.run().await.map(Answer::Reply);
@@ -56,11 +53,26 @@ impl Pending {
         let server = self.request.upstream.handle.id().clone();
         let session = self.request.session.clone();
         let prefers_stream = self.request.caller.prefers_stream;
+        let opens = self.request.prepared.as_ref();
+        let opens = opens.map(|session| Arc::clone(session.id()));
         let run = Box::pin(async move { self.run().await });
-        stream::answer(&shared, server, run, outlet, session, prefers_stream).await
+        stream::answer(&shared, server, run, outlet, session, prefers_stream, opens).await
+    }
+
+    async fn listen(self: Box<Self>) -> Result<Answer, Failure> {
+        let checked = modern::check(&self.request).await;
+        checked.map_err(|fault| self.failed(fault))?;
+        let stream = self.request.listen().await;
+        stream
+            .map(Answer::Stream)
+            .map_err(|fault| self.failed(fault))
     }
 
     async fn run(&mut self) -> Result<Reply, Failure> {
+        if self.request.is_modern_mcp() {
+            let checked = modern::check(&self.request).await;
+            checked.map_err(|fault| self.failed(fault))?;
+        }
         let cancelled = self.running.as_mut().and_then(Running::cancelled);
         let answered = self.request.run(self.started, cancelled).await;
         if let (Some(unopened), true) = (&mut self.unopened, answered.is_ok()) {

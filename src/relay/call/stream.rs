@@ -2,7 +2,9 @@
 //!
 //! Most requests are answered with one JSON object. Where the child has something to say before its
 //! response, or where the response is long in coming to a client that could resume a stream, the answer
-//! becomes one: what came before, in the child's order, then the response, then the end.
+//! becomes one: what came before, in the child's order, then the response, then the end. So it does for every
+//! client that takes a stream when nothing has come for `silence_ms`: a stream has comments meanwhile, and
+//! clients and proxies give up what is silent.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 
 use crate::relay::api::{Answer, Event, Events, Failure, Reply};
 use crate::relay::outlet::Outlet;
@@ -30,11 +32,12 @@ pub(super) async fn answer(
     outlet: Arc<Outlet>,
     session: Option<Arc<Session>>,
     prefers_stream: bool,
+    opens: Option<Arc<str>>,
 ) -> Result<Answer, Failure> {
     let long = async {
         match &session {
             Some(_) => shared.patience.wait().await,
-            None => std::future::pending().await,
+            None => shared.silence.wait().await,
         }
     };
     let answered = tokio::select! {
@@ -55,13 +58,37 @@ pub(super) async fn answer(
     };
     let events = match session {
         Some(session) => in_session(shared, &session, call),
-        None => Events::new(call.map(|(message, _)| Event {
-            id: None,
-            retry: None,
-            message,
-        })),
+        None => Events::opening(opens, call.map(|(message, _)| Event::of(message))),
     };
     Ok(Answer::Stream(events))
+}
+
+/// An answer of whatever kind under way.
+pub(in crate::relay) type Answering =
+    Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
+
+/// Waits for an answer; one that is silent for too long becomes a stream that brings it when it is there.
+pub(in crate::relay) async fn patient(
+    shared: &Shared,
+    server: Option<ServerId>,
+    mut answering: Answering,
+    takes_stream: bool,
+) -> Result<Answer, Failure> {
+    if !takes_stream {
+        return answering.await;
+    }
+    tokio::select! {
+        biased;
+        answered = &mut answering => return answered,
+        () = shared.silence.wait() => {}
+    }
+    let late = stream::once(answering).flat_map(move |answered| match answered {
+        Ok(Answer::Stream(events)) => events,
+        Ok(Answer::Reply(reply)) => Events::one(reply.message),
+        Ok(Answer::Accepted) => Events::new(stream::empty()),
+        Err(failure) => Events::one(text(Err(failure), server.as_ref())),
+    });
+    Ok(Answer::Stream(Events::new(late)))
 }
 
 /// Lets the call go on whatever becomes of its client: a disconnect is not a cancellation, and what is

@@ -29,7 +29,7 @@ const LEVEL_TAKEN: Duration = Duration::from_secs(1);
 /// A response, and the session that was opened by it.
 pub(super) type Answered = Result<(Vec<u8>, Option<Arc<str>>), Fault>;
 
-impl Request<'_> {
+impl Request {
     /// A page of a list.
     pub(super) async fn list(&self, kind: Kind, more: Option<Vec<More<'_>>>) -> Answered {
         let leased = self.all.leases(&self.caller, self.session.as_ref());
@@ -115,7 +115,7 @@ impl Request<'_> {
 
     /// Opens a stream of what every server says.
     pub(super) fn listen(&self) -> Result<Events, Fault> {
-        let shared = self.all.shared;
+        let shared = &self.all.shared;
         let filter = Filter::of_params(self.message.params())?;
         let ids = self.all.ids();
         let wished = listened(&self.message.body, &self.message.envelope, Reach(&ids))?;
