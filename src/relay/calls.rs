@@ -181,7 +181,10 @@ impl Calls {
             Some(super::session::refusal(&child_id, code, message).into())
         };
         if child_id.len() > MAX_ID {
-            return refuse(INVALID_REQUEST, "the id is too long, expected 1024 bytes at most");
+            return refuse(
+                INVALID_REQUEST,
+                "the id is too long, expected 1024 bytes at most",
+            );
         }
         let params = envelope
             .params
@@ -279,9 +282,9 @@ impl Calls {
         }
         sessions.sort_unstable_by_key(|session| Arc::as_ptr(session).addr());
         sessions.dedup_by(|one, other| Arc::ptr_eq(one, other));
-        sessions.iter().any(|session| {
-            session.withdraw_question(&self.server, incarnation, child_id, &reason)
-        })
+        sessions
+            .iter()
+            .any(|session| session.withdraw_question(&self.server, incarnation, child_id, &reason))
     }
 
     fn owner(&self) -> Option<Arc<Session>> {

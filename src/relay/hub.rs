@@ -31,7 +31,7 @@ use tokio::time::Instant;
 
 pub(super) use ear::Ear;
 pub(super) use filter::Filter;
-pub(super) use levels::Raised;
+pub(super) use levels::{Raised, USUAL};
 #[cfg(test)]
 pub(super) use listening::Listening;
 

@@ -19,6 +19,7 @@ use super::queue::Queue;
 use super::servers::Leased;
 use crate::fault::{Fault, FaultKind};
 use crate::instruments::Held;
+use crate::protocol::Level;
 use crate::types::{PrincipalId, ServerId};
 
 /// When a token that holds its share of streams may try again.
@@ -120,6 +121,13 @@ impl Sessions {
     pub(super) fn unsubscribe(&self, id: &str, uri: &str) {
         if let Some(session) = self.open_sessions().get(id) {
             session.ear.forgets(uri);
+        }
+    }
+
+    /// Has a session hear logs from this level on.
+    pub(super) fn set_level(&self, id: &str, level: Level) {
+        if let Some(session) = self.open_sessions().get(id) {
+            session.ear.set_level(level);
         }
     }
 

@@ -85,6 +85,8 @@ mod reload;
 #[cfg(test)]
 mod shares;
 #[cfg(test)]
+mod silence;
+#[cfg(test)]
 mod soak;
 #[cfg(test)]
 mod support;
@@ -104,3 +106,5 @@ mod two_clients;
 mod verbs;
 #[cfg(test)]
 mod waking;
+#[cfg(test)]
+mod withdrawn_questions;

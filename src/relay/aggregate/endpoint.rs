@@ -213,7 +213,14 @@ impl Request {
                 return Err(self.fail(fault));
             };
             let sent = self.message;
-            let request = call::one(&self.all.shared, named, self.caller, &message, sent, started)?;
+            let request = call::one(
+                &self.all.shared,
+                named,
+                self.caller,
+                &message,
+                sent,
+                started,
+            )?;
             return request.answer().await;
         }
         let running = self

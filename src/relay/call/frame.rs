@@ -6,13 +6,13 @@ use super::message::Message;
 use super::request::Request;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::protocol::era::meta_key;
-use crate::protocol::level::Level;
 use crate::protocol::message::string;
 use crate::protocol::request::{self, NoPlace, Rewriting};
 use crate::protocol::trace_context::TraceContext;
 use crate::protocol::{Era, Span};
 use crate::relay::aggregate;
 use crate::relay::api::Target;
+use crate::relay::hub::USUAL;
 use crate::spans::MessageSpan;
 use crate::supervisor::{Handshake, claims};
 
@@ -78,10 +78,7 @@ impl Request {
             );
             members.push(format!("\"{key}\":{declared}"));
             // A client of the legacy era hears logs unless it says otherwise.
-            let level = self
-                .ear()
-                .and_then(|ear| ear.level())
-                .unwrap_or(Level::Info);
+            let level = self.ear().and_then(|ear| ear.level()).unwrap_or(USUAL);
             members.push(format!(
                 "\"{}\":\"{}\"",
                 meta_key::LOG_LEVEL,

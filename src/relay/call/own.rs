@@ -43,7 +43,7 @@ impl Request {
             "server/discover" => return own(answers::discover(self.client_id(), &handshake)),
             "resources/subscribe" => return self.subscribe(&handshake, span).await,
             "resources/unsubscribe" => return self.unsubscribe(&handshake, span).await,
-            "logging/setLevel" if self.session.is_some() => {
+            "logging/setLevel" if self.has_own_level() => {
                 return self.set_level(&handshake).await;
             }
             _ => {}
@@ -124,6 +124,12 @@ impl Request {
         Ok((answers::empty(self.client_id()).into(), Outcome::Ok))
     }
 
+    /// The level is that of the client alone: of its session, or of none where it hears no logs of a server that all
+    /// share.
+    fn has_own_level(&self) -> bool {
+        self.session.is_some() || self.plain.is_some() || self.upstream.is_shared()
+    }
+
     /// A level is the session's own; the child logs what the most curious of them wants.
     async fn set_level(&self, handshake: &Handshake) -> Answered {
         let Some(level) = Level::of_params(self.message.params()) else {
@@ -132,6 +138,9 @@ impl Request {
         };
         if let Some(ear) = self.ear() {
             ear.set_level(level);
+        }
+        if let Some(plain) = &self.plain {
+            self.shared.sessions.set_level(&plain.id, level);
         }
         if handshake.era == Era::Legacy {
             self.upstream.hub.level_changed().await?;

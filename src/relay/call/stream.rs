@@ -64,8 +64,7 @@ pub(super) async fn answer(
 }
 
 /// An answer of whatever kind under way.
-pub(in crate::relay) type Answering =
-    Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
+pub(in crate::relay) type Answering = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
 
 /// Waits for an answer; one that is silent for too long becomes a stream that brings it when it is there.
 pub(in crate::relay) async fn patient(

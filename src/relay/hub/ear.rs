@@ -30,6 +30,8 @@ impl Hub {
             resources: BTreeSet::new(),
             mark: Mark::Legacy { level: None },
         });
+        // What others have set may be too little for it.
+        drop(self.tell_level());
         Ear {
             hub: Arc::clone(self),
             key,

@@ -1,8 +1,9 @@
 //! The level of a child's logs: a legacy child has one for all its clients, and gets the most talkative
 //! that anybody wants. Who wants less is spared the rest here.
 //!
-//! While nobody ever asked for a level, the child keeps its own. What that was is not known, so it cannot
-//! be given back: when the last who asked is gone, the child stays at what it was told last.
+//! While nobody ever asked for a level, the child keeps its own. What that was is not known, so it cannot be given
+//! back. A client that never asked is taken for one that wants [`USUAL`] at least: others who want less do not silence
+//! it, and when the last who asked is gone, the child is told that.
 
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ use crate::protocol::{Era, Level};
 use crate::supervisor::{Outcome, Submission};
 
 const METHOD: &str = "logging/setLevel";
+/// What a client gets that never set a level; also what a modern child is told for such a client.
+pub(in crate::relay) const USUAL: Level = Level::Info;
 
 /// The child logs from this level on, for as long as one call runs that wants to hear of it.
 #[derive(Debug)]
@@ -86,10 +89,20 @@ impl Hub {
 }
 
 impl State {
-    /// The most talkative level that anybody wants.
+    /// The most talkative level that anybody wants; `None` where the child's own will do.
     fn wanted_level(&self) -> Option<Level> {
         let of_ears = self.hearers.values().filter_map(super::Hearer::level);
-        of_ears.chain(self.raised.values().copied()).min()
+        let said = of_ears.chain(self.raised.values().copied()).min();
+        let never_said =
+            |hearer: &super::Hearer| matches!(hearer.mark, super::Mark::Legacy { level: None });
+        let others = self.hearers.values().any(never_said);
+        match (said, self.told_level) {
+            (Some(said), _) if !others => Some(said),
+            (Some(said), None) if said <= USUAL => Some(said),
+            // Nobody has told it anything that would have to be undone.
+            (_, None) => None,
+            (said, Some(_)) => Some(said.map_or(USUAL, |said| said.min(USUAL))),
+        }
     }
 }
 

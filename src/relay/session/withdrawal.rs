@@ -77,7 +77,8 @@ impl Session {
             let ask = waiting.child();
             ask.is_some_and(|ask| ask.is_of(server, incarnation))
         };
-        self.withdraw(of_life, "the server has ended").for_each(drop);
+        self.withdraw(of_life, "the server has ended")
+            .for_each(drop);
     }
 
     /// Withdraws what belongs to no call and was not answered in time.

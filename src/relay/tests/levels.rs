@@ -52,16 +52,59 @@ impl House {
 #[tokio::test]
 async fn the_child_gets_the_most_talkative_level_and_only_when_it_is_another() {
     let house = logging();
-    let (one, two) = (house.ear(), house.ear());
+    let one = house.ear();
     assert_eq!((one.level(), house.told()), (None, vec![]), "its own");
     let first = house.set(&one, Level::Error).await;
     assert!(first[0].contains(r#""params":{"level":"error"}"#));
-    assert_eq!(house.set(&two, Level::Info).await.len(), 1);
+    let two = house.ear();
+    assert_eq!(house.told(), ["info"], "of one that never set a level");
+    assert_eq!(house.set(&two, Level::Debug).await.len(), 1);
     assert_eq!(house.set(&one, Level::Critical).await, [""; 0]);
     drop(two);
     assert_eq!(house.told(), ["critical"]);
-    drop(one);
-    assert_eq!(house.told(), [""; 0], "what it was before is not known");
+}
+
+/// RD08: who sets a level sets it for itself, and for as long as it is there.
+#[tokio::test]
+async fn a_level_of_one_silences_nobody_else_and_goes_with_it() {
+    let house = logging();
+    let (quiet, other) = (house.ear(), house.ear());
+    assert_eq!(house.set(&quiet, Level::Emergency).await, [""; 0]);
+    drop(other);
+    assert_eq!(house.told(), ["emergency"], "the only one that is left");
+    let _new = house.ear();
+    assert_eq!(house.told(), ["info"]);
+    drop(quiet);
+    assert_eq!(house.told(), [""; 0]);
+
+    let house = logging();
+    let quiet = house.ear();
+    house.set(&quiet, Level::Emergency).await;
+    drop(quiet);
+    assert_eq!(house.told(), ["info"], "it does not outlive its session");
+
+    let house = logging();
+    let (curious, other) = (house.ear(), house.ear());
+    assert_eq!(house.set(&curious, Level::Debug).await.len(), 1);
+    drop(curious);
+    assert_eq!(house.told(), ["info"]);
+    drop(other);
+}
+
+/// RD08: on the plain endpoint of a shared server the level is that of the stream that the request names.
+#[tokio::test]
+async fn a_level_by_the_plain_endpoint_is_that_of_its_stream() {
+    let house = logging();
+    house.upstream.hub.used_by(PrincipalId(1));
+    let (mut quiet, mut other) = (house.open(1).unwrap(), house.open(1).unwrap());
+    let set =
+        r#"{"jsonrpc":"2.0","id":1,"method":"logging/setLevel","params":{"level":"emergency"}}"#;
+    for session in [Some(&quiet), None] {
+        assert_eq!(house.asked(caller(1, session), set).await, [""; 0]);
+    }
+    house.say(&log("info")).await;
+    assert_eq!(heard(&mut quiet), [""; 0]);
+    assert_eq!(heard(&mut other), [log("info")]);
 }
 
 #[tokio::test]
