@@ -9,6 +9,7 @@
 //! what matters most: progress and logs of calls make room for responses and questions.
 
 mod reader;
+mod state;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub(in crate::relay) use reader::Reader;
+use state::{Log, State};
 
 use crate::relay::api::Event;
 use crate::relay::hub::fullness;
@@ -56,53 +58,6 @@ pub(in crate::relay) struct Streams {
     /// its empty data.
     primes: bool,
     state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    next_stream: u64,
-    next_reader: u64,
-    logs: HashMap<u64, Log>,
-    /// What was handed to a reader, or had none, oldest first.
-    kept: VecDeque<Kept>,
-    kept_bytes: usize,
-    /// How many of them are droppable.
-    kept_droppable: usize,
-    closed: bool,
-}
-
-/// One stream.
-#[derive(Debug, Default)]
-struct Log {
-    /// What waits for the reader; empty without one.
-    waiting: VecDeque<Prioritized>,
-    waiting_bytes: usize,
-    /// Who waits for room.
-    writer: Option<Waker>,
-    /// Number of the first event that waits.
-    next_read: u64,
-    /// Number of the first event that no reader was handed.
-    unseen: u64,
-    /// Number of the first event before which none that is required was given up.
-    given_up: u64,
-    /// Nothing more will come.
-    ended: bool,
-    /// Who reads, the newest last: that one alone gets events.
-    readers: Vec<Attached>,
-}
-
-#[derive(Debug)]
-struct Attached {
-    reader: u64,
-    waker: Option<Waker>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    stream: u64,
-    number: u64,
-    message: Bytes,
-    priority: Priority,
 }
 
 /// Why a stream cannot be resumed.
@@ -296,126 +251,6 @@ impl Streams {
                 message: Bytes::new(),
             }),
             missed,
-        }
-    }
-}
-
-impl Log {
-    fn new() -> Self {
-        Self::default()
-    }
-
-    /// The number that the next event will bear.
-    fn end(&self) -> u64 {
-        self.next_read + self.waiting.len() as u64
-    }
-
-    fn newest_waker(&mut self) -> Vec<Waker> {
-        let newest = self.readers.last_mut();
-        newest
-            .and_then(|one| one.waker.take())
-            .into_iter()
-            .collect()
-    }
-}
-
-impl State {
-    /// What is kept of a stream from a number on, with numbers.
-    fn missed(&self, stream: u64, from: u64) -> VecDeque<(u64, Bytes)> {
-        let of_stream = self
-            .kept
-            .iter()
-            .filter(|kept| kept.stream == stream && kept.number >= from);
-        of_stream
-            .map(|kept| (kept.number, kept.message.clone()))
-            .collect()
-    }
-
-    fn attach(&mut self, stream: u64) -> u64 {
-        let reader = self.next_reader;
-        self.next_reader += 1;
-        if let Some(log) = self.logs.get_mut(&stream) {
-            log.readers.push(Attached {
-                reader,
-                waker: None,
-            });
-        }
-        reader
-    }
-
-    /// Who waits for room in a stream, where it is read to its end: not at each message, so that many are moved at once.
-    fn writer_with_room(&mut self, stream: u64) -> Option<Waker> {
-        let log = self.logs.get_mut(&stream)?;
-        log.writer.take_if(|_| log.waiting.is_empty())
-    }
-
-    /// Moves what waits in a stream to what is kept: there is nobody to wait for.
-    fn keep_waiting(&mut self, stream: u64, bounds: Bounds) {
-        while let Some((number, message)) = self.take_waiting(stream) {
-            self.keep(stream, number, message, bounds);
-        }
-    }
-
-    fn take_waiting(&mut self, stream: u64) -> Option<(u64, Prioritized)> {
-        let log = self.logs.get_mut(&stream)?;
-        let message = log.waiting.pop_front()?;
-        log.waiting_bytes -= message.0.len();
-        let number = log.next_read;
-        log.next_read += 1;
-        Some((number, message))
-    }
-
-    fn keep(&mut self, stream: u64, number: u64, (message, priority): Prioritized, bounds: Bounds) {
-        self.kept_bytes += message.len();
-        self.kept_droppable += usize::from(priority == Priority::Droppable);
-        self.kept.push_back(Kept {
-            stream,
-            number,
-            message,
-            priority,
-        });
-        while self.kept.len() > bounds.kept_events || self.kept_bytes > bounds.kept_bytes {
-            if !self.give_up_one() {
-                break;
-            }
-        }
-    }
-
-    /// Gives up the oldest event that is kept, of those that matter least; `false` where none is kept.
-    fn give_up_one(&mut self) -> bool {
-        let droppable = |kept: &Kept| kept.priority == Priority::Droppable;
-        let least = match self.kept_droppable {
-            0 => Some(0),
-            _ => self.kept.iter().position(droppable),
-        };
-        let Some(gone) = least.and_then(|at| self.kept.remove(at)) else {
-            return false;
-        };
-        self.kept_bytes -= gone.message.len();
-        if droppable(&gone) {
-            self.kept_droppable -= 1;
-        } else if let Some(log) = self.logs.get_mut(&gone.stream) {
-            log.given_up = log.given_up.max(gone.number + 1);
-        }
-        self.forget_if_over(gone.stream);
-        true
-    }
-
-    /// Notes that a reader was handed this event.
-    fn seen(&mut self, stream: u64, number: u64) {
-        if let Some(log) = self.logs.get_mut(&stream) {
-            log.unseen = log.unseen.max(number + 1);
-        }
-    }
-
-    /// Forgets a stream that has ended and of which nothing is left.
-    fn forget_if_over(&mut self, stream: u64) {
-        let over = self
-            .logs
-            .get(&stream)
-            .is_some_and(|log| log.ended && log.readers.is_empty() && log.waiting.is_empty());
-        if over && stream != OWN && !self.kept.iter().any(|kept| kept.stream == stream) {
-            self.logs.remove(&stream);
         }
     }
 }

@@ -1,0 +1,182 @@
+//! What the lock of a session's streams guards: what waits for readers, and what is kept for those that come back.
+
+use std::collections::{HashMap, VecDeque};
+use std::task::Waker;
+
+use bytes::Bytes;
+
+use super::{Bounds, OWN};
+use crate::relay::queue::{Prioritized, Priority};
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) next_stream: u64,
+    pub(super) next_reader: u64,
+    pub(super) logs: HashMap<u64, Log>,
+    /// What was handed to a reader, or had none, oldest first.
+    pub(super) kept: VecDeque<Kept>,
+    pub(super) kept_bytes: usize,
+    /// How many of them are droppable.
+    pub(super) kept_droppable: usize,
+    pub(super) closed: bool,
+}
+
+/// One stream.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    /// What waits for the reader; empty without one.
+    pub(super) waiting: VecDeque<Prioritized>,
+    pub(super) waiting_bytes: usize,
+    /// Who waits for room.
+    pub(super) writer: Option<Waker>,
+    /// Number of the first event that waits.
+    pub(super) next_read: u64,
+    /// Number of the first event that no reader was handed.
+    pub(super) unseen: u64,
+    /// Number of the first event before which none that is required was given up.
+    pub(super) given_up: u64,
+    /// Nothing more will come.
+    pub(super) ended: bool,
+    /// Who reads, the newest last: that one alone gets events.
+    pub(super) readers: Vec<Attached>,
+}
+
+#[derive(Debug)]
+pub(super) struct Attached {
+    pub(super) reader: u64,
+    pub(super) waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) stream: u64,
+    pub(super) number: u64,
+    pub(super) message: Bytes,
+    pub(super) priority: Priority,
+}
+
+impl Log {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// The number that the next event will bear.
+    pub(super) fn end(&self) -> u64 {
+        self.next_read + self.waiting.len() as u64
+    }
+
+    pub(super) fn newest_waker(&mut self) -> Vec<Waker> {
+        let newest = self.readers.last_mut();
+        newest
+            .and_then(|one| one.waker.take())
+            .into_iter()
+            .collect()
+    }
+}
+
+impl State {
+    /// What is kept of a stream from a number on, with numbers.
+    pub(super) fn missed(&self, stream: u64, from: u64) -> VecDeque<(u64, Bytes)> {
+        let of_stream = self
+            .kept
+            .iter()
+            .filter(|kept| kept.stream == stream && kept.number >= from);
+        of_stream
+            .map(|kept| (kept.number, kept.message.clone()))
+            .collect()
+    }
+
+    pub(super) fn attach(&mut self, stream: u64) -> u64 {
+        let reader = self.next_reader;
+        self.next_reader += 1;
+        if let Some(log) = self.logs.get_mut(&stream) {
+            log.readers.push(Attached {
+                reader,
+                waker: None,
+            });
+        }
+        reader
+    }
+
+    /// Who waits for room in a stream, where it is read to its end: not at each message, so that many are moved at once.
+    pub(super) fn writer_with_room(&mut self, stream: u64) -> Option<Waker> {
+        let log = self.logs.get_mut(&stream)?;
+        log.writer.take_if(|_| log.waiting.is_empty())
+    }
+
+    /// Moves what waits in a stream to what is kept: there is nobody to wait for.
+    pub(super) fn keep_waiting(&mut self, stream: u64, bounds: Bounds) {
+        while let Some((number, message)) = self.take_waiting(stream) {
+            self.keep(stream, number, message, bounds);
+        }
+    }
+
+    pub(super) fn take_waiting(&mut self, stream: u64) -> Option<(u64, Prioritized)> {
+        let log = self.logs.get_mut(&stream)?;
+        let message = log.waiting.pop_front()?;
+        log.waiting_bytes -= message.0.len();
+        let number = log.next_read;
+        log.next_read += 1;
+        Some((number, message))
+    }
+
+    pub(super) fn keep(
+        &mut self,
+        stream: u64,
+        number: u64,
+        (message, priority): Prioritized,
+        bounds: Bounds,
+    ) {
+        self.kept_bytes += message.len();
+        self.kept_droppable += usize::from(priority == Priority::Droppable);
+        self.kept.push_back(Kept {
+            stream,
+            number,
+            message,
+            priority,
+        });
+        while self.kept.len() > bounds.kept_events || self.kept_bytes > bounds.kept_bytes {
+            if !self.give_up_one() {
+                break;
+            }
+        }
+    }
+
+    /// Gives up the oldest event that is kept, of those that matter least; `false` where none is kept.
+    pub(super) fn give_up_one(&mut self) -> bool {
+        let droppable = |kept: &Kept| kept.priority == Priority::Droppable;
+        let least = match self.kept_droppable {
+            0 => Some(0),
+            _ => self.kept.iter().position(droppable),
+        };
+        let Some(gone) = least.and_then(|at| self.kept.remove(at)) else {
+            return false;
+        };
+        self.kept_bytes -= gone.message.len();
+        if droppable(&gone) {
+            self.kept_droppable -= 1;
+        } else if let Some(log) = self.logs.get_mut(&gone.stream) {
+            log.given_up = log.given_up.max(gone.number + 1);
+        }
+        self.forget_if_over(gone.stream);
+        true
+    }
+
+    /// Notes that a reader was handed this event.
+    pub(super) fn seen(&mut self, stream: u64, number: u64) {
+        if let Some(log) = self.logs.get_mut(&stream) {
+            log.unseen = log.unseen.max(number + 1);
+        }
+    }
+
+    /// Forgets a stream that has ended and of which nothing is left.
+    pub(super) fn forget_if_over(&mut self, stream: u64) {
+        let over = self
+            .logs
+            .get(&stream)
+            .is_some_and(|log| log.ended && log.readers.is_empty() && log.waiting.is_empty());
+        if over && stream != OWN && !self.kept.iter().any(|kept| kept.stream == stream) {
+            self.logs.remove(&stream);
+        }
+    }
+}
