@@ -236,3 +236,28 @@ async fn a_disabled_server_is_listed_and_never_started() {
     );
     assert!(gateway.journal("g1").entries().is_empty());
 }
+
+/// RF05: `npx` and `uvx` are small beside the server that they start, and what lost its parent counts too.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn memory_is_that_of_the_launcher_and_of_all_that_it_started() {
+    let gremlin = crate::support::places::gremlin();
+    let script = "(setsid sleep 1000 &); \"$0\"; exit";
+    let launched = ["-c", script, gremlin.to_str().unwrap()];
+    let gateway = Gateway::builder()
+        .server(Server::new("launched", "sh", &launched).autostart())
+        .start();
+    let client = gateway.client();
+    let entry = until(&client, "launched", "ready").await;
+    let resident = |pid| process::footprint(pid).map_or(0, |held| held.resident_kib as u64 * 1024);
+    let guard = process::find(pid(&entry)).unwrap().parent;
+    let tree = process::descendants(guard);
+    assert_eq!(tree.len(), 3, "{tree:?}");
+    let expected: u64 = tree.iter().map(|process| resident(process.pid)).sum();
+    let told = entry["memory_bytes"].as_u64().unwrap();
+    assert!(told > resident(pid(&entry)) * 2, "{told} in {entry}");
+    assert!(
+        (expected / 2..expected * 2).contains(&told),
+        "{told}, expected about {expected}"
+    );
+}
