@@ -66,10 +66,13 @@ fn perform(cli: Cli) -> Exit {
 }
 
 fn dispatch(cli: Cli, at: &Surroundings, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let config = cli.config;
+    let config = cli.config();
     let path = || at.config_path(config.as_deref());
-    match cli.verb.unwrap_or(Verb::Run) {
-        Verb::Run => assembly::run(&path()?),
+    let Some(verb) = cli.verb else {
+        return assembly::run(&path()?);
+    };
+    match verb {
+        Verb::Run(_) => assembly::run(&path()?),
         Verb::Demo => demo::run(out, assembly::demo),
         Verb::Init(args) => init::run(&args, &path, at, out),
         Verb::Check(args) => check::run(&args, &path()?, out),

@@ -1,8 +1,9 @@
 //! The shape of the command line, and what is done to it before it is parsed.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::types::is_own_token;
@@ -44,19 +45,47 @@ const SECRET_FLAGS: [&str; 6] = [
 #[derive(Debug, Parser)]
 #[command(name = "host-mcp-gateway", version, after_help = FIRST_STEPS, after_long_help = EXIT_CODES)]
 pub(super) struct Cli {
-    /// The config file [default: ~/.config/host-mcp-gateway/config.json]
-    #[arg(long, global = true, value_name = "PATH")]
-    pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArg,
 
     #[command(subcommand)]
     pub(super) verb: Option<Verb>,
+}
+
+// Which config file is meant; before the verb, or behind one that uses it. A doc comment would be the help of the verb.
+#[derive(Args, Debug, Default)]
+pub(super) struct ConfigArg {
+    /// The config file [default: ~/.config/host-mcp-gateway/config.json]
+    #[arg(long, value_name = "PATH")]
+    config: Option<PathBuf>,
+}
+
+impl Cli {
+    /// The config file that was named.
+    pub(super) fn config(&self) -> Option<PathBuf> {
+        let of_verb = match self.verb.as_ref() {
+            Some(Verb::Run(own)) => Some(own),
+            Some(Verb::Init(args)) => Some(&args.config),
+            Some(Verb::Check(args)) => Some(&args.config),
+            Some(Verb::Status(args)) => Some(&args.config),
+            Some(Verb::Token(args)) => match &args.verb {
+                TokenVerb::List { config, .. } | TokenVerb::New { config, .. } => Some(config),
+            },
+            Some(Verb::ClientConfig(args)) => Some(&args.config),
+            Some(Verb::Demo | Verb::Schema | Verb::Completions(_) | Verb::HostServer) | None => {
+                None
+            }
+        };
+        let named = of_verb.and_then(|of_verb| of_verb.config.as_ref());
+        named.or(self.config.config.as_ref()).cloned()
+    }
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Run the gateway until it is told to stop (SIGTERM or Ctrl-C); the same as no verb
-    Run,
+    Run(ConfigArg),
     /// Try it out: a gateway on loopback with a built-in server and a fresh token
     Demo,
     /// Write a first config with a fresh token
@@ -80,6 +109,8 @@ pub(super) enum Verb {
 
 #[derive(Args, Debug)]
 pub(super) struct InitArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
     /// Where to write it [default: the path of --config]
     #[arg(long, value_name = "PATH")]
     pub(super) path: Option<PathBuf>,
@@ -96,6 +127,8 @@ pub(super) struct InitArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
     /// Start every server as the gateway would, do the handshake and count its tools
     #[arg(long)]
     pub(super) start: bool,
@@ -110,6 +143,8 @@ pub(super) struct CheckArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct StatusArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
     /// Where the gateway is reached [default: the address in the config]
     #[arg(long, value_name = "URL")]
     pub(super) url: Option<String>,
@@ -129,6 +164,8 @@ pub(super) struct TokenArgs {
 pub(super) enum TokenVerb {
     /// Make a token and print it, this once, with its entry for the config
     New {
+        #[command(flatten)]
+        config: ConfigArg,
         /// Its holder in logs: letters, digits, ".", "_", "-" and "@"
         #[arg(value_parser = token_name)]
         name: String,
@@ -138,6 +175,8 @@ pub(super) enum TokenVerb {
     },
     /// List the tokens of the config: whose they are and what they may do, never themselves
     List {
+        #[command(flatten)]
+        config: ConfigArg,
         /// How to print the list
         #[arg(long, value_enum, default_value_t)]
         output: OutputForm,
@@ -156,8 +195,10 @@ fn token_name(text: &str) -> Result<String, String> {
 
 #[derive(Args, Debug)]
 pub(super) struct ClientConfigArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
     /// The client
-    #[arg(value_enum, value_name = "NAME")]
+    #[arg(value_parser = ClientParser, value_name = "NAME")]
     pub(super) client: Client,
     /// One server only [default: every server of the config]
     #[arg(long, value_name = "ID")]
@@ -199,6 +240,39 @@ pub(super) enum Client {
     Generic,
 }
 
+/// Reads the name of a client. One that is not known gets the way out and no guess: no client is like another.
+#[derive(Clone, Debug)]
+struct ClientParser;
+
+impl TypedValueParser for ClientParser {
+    type Value = Client;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Client, clap::Error> {
+        let name = value.to_string_lossy();
+        Client::from_str(&name, true).map_err(|_unknown| {
+            let known = Client::value_variants().iter();
+            let known: Vec<String> = known
+                .filter_map(|client| Some(client.to_possible_value()?.get_name().to_owned()))
+                .collect();
+            let text = format!(
+                "no snippet is known for {name:?}, only for {}; \"client-config generic\" prints what any other client asks for\n",
+                known.join(", ")
+            );
+            clap::Error::raw(clap::error::ErrorKind::InvalidValue, text).with_cmd(command)
+        })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let known = Client::value_variants().iter();
+        Some(Box::new(known.filter_map(Client::to_possible_value)))
+    }
+}
+
 /// Why a command line was not taken.
 #[derive(Debug)]
 pub(super) enum Refusal {
@@ -213,7 +287,11 @@ pub(super) enum Refusal {
 
 /// Parses a whole command line, the program's name first.
 pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Refusal> {
-    let args: Vec<OsString> = args.into_iter().map(normalise).collect();
+    let mut args: Vec<OsString> = args.into_iter().map(normalise).collect();
+    // Whoever asks for help twice gets it.
+    if args.get(1).is_some_and(|verb| verb == "help") {
+        args.retain(|arg| arg != "--help" && arg != "-h");
+    }
     if let Some(flag) = args.iter().skip(1).find_map(secret_flag) {
         return Err(Refusal::SecretInArguments { flag });
     }
@@ -284,9 +362,35 @@ mod tests {
         ];
         for args in cases {
             let cli = parsed(args).unwrap_or_else(|refusal| panic!("{args:?}: {refusal:?}"));
-            assert_eq!(cli.config, Some(PathBuf::from("/c")), "{args:?}");
+            assert_eq!(cli.config(), Some(PathBuf::from("/c")), "{args:?}");
         }
         assert!(parsed(&[]).unwrap().verb.is_none());
+    }
+
+    /// RF08
+    #[test]
+    fn help_offers_nothing_that_does_nothing_and_no_guess() {
+        for verb in ["demo", "schema", "completions"] {
+            let Err(Refusal::Parser(help)) = parsed(&[verb, "--help"]) else {
+                panic!("{verb}");
+            };
+            assert!(!help.to_string().contains("--config"), "{help}");
+        }
+        for args in [&["help", "--help"][..], &["help", "check", "-h"]] {
+            let Err(Refusal::Parser(help)) = parsed(args) else {
+                panic!("{args:?}");
+            };
+            assert!(!help.use_stderr(), "{args:?}: {help}");
+        }
+        let Err(Refusal::Parser(unknown)) = parsed(&["client-config", "codex"]) else {
+            panic!("codex");
+        };
+        let text = unknown.to_string();
+        assert!(
+            text.contains("generic") && !text.contains("similar"),
+            "{text}"
+        );
+        assert!(parsed(&["client-config", "Cursor"]).is_ok());
     }
 
     /// H113

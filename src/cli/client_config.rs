@@ -140,10 +140,10 @@ fn entries(base: &str, servers: &[String], entry: impl Fn(&str) -> Value) -> Val
 fn curl(base: &str, servers: &[String]) -> String {
     let header = "-H @- <<<\"Authorization: Bearer $HMG_TOKEN\"";
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
-    let mut text = format!("curl -sS {base}/servers {header}\n");
+    let mut text = format!("curl -sS -w '\\n' {base}/servers {header}\n");
     text.extend(servers.iter().map(|server| {
         format!(
-            "curl -sS {base}/{server}/rpc -H 'Content-Type: application/json' \\\n  -d '{body}' {header}\n"
+            "curl -sS -w '\\n' {base}/{server}/rpc -H 'Content-Type: application/json' \\\n  -d '{body}' {header}\n"
         )
     }));
     text

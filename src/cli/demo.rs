@@ -57,15 +57,17 @@ fn lesson(address: SocketAddr, token: &Secret) -> String {
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"system_info"}}"#;
     let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
     let auth = r#"-H "Authorization: Bearer $HMG_TOKEN""#;
+    // Answers end without a line feed, and all lines are pasted at once.
+    let quiet = r"-sS -w '\n'";
     let json_type = "-H 'Content-Type: application/json'";
     let snippet = client_config::snippet(Client::ClaudeCode, &base, &[SERVER_ID.to_owned()]);
     format!(
         "{HEAD}A gateway is running on {base}, for this machine only.{HEAD:#}\n\n\
          {HEAD}In another terminal:{HEAD:#}\n\n\
          export HMG_TOKEN={token}\n\n\
-         curl -sS {base}/servers {auth}\n\n\
-         curl -sS {base}/{SERVER_ID}/rpc {auth} {json_type} \\\n  -d '{list}'\n\n\
-         curl -sS {base}/{SERVER_ID}/rpc {auth} {json_type} \\\n  -d '{call}'\n\n\
+         curl {quiet} {base}/servers {auth}\n\n\
+         curl {quiet} {base}/{SERVER_ID}/rpc {auth} {json_type} \\\n  -d '{list}'\n\n\
+         curl {quiet} {base}/{SERVER_ID}/rpc {auth} {json_type} \\\n  -d '{call}'\n\n\
          {HEAD}In an MCP client, such as Claude Code (.mcp.json, started from that terminal):{HEAD:#}\n\n\
          {snippet}\n\
          {FAINT}Ctrl-C ends it. The next step is a config of your own: host-mcp-gateway init --import{FAINT:#}\n",
@@ -102,7 +104,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("curl -sS http://127.0.0.1:4711/host/rpc"),
+            text.contains(r"curl -sS -w '\n' http://127.0.0.1:4711/host/rpc"),
             "{text}"
         );
         assert_eq!(text.matches(&token).count(), 1, "the token is shown once");

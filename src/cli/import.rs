@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use self::entry::Launch;
+use self::entry::{Launch, Parsed};
 use self::sources::{Entry, sources};
 use super::surroundings::Surroundings;
 use super::terminal::{columns, printable};
@@ -24,6 +24,8 @@ pub(super) struct Candidate {
     /// The name in the client's file.
     name: String,
     launch: Launch,
+    /// What the client does with it and the gateway will not.
+    losses: Vec<String>,
     origin: Origin,
 }
 
@@ -76,11 +78,9 @@ pub(super) fn find(at: &Surroundings) -> Found {
             project,
         } in entries
         {
-            let launch = match entry::parse(&value) {
-                Ok(launch) => Launch {
-                    working_dir: launch.working_dir.or(project),
-                    ..launch
-                },
+            let parsed = entry::parse(&value, source.dialect(), project.as_deref());
+            let Parsed { launch, losses } = match parsed {
+                Ok(parsed) => parsed,
                 Err(why) => {
                     found.skipped.push(skip(name, why));
                     continue;
@@ -97,6 +97,7 @@ pub(super) fn find(at: &Surroundings) -> Found {
                     id,
                     name,
                     launch,
+                    losses,
                     origin: origin.clone(),
                 }),
                 None => found
@@ -130,10 +131,11 @@ impl Candidate {
 /// What was found, for a person: no argument and no value of a variable, since these may be secrets.
 pub(super) fn listing(found: &Found, at: &Surroundings) -> String {
     let rows: Vec<_> = found.candidates.iter().map(|one| row(one, at)).collect();
-    let mut lines: Vec<String> = columns(&rows)
-        .iter()
-        .map(|row| format!("  {row}"))
-        .collect();
+    let mut lines: Vec<String> = Vec::new();
+    for (row, candidate) in columns(&rows).iter().zip(&found.candidates) {
+        lines.push(format!("  {row}"));
+        lines.extend(candidate.losses.iter().map(|loss| format!("    {loss}")));
+    }
     for skipped in &found.skipped {
         lines.push(format!(
             "  skipped: {} ({}): {}",

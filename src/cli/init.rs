@@ -56,6 +56,15 @@ pub(super) fn run(
         private_file::write(&folder.join(SCHEMA_FILE), &schema, Existing::Replace)?;
     }
     out.write_all(next_steps(&path, at).as_bytes())?;
+    // What is taken over may need variables that are set where the client runs, or programs that are not there.
+    match assembly::load(&path) {
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
+                terminal::remark(&format!("warning: {warning}"));
+            }
+        }
+        Err(refused) => return Ok(refused.complain()),
+    }
     Ok(Exit::Fine)
 }
 
@@ -74,9 +83,14 @@ fn imported(args: &InitArgs, at: &Surroundings, out: &mut dyn Write) -> anyhow::
     let found = import::find(at);
     let listing = import::listing(&found, at);
     if found.candidates.is_empty() {
+        let which = if listing.is_empty() {
+            "was found"
+        } else {
+            "that can be taken over was found"
+        };
         writeln!(
             out,
-            "no stdio server was found in the configs of MCP clients, so the config begins with the built-in one"
+            "no stdio server {which} in the configs of MCP clients, so the config begins with the built-in one"
         )?;
         if !listing.is_empty() {
             writeln!(out, "{listing}")?;

@@ -21,13 +21,13 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<Exit> {
     match &args.verb {
-        TokenVerb::New { name, output } => {
+        TokenVerb::New { name, output, .. } => {
             refuse_taken(name, config().ok().as_deref())?;
             let text = made(name, &fresh_token()?, *output);
             out.write_all(text.as_bytes())?;
             Ok(Exit::Fine)
         }
-        TokenVerb::List { output } => match assembly::tokens(&config()?) {
+        TokenVerb::List { output, .. } => match assembly::tokens(&config()?) {
             Ok(entries) => {
                 out.write_all(list(&entries, *output).as_bytes())?;
                 Ok(Exit::Fine)
@@ -114,6 +114,7 @@ fn servers(entry: &TokenEntry) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::args::ConfigArg;
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -140,6 +141,7 @@ mod tests {
     #[test]
     fn a_new_token_is_one_of_ours_and_its_entry_lets_it_in() {
         let verb = TokenVerb::New {
+            config: ConfigArg::default(),
             name: "agents".to_owned(),
             output: OutputForm::Text,
         };
@@ -151,6 +153,7 @@ mod tests {
         let entry: Value = serde_json::from_str(entry).unwrap();
         assert_eq!(entry["sha256"], hex::encode(Sha256::digest(token)));
         let verb = TokenVerb::List {
+            config: ConfigArg::default(),
             output: OutputForm::Json,
         };
         let listed: Value =
@@ -163,6 +166,7 @@ mod tests {
     fn a_name_is_given_once() {
         let taken = json!([{"name": "agents", "sha256": "ab".repeat(32)}]);
         let verb = TokenVerb::New {
+            config: ConfigArg::default(),
             name: "agents".to_owned(),
             output: OutputForm::Text,
         };
@@ -177,6 +181,7 @@ mod tests {
             {"name": "old", "sha256": "cd".repeat(32), "servers": ["git"], "expires_at": "2020-01-01T00:00:00Z"},
         ]);
         let verb = TokenVerb::List {
+            config: ConfigArg::default(),
             output: OutputForm::Text,
         };
         insta::assert_snapshot!(ran(verb, &config(&tokens)).unwrap(), @r"

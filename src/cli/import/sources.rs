@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::entry::Dialect;
 use crate::cli::surroundings::Surroundings;
 
 /// `~/.claude.json` holds histories too and grows; more than this is no config.
@@ -18,6 +19,16 @@ pub(in crate::cli) struct Source {
     pub(super) client: &'static str,
     pub(super) file: PathBuf,
     shape: Shape,
+}
+
+impl Source {
+    /// How the client writes references to variables.
+    pub(super) fn dialect(&self) -> Dialect {
+        match self.client {
+            "Gemini CLI" => Dialect::Dollar,
+            _ => Dialect::Braces,
+        }
+    }
 }
 
 /// One entry of a file.
@@ -37,9 +48,15 @@ enum Shape {
     /// An object below this key, in a file of a project: `PROJECT/.mcp.json` (1 folder up) or
     /// `PROJECT/.vscode/mcp.json` (2).
     Project(&'static str, usize),
+    /// A file that is not read here.
+    Unread,
     /// Below `mcpServers`, and below `mcpServers` of each of the `projects`.
     ClaudeCode,
 }
+
+/// Where Cline keeps its servers, below the configuration of VS Code.
+const CLINE: &str =
+    "Code/User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json";
 
 /// The files of all known clients that exist: of the user first, then of the project in the working
 /// directory.
@@ -84,6 +101,23 @@ pub(in crate::cli) fn sources(at: &Surroundings) -> Vec<Source> {
             in_config("zed/settings.json"),
             Shape::Below("context_servers"),
         ),
+        ("LM Studio", in_home(".lmstudio/mcp.json"), mcp_servers),
+        ("Kiro", in_home(".kiro/settings/mcp.json"), mcp_servers),
+        (
+            "Copilot CLI",
+            in_home(".copilot/mcp-config.json"),
+            mcp_servers,
+        ),
+        ("Cline", in_library(CLINE), mcp_servers),
+        ("Cline", in_config(CLINE), mcp_servers),
+        ("Codex", in_home(".codex/config.toml"), Shape::Unread),
+        (
+            "opencode",
+            in_config("opencode/opencode.json"),
+            Shape::Unread,
+        ),
+        ("goose", in_config("goose/config.yaml"), Shape::Unread),
+        ("Continue", in_home(".continue/config.yaml"), Shape::Unread),
         (
             "Claude Code",
             in_project(".mcp.json"),
@@ -120,11 +154,17 @@ pub(in crate::cli) fn sources(at: &Surroundings) -> Vec<Source> {
 impl Source {
     /// The entries by name, in the order of the file; the error says why there are none.
     pub(super) fn read(&self) -> Result<Vec<Entry>, String> {
+        if let Shape::Unread = self.shape {
+            let text =
+                "it is in a form that is not read here: write its servers into the config by hand";
+            return Err(text.to_owned());
+        }
         let text = read_bounded(&self.file)?;
         let root: Value =
             jsonc_parser::parse_to_serde_value(&text, &jsonc_parser::ParseOptions::default())
                 .map_err(|error| format!("not JSON: {}", error.kind()))?;
         Ok(match self.shape {
+            Shape::Unread => Vec::new(),
             Shape::Below(key) => entries(root.get(key), None),
             Shape::Project(key, up) => {
                 let folder = self.file.ancestors().nth(up).and_then(Path::to_str);

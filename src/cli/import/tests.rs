@@ -50,7 +50,13 @@ fn fixture() -> (tempfile::TempDir, Surroundings) {
         "home/.codeium/windsurf/mcp_config.json",
         r#"{"mcpServers": {"日本": {"command": "jp"}}}"#,
     );
-    write(root, "home/.gemini/settings.json", r#"{"theme": "x"}"#);
+    write(
+        root,
+        "home/.gemini/settings.json",
+        r#"{"theme": "x", "mcpServers": {
+        "gem": {"command": "gem", "env": {"K": "$GEM_KEY"}, "includeTools": ["a"]}}}"#,
+    );
+    write(root, "home/.codex/config.toml", "[mcp_servers.x]");
     write(
         root,
         "home/.config/zed/settings.json",
@@ -65,6 +71,7 @@ fn fixture() -> (tempfile::TempDir, Surroundings) {
     (dir, at)
 }
 
+/// A client whose file is not read is named.
 #[test]
 fn servers_are_found_named_and_listed_without_a_secret() {
     let (_dir, at) = fixture();
@@ -78,12 +85,15 @@ fn servers_are_found_named_and_listed_without_a_secret() {
     git         mcp-server-git                       (Claude Code, ~/.claude.json)
     git-2       git-mcp                              (VS Code, ~/.config/Code/User/mcp.json, there "git")
     imported    jp                                   (Windsurf, ~/.codeium/windsurf/mcp_config.json, there "日本")
+    gem         gem                   env K          (Gemini CLI, ~/.gemini/settings.json)
+      its includeTools is not taken over: every tool is served
     pg          pg-mcp + 2 arguments                 (Zed, ~/.config/zed/settings.json)
     here        ./run                                (Claude Code, PROJECT/.mcp.json)
     skipped: clock (Claude Code, ~/.claude.json): the same as mcp-server of Claude Desktop
     skipped: far (Claude Code, ~/.claude.json): it is reached by URL; this gateway runs stdio servers only
     skipped: the whole file (Cursor, ~/.cursor/mcp.json): not JSON: Expected colon after the string or word in object property
     skipped: ask (VS Code, ~/.config/Code/User/mcp.json): it needs ${input:key}, which only that client knows
+    skipped: the whole file (Codex, ~/.codex/config.toml): it is in a form that is not read here: write its servers into the config by hand
     "#);
 }
 
@@ -109,6 +119,7 @@ fn what_is_taken_over_is_complete() {
         config("git"),
         json!({"server_id": "git", "command": "mcp-server-git", "working_dir": "/p"})
     );
+    assert_eq!(config("gem")["env"], json!({"K": "${GEM_KEY}"}));
     let project = at.cwd.as_ref().unwrap();
     assert_eq!(
         config("here"),

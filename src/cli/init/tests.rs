@@ -15,6 +15,7 @@ fn at(root: &Path) -> Surroundings {
 
 fn args() -> InitArgs {
     InitArgs {
+        config: crate::cli::args::ConfigArg::default(),
         path: None,
         import: false,
         force: false,
