@@ -11,6 +11,7 @@ mod env;
 mod expand;
 mod fault;
 mod file;
+mod folders;
 mod instances;
 mod launch;
 mod limits;
@@ -37,7 +38,7 @@ mod tests;
 
 pub use env::{Env, default_path};
 pub use fault::{Faults, FileFault};
-pub use operator::operator_token;
+pub use operator::{likely_url, operator_token};
 pub use schema::schema;
 
 use std::net::SocketAddr;
@@ -51,6 +52,7 @@ use disk::{Refusal, Source};
 use fault::{FileFault as Fault, Place};
 use file::File;
 use limits::Limits;
+use mcp_servers::McpServer;
 use reader::{Members, Node, Read as _, Scope, find_duplicate_keys};
 use servers::Named;
 
@@ -132,7 +134,7 @@ fn read(
             None,
             "cannot be used, for a reason that was not noted",
         )),
-        Some(_) | None => Err(Faults::new(path, scope.faults)),
+        Some(_) | None => Err(Faults::new(path, scope.into_faults())),
     }
 }
 
@@ -215,15 +217,17 @@ fn build(
     let bind = addresses::bind(file, scope);
     let allowed_clients = addresses::allowed_clients(file, scope);
     let trusted_proxies = addresses::trusted_proxies(file, scope);
-    let known_as = bound.or(bind);
+    let known_as = bound.or(bind.map(|(bind, _also)| bind));
     let allowed_hosts = names::allowed_hosts(file, known_as.map(|at| at.ip()), scope);
     let allowed_origins = names::allowed_origins(file, known_as, scope);
     let tls = tls::build(file, folder, scope);
     let log = log::build(&file.log, scope);
     let state_dir = state::build(file, folder, scope);
+    let (bind, bind_also) = bind?;
     Some(Config {
         http: http::Config {
-            bind: bind?,
+            bind,
+            bind_also,
             tls,
             admission: http::AdmissionConfig {
                 allowed_clients: allowed_clients?,
@@ -257,16 +261,25 @@ fn named_servers<'f>(file: &'f File, scope: &mut Scope<'_>) -> Vec<Named<'f>> {
             candidates.push((id.value.as_str(), &id.place, server, false));
         }
     }
+    let listed = candidates.len();
     for (name, place, entry) in file.mcp_servers.get().iter().flat_map(|map| &map.0) {
-        candidates.push((name.as_str(), place, &entry.server, entry.off));
+        if let McpServer::Stdio { server, off } = entry {
+            candidates.push((name.as_str(), place, server, *off));
+        }
     }
     let mut servers: Vec<(Named<'f>, &Place)> = Vec::with_capacity(candidates.len());
-    for (id, place, server, off) in candidates {
-        let id: ServerId = match id.parse() {
+    for (index, (id, place, server, off)) in candidates.into_iter().enumerate() {
+        let id: ServerId = match id.parse::<ServerId>() {
             Ok(id) => id,
             Err(error) => {
-                scope.fault::<()>(place, format!("invalid server id: {error}"));
-                continue;
+                // Clients take any name, and what they wrote is pasted as it is.
+                let other = error.suggestion().filter(|_| index >= listed);
+                let Some(other) = other.and_then(|other| other.parse::<ServerId>().ok()) else {
+                    scope.fault::<()>(place, format!("invalid server id: {error}"));
+                    continue;
+                };
+                scope.warn(place, format!("is served as {:?}: {error}", other.as_str()));
+                other
             }
         };
         if let Some((_, first)) = servers.iter().find(|(named, _)| named.id == id) {

@@ -28,6 +28,7 @@ mod held;
 mod homes;
 mod host;
 mod limiter;
+mod listeners;
 mod logs;
 mod mcp;
 mod negotiate;
@@ -46,11 +47,11 @@ mod tls;
 mod token;
 mod wrapper;
 
-pub use accept::bind;
 pub use admission::Check;
-pub use config::{AdmissionConfig, Config, LimitsConfig, TokenEntry, canonical};
+pub use config::{AdmissionConfig, Config, LimitsConfig, LocalAddress, TokenEntry, canonical};
 pub use error::status;
 pub use host::is_host_rule;
+pub use listeners::{Listeners, bind};
 pub use routes::{RouteInfo, routes};
 pub use rules::{ConfigStatus, RefusedConfig, Rulebook};
 pub use sse::event as sse_event;
@@ -62,7 +63,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -192,7 +192,7 @@ pub async fn serve_connection<Io>(
 /// end. On `kill` everything is dropped at once. The error is that of a listener that cannot accept
 /// any more; it is returned after a drain of the edge.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listeners,
     parts: Parts,
     drain: CancellationToken,
     kill: CancellationToken,

@@ -40,6 +40,7 @@ mod memory;
 mod service;
 
 mod reload;
+pub mod run_record;
 mod signals;
 
 use std::io::ErrorKind;
@@ -54,7 +55,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Env};
 use crate::http::{self, Rulebook};
 use crate::protocol::spare;
 use crate::relay::Relay;
@@ -66,6 +67,7 @@ use crate::telemetry::{self, Telemetry};
 pub use reload::Reread;
 
 use reload::Reloads;
+use run_record::RunRecord;
 use signals::Signals;
 
 /// How long the last export of telemetry may take: with it, a gateway at rest ends within 2 s whatever
@@ -171,10 +173,9 @@ async fn serve(
         let program = server.launch.program.display();
         tracing::info!(server_id = %server.id, command = server.launch.command, program = %program, instance, "server configured");
     }
-    let bind = config.http.bind;
     let listener = http::bind(&config.http)
         .await
-        .map_err(|error| match error.kind() {
+        .map_err(|(bind, error)| match error.kind() {
             ErrorKind::AddrInUse => anyhow::anyhow!(
                 "cannot listen on {bind}: the address is in use; another gateway may be running, bind_port chooses another port"
             ),
@@ -202,8 +203,16 @@ async fn serve(
         instruments: telemetry.instruments().clone(),
     };
     let mut edge: EdgeTask = JoinSet::new();
+    let addresses = listener.addresses();
     edge.spawn(http::serve(listener, parts, drain.clone(), kill.clone()));
-    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    for address in addresses {
+        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    }
+    // In force as long as it is held.
+    let _record = reread.as_ref().and_then(|_from_a_file| {
+        let env = Env::of_process();
+        run_record::write(&config.path, &record(&config.http, address), &env)
+    });
     ready(address)?;
     service::ready();
 
@@ -241,6 +250,19 @@ async fn serve(
     outcome.context("the edge has failed")?;
     tracing::info!("stopped");
     Ok(Ended::AsAsked)
+}
+
+/// The record of a gateway that listens on `address`.
+fn record(edge: &http::Config, address: SocketAddr) -> RunRecord {
+    let http::LocalAddress { base_url, host } = edge.local_address(address);
+    let identity = edge.tls.as_ref().map(http::Tls::identity);
+    RunRecord {
+        pid: std::process::id(),
+        base_url,
+        host,
+        certificate: identity
+            .and_then(|identity| identity.first().map(|leaf| hex::encode(leaf.as_ref()))),
+    }
 }
 
 /// The one task of the edge; ended with its owner.

@@ -22,6 +22,7 @@ pub(crate) mod fixture;
 pub mod guard;
 mod handle;
 mod handshake;
+mod hint;
 mod life;
 mod listener;
 mod machine;

@@ -1,7 +1,7 @@
 //! The doors from the command line to the floor below, each in one place.
 
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,10 +27,10 @@ pub(super) struct Loaded {
     pub(super) servers: Vec<supervisor::Config>,
     /// What deserves a look, one line each; never a secret.
     pub(super) warnings: Vec<String>,
-    /// Where clients on this machine reach the gateway, such as `http://127.0.0.1:7411`.
+    /// The address for clients, such as `http://127.0.0.1:7411`; one that others reach, if it listens for them.
     pub(super) base_url: String,
     /// Why `base_url` may be another one in truth, or may not do for a client.
-    pub(super) base_url_doubts: Vec<&'static str>,
+    pub(super) base_url_doubts: Vec<String>,
 }
 
 /// Why a config file was refused.
@@ -45,7 +45,7 @@ pub(super) struct Refused {
 /// Reads and checks a config file.
 pub(super) fn load(path: &Path) -> Result<Loaded, Refused> {
     let config = config::load(path, &Env::of_process()).map_err(|faults| refused(&faults))?;
-    let (base_url, base_url_doubts) = base_url(&config.http);
+    let (base_url, base_url_doubts) = base_url(&config.http, address_on_the_network);
     Ok(Loaded {
         base_url,
         base_url_doubts,
@@ -58,32 +58,73 @@ pub(super) fn load(path: &Path) -> Result<Loaded, Refused> {
     })
 }
 
-/// Where clients on this machine reach a gateway with this config, and what is uncertain about it.
-fn base_url(edge: &http::Config) -> (String, Vec<&'static str>) {
-    let bind = edge.bind;
-    let (mut address, mut doubts) = (bind, Vec::new());
-    if bind.ip().is_unspecified() {
-        address.set_ip(match bind {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-        doubts.push(
-            "the gateway listens on every address; for clients elsewhere name one with --url",
-        );
+/// The address for clients of a gateway with this config, and what is uncertain about it; `network` finds the address of this
+/// machine that others reach.
+fn base_url(
+    edge: &http::Config,
+    network: impl Fn(SocketAddr) -> Option<IpAddr>,
+) -> (String, Vec<String>) {
+    let mut doubts = Vec::new();
+    let port = edge.bind.port();
+    let scheme = if edge.tls.is_some() { "https" } else { "http" };
+    let name = known_name(edge);
+    let mut base_url = edge.local_address(edge.bind).base_url;
+    if let Some(name) = name.filter(|_| edge.bind.ip().is_unspecified() || edge.tls.is_some()) {
+        let has_port = name
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| !port.ends_with(']'));
+        base_url = if has_port {
+            format!("{scheme}://{name}")
+        } else {
+            format!("{scheme}://{name}:{port}")
+        };
+    } else if edge.bind.ip().is_unspecified() {
+        if let Some(ip) = network(edge.bind) {
+            base_url = format!("{scheme}://{}", SocketAddr::new(ip, port));
+            doubts.push(format!(
+                "the gateway listens on every address, {ip} is a guess: name another with --url, and put what clients \
+                 call it by into \"allowed_hosts\", or they are refused"
+            ));
+        } else {
+            let text =
+                "the gateway listens on every address; for clients elsewhere name one with --url";
+            doubts.push(text.to_owned());
+        }
     }
-    if bind.port() == 0 {
-        doubts.push("bind_port is 0, so the port is another one at each start: the log says which, name it with --url");
+    if port == 0 {
+        let text = "bind_port is 0, so the port is another one at each start: the log says which, name it with --url";
+        doubts.push(text.to_owned());
     }
-    let scheme = if edge.tls.is_some() {
-        doubts.push(
-            "clients must call the gateway by a name that is in its certificate, so name that with --url; and they \
-             must trust its issuer: with one of your own, curl wants --cacert, and Node.js NODE_EXTRA_CA_CERTS",
-        );
-        "https"
-    } else {
-        "http"
+    if edge.tls.is_some() {
+        let text = "clients must call the gateway by a name that is in its certificate, so name that with --url; and they \
+             must trust its issuer: with one of your own, curl wants --cacert, and Node.js NODE_EXTRA_CA_CERTS";
+        doubts.push(text.to_owned());
+    }
+    (base_url, doubts)
+}
+
+/// The first of `allowed_hosts` by which others than this machine can call it.
+fn known_name(edge: &http::Config) -> Option<&str> {
+    let is_loopback = |host: &str| {
+        let bare = host.trim_start_matches('[');
+        bare.starts_with("localhost") || bare.starts_with("127.") || bare.starts_with("::1")
     };
-    (format!("{scheme}://{address}"), doubts)
+    let mut hosts = edge.admission.allowed_hosts.iter().map(String::as_str);
+    hosts.find(|host| !is_loopback(host))
+}
+
+/// The address of this machine on the way to other networks. Nothing is sent: a datagram socket that is connected has
+/// its route looked up.
+fn address_on_the_network(bind: SocketAddr) -> Option<IpAddr> {
+    // Addresses of documentation (RFC 5737, RFC 3849), to which no host answers.
+    let (any, elsewhere) = match bind {
+        SocketAddr::V4(_) => ("0.0.0.0:0", "192.0.2.1:9"),
+        SocketAddr::V6(_) => ("[::]:0", "[2001:db8::1]:9"),
+    };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(elsewhere).ok()?;
+    let own = socket.local_addr().ok()?.ip();
+    (!own.is_loopback() && !own.is_unspecified()).then_some(own)
 }
 
 fn refused(faults: &Faults) -> Refused {
@@ -113,37 +154,62 @@ pub(super) fn tokens(path: &Path) -> Result<Vec<TokenEntry>, Refused> {
 /// Where the verbs that talk to a running gateway find it.
 #[derive(Debug)]
 pub(super) struct Door {
-    /// Such as `http://127.0.0.1:7411`.
-    pub(super) base_url: String,
-    /// The port is another one at each start, and not in `base_url`.
-    pub(super) any_port: bool,
+    /// Such as `http://127.0.0.1:7411`; `None` where the port is another one at each start and no gateway runs.
+    pub(super) base_url: Option<String>,
     /// A value of the Host header that the gateway lets in, where the URL's own is not.
     pub(super) host: Option<String>,
     /// The certificate that it shows, where it speaks TLS.
     pub(super) certificate: Option<CertificateDer<'static>>,
     /// A token of the config, where it has more than digests.
     pub(super) token: Option<Secret>,
+    /// The faults for which the file as it is now would be refused.
+    pub(super) refused: Option<Refused>,
 }
 
-/// The door of the gateway that runs with this config file.
-pub(super) fn door(path: &Path) -> Result<Door, Refused> {
+/// The door of the gateway that runs with this config file, or would: by what the gateway has noted of itself, then by
+/// the file, then by as much of the file as can be read.
+pub(super) fn door(path: &Path) -> Door {
     let env = Env::of_process();
-    let config = config::load(path, &env).map_err(|faults| refused(&faults))?;
-    let (base_url, _) = base_url(&config.http);
-    let hosts = &config.http.admission.allowed_hosts;
-    let own = base_url.split_once("://").map_or("", |(_scheme, own)| own);
-    let name = own.rsplit_once(':').map_or(own, |(name, _port)| name);
-    let is_let_in = hosts.iter().any(|host| host == own || host == name);
-    Ok(Door {
-        any_port: config.http.bind.port() == 0,
-        certificate: config
-            .http
-            .tls
-            .and_then(|tls| tls.identity().first().cloned()),
-        host: hosts.first().filter(|_| !is_let_in).cloned(),
-        token: config::operator_token(path, &env),
+    let token = config::operator_token(path, &env);
+    let loaded = config::load(path, &env);
+    let running = lifecycle::run_record::find(path, &env);
+    let (config, refused) = match loaded {
+        Ok(config) => (Some(config.http), None),
+        Err(faults) => (None, Some(refused(&faults))),
+    };
+    let certificate = config
+        .as_ref()
+        .and_then(|edge| edge.tls.as_ref()?.identity().first().cloned());
+    let (address, noted) = match (running, &config) {
+        (Some(running), _) => {
+            let noted = running.certificate.and_then(|text| hex::decode(text).ok());
+            let address = http::LocalAddress {
+                base_url: running.base_url,
+                host: running.host,
+            };
+            (Some(address), noted.map(CertificateDer::from))
+        }
+        (None, Some(edge)) if edge.bind.port() == 0 => (None, None),
+        (None, Some(edge)) => (Some(edge.local_address(edge.bind)), None),
+        (None, None) => {
+            let base_url = config::likely_url(path, &env);
+            (
+                base_url.map(|base_url| http::LocalAddress {
+                    base_url,
+                    host: None,
+                }),
+                None,
+            )
+        }
+    };
+    let (base_url, host) = address.map(|at| (at.base_url, at.host)).unzip();
+    Door {
         base_url,
-    })
+        host: host.flatten(),
+        certificate: certificate.or(noted),
+        token,
+        refused,
+    }
 }
 
 /// The JSON Schema of the config file.
@@ -194,27 +260,46 @@ pub fn guard(args: impl Iterator<Item = OsString>) -> ExitCode {
 mod tests {
     use super::*;
 
+    /// RG06: an address for this machine only is of no use to the clients that the gateway listens for.
     #[test]
-    fn an_address_that_nobody_can_call_is_told_apart() {
-        let url = |bind: &str| {
-            let text = r#"{"allowed_clients": ["localhost"], "auth_token": "0123456789abcdefghij", "servers": []}"#;
-            let mut edge = config::from_text(text, Path::new("c"), &Env::of_process())
+    fn the_address_for_clients_is_one_that_they_can_reach() {
+        let url = |bind: &str, hosts: &str, network: Option<&str>| {
+            let text = format!(
+                r#"{{"allowed_clients": ["localhost"], "auth_token": "0123456789abcdefghij", "servers": [] {hosts}}}"#
+            );
+            let mut edge = config::from_text(&text, Path::new("c"), &Env::of_process())
                 .unwrap()
                 .http;
             edge.bind = bind.parse().unwrap();
-            let (url, doubts) = base_url(&edge);
+            let (url, doubts) = base_url(&edge, |_| network.map(|ip| ip.parse().unwrap()));
             (url, !doubts.is_empty())
         };
-        assert_eq!(
-            url("127.0.0.1:7411"),
-            ("http://127.0.0.1:7411".to_owned(), false)
-        );
-        assert_eq!(url("[::1]:7411"), ("http://[::1]:7411".to_owned(), false));
-        assert_eq!(
-            url("0.0.0.0:7411"),
-            ("http://127.0.0.1:7411".to_owned(), true)
-        );
-        assert_eq!(url("[::]:7411"), ("http://[::1]:7411".to_owned(), true));
-        assert!(url("127.0.0.1:0").1);
+        let named = r#", "allowed_hosts": ["localhost", "mac.local", "other"]"#;
+        let with_port = r#", "allowed_hosts": ["[fd00::1]:80"]"#;
+        for (bind, hosts, network, expected, in_doubt) in [
+            ("127.0.0.1:7411", "", None, "http://127.0.0.1:7411", false),
+            ("[::1]:7411", "", None, "http://[::1]:7411", false),
+            (
+                "192.0.2.7:7411",
+                named,
+                None,
+                "http://192.0.2.7:7411",
+                false,
+            ),
+            ("0.0.0.0:7411", named, None, "http://mac.local:7411", false),
+            ("[::]:7411", with_port, None, "http://[fd00::1]:80", false),
+            (
+                "0.0.0.0:7411",
+                "",
+                Some("10.0.0.9"),
+                "http://10.0.0.9:7411",
+                true,
+            ),
+            ("0.0.0.0:7411", "", None, "http://127.0.0.1:7411", true),
+            ("127.0.0.1:0", "", None, "http://127.0.0.1:0", true),
+        ] {
+            let found = url(bind, hosts, network);
+            assert_eq!(found, (expected.to_owned(), in_doubt), "{bind} {hosts}");
+        }
     }
 }

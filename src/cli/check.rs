@@ -78,8 +78,8 @@ async fn start_all(
     let probes = loaded.servers.iter().map(|server| {
         let waiting = &waiting;
         async move {
-            if server.disabled {
-                return ServerReport::of(server, Outcome::Disabled, Duration::ZERO);
+            if let Some(outcome) = Outcome::unstarted(server) {
+                return ServerReport::of(server, outcome, Duration::ZERO);
             }
             let begun = Instant::now();
             lock(waiting).insert(server.id.clone());

@@ -29,32 +29,39 @@ pub(super) struct Gateway {
 /// Why a gateway did not answer.
 #[derive(Debug)]
 pub(super) enum Unanswered {
-    /// The config that would say where it is was refused.
+    /// The config that would say where it is or give a token was refused.
     Config(Refused),
-    /// Nobody answered there.
-    Unreachable(String),
+    /// Nobody answered there; and why the config would be refused.
+    Unreachable(String, Option<Refused>),
     /// It was not asked, or its answer was no.
     Failed(String),
 }
 
 impl Gateway {
-    /// The gateway that runs with this config file, on the address in it or on another.
-    pub(super) fn of_config(config: &Path, url: Option<String>) -> Result<Self, Unanswered> {
-        let door = assembly::door(config).map_err(Unanswered::Config)?;
-        let (base_url, host) = match url {
-            Some(url) => (url, None),
-            None if door.any_port => {
-                let text = "bind_port is 0: name the address in the log with --url";
-                return Err(Unanswered::Unreachable(text.to_owned()));
+    /// The gateway that runs with this config file, on its own address or on another. Why the file would be refused now
+    /// does not matter as long as there is a token and an address.
+    pub(super) fn of_config(
+        config: &Path,
+        url: Option<String>,
+    ) -> Result<(Self, Option<Refused>), Unanswered> {
+        let door = assembly::door(config);
+        let (base_url, host) = match (url, door.base_url) {
+            (Some(url), _) => (url, None),
+            (None, Some(base_url)) => (base_url, door.host),
+            (None, None) => {
+                let text = "bind_port is 0, and no gateway has noted its port: name the address in its log with --url";
+                return Err(Unanswered::Unreachable(text.to_owned(), door.refused));
             }
-            None => (door.base_url, door.host),
         };
         let own = std::env::var(TOKEN_VARIABLE).ok();
         let own = own.filter(|token| !token.is_empty()).map(Secret::new);
         let Some(token) = own.or(door.token) else {
-            return Err(Unanswered::Failed(format!(
-                "the config has digests of tokens only: put a token into the variable {TOKEN_VARIABLE}"
-            )));
+            return Err(match door.refused {
+                Some(refused) => Unanswered::Config(refused),
+                None => Unanswered::Failed(format!(
+                    "the config has digests of tokens only: put a token into the variable {TOKEN_VARIABLE}"
+                )),
+            });
         };
         let mut headers = HeaderMap::new();
         let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()));
@@ -79,17 +86,21 @@ impl Gateway {
             client = client.tls_backend_preconfigured(trust);
         }
         let client = client.build();
-        Ok(Self {
+        let gateway = Self {
             base_url,
             client: client.map_err(|error| Unanswered::Failed(told(error)))?,
-        })
+        };
+        Ok((gateway, door.refused))
     }
 
     /// Asks for a path; the answer must be JSON with status 200.
     pub(super) fn get(&self, path: &str) -> Result<Value, Unanswered> {
         let base = &self.base_url;
         let unreachable = |error| {
-            Unanswered::Unreachable(format!("no gateway answers on {base}: {}", told(error)))
+            Unanswered::Unreachable(
+                format!("no gateway answers on {base}: {}", told(error)),
+                None,
+            )
         };
         let response = self.client.get(format!("{base}{path}")).send();
         let response = response.map_err(unreachable)?;

@@ -24,7 +24,7 @@ pub(super) struct Candidate {
     /// The name in the client's file.
     name: String,
     launch: Launch,
-    /// What the client does with it and the gateway will not.
+    /// Settings of the client that the gateway does not take over, one sentence each.
     losses: Vec<String>,
     origin: Origin,
 }

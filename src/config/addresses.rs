@@ -11,8 +11,8 @@ use super::values::Text;
 /// How many leading bits an IPv4-mapped IPv6 address has before its IPv4 part.
 const MAPPED_BITS: u8 = 96;
 
-/// Where to listen; `None` after a fault.
-pub(super) fn bind(file: &File, scope: &mut Scope<'_>) -> Option<SocketAddr> {
+/// The address to listen on, and another one of the same port; `None` after a fault.
+pub(super) fn bind(file: &File, scope: &mut Scope<'_>) -> Option<(SocketAddr, Option<IpAddr>)> {
     let host = file.bind_host.get()?;
     let place = &file.bind_host.place;
     let Some(ip) = host_address(&host.value) else {
@@ -30,11 +30,17 @@ pub(super) fn bind(file: &File, scope: &mut Scope<'_>) -> Option<SocketAddr> {
         );
         return scope.fault(place, text);
     }
-    Some(SocketAddr::new(ip, file.bind_port.get()?.0))
+    // Clients resolve the name to either of its two addresses.
+    let also = is_localhost(&host.value).then_some(Ipv6Addr::LOCALHOST.into());
+    Some((SocketAddr::new(ip, file.bind_port.get()?.0), also))
 }
 
-fn host_address(text: &str) -> Option<IpAddr> {
-    if text.eq_ignore_ascii_case("localhost") {
+fn is_localhost(text: &str) -> bool {
+    text.eq_ignore_ascii_case("localhost")
+}
+
+pub(super) fn host_address(text: &str) -> Option<IpAddr> {
+    if is_localhost(text) {
         return Some(Ipv4Addr::LOCALHOST.into());
     }
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
@@ -65,7 +71,7 @@ pub(super) fn trusted_proxies(file: &File, scope: &mut Scope<'_>) -> Vec<IpNet> 
 fn networks(list: &[Text], any_is_meant: bool, scope: &mut Scope<'_>) -> Vec<IpNet> {
     let mut networks = Vec::with_capacity(list.len());
     for text in list {
-        if text.value.eq_ignore_ascii_case("localhost") {
+        if is_localhost(&text.value) {
             // All of 127.0.0.0/8 is this machine; so is ::1, and nothing else (RFC 4291, 2.5.3).
             networks.extend(Ipv4Net::new(Ipv4Addr::new(127, 0, 0, 0), 8).map(IpNet::from));
             networks.push(IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST)));

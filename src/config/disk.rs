@@ -11,6 +11,8 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
+use super::folders;
+
 /// No config or token is longer in earnest.
 const LONGEST: u64 = 1024 * 1024;
 
@@ -50,24 +52,33 @@ impl Refusal {
     }
 }
 
-fn because<T>(text: impl Into<String>) -> Result<T, Refusal> {
+pub(super) fn because<T>(text: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal::Because(text.into()))
 }
 
 /// Reads a UTF-8 file of at most 1 MiB that only its owner, who is the user `uid` or root, can write.
 ///
 /// A path that is a symbolic link of the same owners is resolved once (dotfile managers and mounted
-/// secrets are such links); what it leads to is held to the same rules and may not be a link again.
+/// secrets are such links); what it leads to is held to the same rules and may not be a link again. So are the folders
+/// on the way.
 pub(super) fn read(path: &Path, uid: u32) -> Result<Source, Refusal> {
+    let source = read_file(path, uid)?;
+    if path.is_absolute() {
+        folders::check(path, uid)?;
+    }
+    Ok(source)
+}
+
+fn read_file(path: &Path, uid: u32) -> Result<Source, Refusal> {
     match open(path) {
-        Ok(file) => read_open(file, path, uid),
+        Ok(file) => read_open(file, uid),
         Err(Errno::LOOP) => {
             let link = rustix::fs::lstat(path).map_err(refusal)?;
             if !is_trusted(link.st_uid, uid) {
                 return because("is a symbolic link of another user");
             }
             let target = std::fs::canonicalize(path).map_err(|error| refusal_of_io(&error))?;
-            read_open(open(&target).map_err(refusal)?, &target, uid)
+            read_open(open(&target).map_err(refusal)?, uid)
         }
         Err(error) => Err(refusal(error)),
     }
@@ -79,12 +90,9 @@ fn open(path: &Path) -> rustix::io::Result<File> {
     rustix::fs::open(path, flags, Mode::empty()).map(File::from)
 }
 
-fn read_open(file: File, path: &Path, uid: u32) -> Result<Source, Refusal> {
+fn read_open(file: File, uid: u32) -> Result<Source, Refusal> {
     let stat = rustix::fs::fstat(&file).map_err(refusal)?;
     check(&stat, uid)?;
-    if let Some(parent) = path.parent().filter(|parent| parent.is_absolute()) {
-        check_parent(&rustix::fs::stat(parent).map_err(refusal)?, parent)?;
-    }
     let mut bytes = Zeroizing::new(Vec::new());
     // The size in `stat` may be old: what is read is bounded too.
     let mut bounded = file.take(LONGEST + 1);
@@ -122,13 +130,14 @@ fn check(stat: &Stat, uid: u32) -> Result<(), Refusal> {
     }
     if !is_trusted(stat.st_uid, uid) {
         return because(format!(
-            "belongs to user {}, expected user {uid} or root",
+            "belongs to user {0}, expected user {uid} or root: chown it, or run the gateway as user {0} (in a container \
+             runAsUser)",
             stat.st_uid
         ));
     }
     if mode.intersects(Mode::WGRP | Mode::WOTH) {
         return because(format!(
-            "can be written by others (mode {}): chmod go-w",
+            "can be written by others (mode {}): chmod go-w it",
             octal(mode)
         ));
     }
@@ -138,20 +147,7 @@ fn check(stat: &Stat, uid: u32) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// In a directory that everybody can write, everybody can put another file in this one's place, unless
-/// the sticky bit keeps names to their owners.
-fn check_parent(stat: &Stat, parent: &Path) -> Result<(), Refusal> {
-    let mode = Mode::from_raw_mode(stat.st_mode);
-    if mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX) {
-        return because(format!(
-            "lies in {}, where any user can put another file in its place: chmod o-w that directory",
-            parent.display()
-        ));
-    }
-    Ok(())
-}
-
-fn is_trusted(owner: u32, uid: u32) -> bool {
+pub(super) fn is_trusted(owner: u32, uid: u32) -> bool {
     owner == uid || owner == 0
 }
 
@@ -159,7 +155,7 @@ fn octal(mode: Mode) -> String {
     format!("{:04o}", mode.bits() & 0o7777)
 }
 
-fn refusal(error: Errno) -> Refusal {
+pub(super) fn refusal(error: Errno) -> Refusal {
     refusal_of_io(&error.into())
 }
 
@@ -181,7 +177,10 @@ impl Source {
         };
         if self.mode.intersects(open_to) {
             let mode = octal(self.mode);
-            return Err(format!("can be read by others (mode {mode}): chmod 600"));
+            return Err(format!(
+                "can be read by others (mode {mode}): chmod 600 it; a file that is mounted cannot be changed here, Kubernetes \
+                 wants \"defaultMode\": 0440 and an \"fsGroup\", Docker \"mode\": 0400"
+            ));
         }
         Ok(())
     }

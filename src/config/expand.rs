@@ -11,14 +11,32 @@ pub(super) struct Expanded {
     pub(super) variables: Vec<String>,
 }
 
+/// The reason that a string could not be expanded; shows nothing of the text around the reference.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ExpandError {
+    /// The string is written as it should be, and a variable in it is not set.
+    Unset(String),
+    /// A reference is not one.
+    Malformed(String),
+}
+
+impl ExpandError {
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Unset(text) | Self::Malformed(text) => text,
+        }
+    }
+}
+
 /// Puts variables into a string: `${VAR}`, `${VAR:-default}` (the default also stands for an empty
 /// value, as in a shell), `${env:VAR}` as some clients write it, and `$$` for a `$`. Any other `$` is
 /// kept. A default is literal text and ends at the first `}`.
 ///
-/// The error says what is wrong with a reference and shows nothing of the text around it.
-pub(super) fn expand(input: &str, env: &Env) -> Result<Expanded, String> {
+/// A malformed reference is told before an unset variable.
+pub(super) fn expand(input: &str, env: &Env) -> Result<Expanded, ExpandError> {
     let mut text = String::with_capacity(input.len());
     let mut variables = Vec::new();
+    let mut unset = None;
     let mut rest = input;
     while let Some((before, after)) = rest.split_once('$') {
         text.push_str(before);
@@ -27,14 +45,18 @@ pub(super) fn expand(input: &str, env: &Env) -> Result<Expanded, String> {
             rest = after;
         } else if let Some(after) = after.strip_prefix('{') {
             let Some((reference, after)) = after.split_once('}') else {
-                return Err("has a \"${\" without a \"}\", write \"$$\" for a \"$\"".to_owned());
+                let text = "has a \"${\" without a \"}\", write \"$$\" for a \"$\"";
+                return Err(ExpandError::Malformed(text.to_owned()));
             };
             let (name, default) = match reference.split_once(":-") {
                 Some((name, default)) => (name, Some(default)),
                 None => (reference, None),
             };
-            let name = name_of(name)?;
-            text.push_str(&value_of(name, default, env)?);
+            let name = name_of(name).map_err(ExpandError::Malformed)?;
+            match value_of(name, default, env)? {
+                Some(value) => text.push_str(value),
+                None => unset = unset.or_else(|| Some(why_unset(name))),
+            }
             variables.push(name.to_owned());
             rest = after;
         } else {
@@ -43,7 +65,10 @@ pub(super) fn expand(input: &str, env: &Env) -> Result<Expanded, String> {
         }
     }
     text.push_str(rest);
-    Ok(Expanded { text, variables })
+    match unset {
+        Some(reason) => Err(ExpandError::Unset(reason)),
+        None => Ok(Expanded { text, variables }),
+    }
 }
 
 /// The name in a reference. What is no name is not shown: it may be a piece of a secret.
@@ -64,23 +89,31 @@ fn name_of(reference: &str) -> Result<&str, String> {
     }
 }
 
-fn value_of(name: &str, default: Option<&str>, env: &Env) -> Result<String, String> {
+/// The value of a reference; `None` for a variable that is not set.
+fn value_of<'v>(
+    name: &str,
+    default: Option<&'v str>,
+    env: &'v Env,
+) -> Result<Option<&'v str>, ExpandError> {
     let value = match env.var(name) {
-        Some(value) => value
-            .to_str()
-            .ok_or_else(|| format!("the variable {} is not UTF-8", quoted(name)))?,
-        None => "",
+        Some(value) => Some(value.to_str().ok_or_else(|| {
+            ExpandError::Malformed(format!("the variable {} is not UTF-8", quoted(name)))
+        })?),
+        None => None,
     };
-    match (value, default) {
-        ("", Some(default)) => Ok(default.to_owned()),
-        ("", None) if env.var(name).is_none() => Err(match likely_name(name) {
-            Some(name) => {
-                format!("the variable {name} is not set, and \"${{{name}}}\" has no default")
-            }
-            None => "has a \"${…}\" whose variable is not set, and no default in it, write \"$$\" for a \"$\""
-                .to_owned(),
-        }),
-        (value, _) => Ok(value.to_owned()),
+    Ok(match (value, default) {
+        (None | Some(""), Some(default)) => Some(default),
+        (value, _) => value,
+    })
+}
+
+fn why_unset(name: &str) -> String {
+    match likely_name(name) {
+        Some(name) => {
+            format!("the variable {name} is not set, and \"${{{name}}}\" has no default")
+        }
+        None => "has a \"${…}\" whose variable is not set, and no default in it, write \"$$\" for a \"$\""
+            .to_owned(),
     }
 }
 
@@ -95,7 +128,7 @@ pub(super) fn likely_name(text: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn expanded(input: &str) -> Result<String, String> {
+    fn expanded(input: &str) -> Result<String, ExpandError> {
         let variables = [("A", "1"), ("EMPTY", ""), ("NESTED", "${A}$$")];
         let variables = variables.map(|(name, value)| (name.into(), value.into()));
         expand(input, &Env::new(variables, None, 0)).map(|expanded| expanded.text)
@@ -131,8 +164,11 @@ mod tests {
             ("canary${input:token}", "only an editor"),
         ] {
             let error = expanded(input).expect_err(input);
-            assert!(error.contains(reason), "{input}: {error}");
-            assert!(!error.contains("canary"), "{input}: {error}");
+            let text = error.text();
+            assert!(text.contains(reason), "{input}: {text}");
+            assert!(!text.contains("canary"), "{input}: {text}");
+            let is_unset = matches!(error, ExpandError::Unset(_));
+            assert_eq!(is_unset, reason.contains("not set"), "{input}");
         }
     }
 }

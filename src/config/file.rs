@@ -9,7 +9,7 @@ use super::mcp_servers::McpServer;
 use super::reader::{Map, Node, Placed, Read, Scope};
 use super::section::section;
 use super::servers::Server;
-use super::values::{Anything, Count, Millis, Port, SecretText, Text, choice};
+use super::values::{Anything, Count, Millis, Port, Scalar, SecretText, Text, choice};
 
 section! {
     /// The config of host-mcp-gateway, which serves stdio MCP servers of this machine over authenticated HTTP.
@@ -70,6 +70,12 @@ section! {
         /// `~/Library/Application Support/host-mcp-gateway`.
         #[schemars(extend("examples" = ["~/.local/state/host-mcp-gateway"]))]
         state_dir: Text,
+        /// Variables for every server, over those that it inherits.
+        env: Map<Scalar<Text>>,
+        /// The variables that every server gets from the gateway's own environment; `["*"]` for all but the
+        /// gateway's own. Default: those that a program needs to find its user, its language, the network and the
+        /// certificates of this machine.
+        inherit_env: Vec<Text>,
         /// Bounds and deadlines.
         limits: Limits,
         /// What is logged, and how.

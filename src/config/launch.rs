@@ -2,19 +2,48 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::env::Env;
-use super::fault::quoted;
+use super::fault::{Place, quoted};
+use super::file::File;
 use super::program;
-use super::reader::Scope;
+use super::reader::{Field, Scope};
 use super::servers::Server;
+use super::values::{LaunchText, Text};
 use crate::supervisor::Launch;
 
-/// What a server inherits by default: the list of the official SDKs, with the language and the folder
-/// for temporary files.
-pub(super) const INHERITED: [&str; 8] = [
-    "HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LANG", "TMPDIR",
+/// The variables that a server inherits by default: the list of the official SDKs, and what a program needs to reach the network
+/// and the user's session from this machine. None of these holds a secret, but for the password of a proxy.
+pub(super) const INHERITED: [&str; 28] = [
+    "HOME",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "TERM",
+    "USER",
+    "TMPDIR",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "SSH_AUTH_SOCK",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XDG_RUNTIME_DIR",
 ];
 
 /// Variables that are meant for the gateway's own process and mislead or expose it in another: service
@@ -39,15 +68,32 @@ pub(super) struct Surroundings<'a> {
     pub(super) token_variables: &'a BTreeSet<String>,
 }
 
-/// The launch of a server; `None` after a fault.
+/// The first variable that is not set in what a server is launched by, and why that matters.
+pub(super) fn unset(server: &Server) -> Option<(&Place, &str)> {
+    let args = server.args.get().into_iter().flatten().map(|arg| &arg.0);
+    let env = server.env.get().into_iter().flat_map(|map| &map.0);
+    let texts = server.command.get().into_iter().chain(args);
+    let texts = texts.chain(server.working_dir.get());
+    texts
+        .chain(env.map(|(_, _, value)| &value.0))
+        .find_map(|LaunchText { text, unset }| Some((&text.place, unset.as_deref()?)))
+}
+
+/// The launch of a server; `None` after a fault. Where a variable is [unset], it is one for people only.
 pub(super) fn build(
     server: &Server,
+    file: &File,
     surroundings: &Surroundings<'_>,
     scope: &mut Scope<'_>,
 ) -> Option<Launch> {
-    let env = environment(server, surroundings, scope);
+    let env = environment(server, file, surroundings, scope);
     let args = server.args.get().map(Vec::as_slice).unwrap_or_default();
-    let working_dir = match server.working_dir.get().filter(|dir| !dir.value.is_empty()) {
+    let is_unset = |text: &LaunchText| text.unset.is_some();
+    let working_dir = server.working_dir.get().filter(|dir| !is_unset(dir));
+    let working_dir = match working_dir
+        .map(|dir| &dir.text)
+        .filter(|dir| !dir.value.is_empty())
+    {
         None => None,
         Some(dir) => {
             let Some(path) = surroundings.env.path(&dir.value) else {
@@ -71,25 +117,49 @@ pub(super) fn build(
         .required("the program that is the server", scope)?;
     let base = working_dir.as_deref().unwrap_or(surroundings.folder);
     let path = env.as_ref().and_then(|env| env.get(OsStr::new("PATH")));
-    let program = program::locate(command, path.map(OsString::as_os_str), base, scope)?;
+    let program = if is_unset(command) {
+        PathBuf::from(&command.text.value)
+    } else {
+        program::locate(&command.text, path.map(OsString::as_os_str), base, scope)?
+    };
+    let env = env?;
     Some(Launch {
-        command: command.value.clone(),
+        command: command.text.value.clone(),
         program,
-        args: args.iter().map(|arg| arg.value.clone()).collect(),
+        args: args.iter().map(|arg| arg.0.text.value.clone()).collect(),
         working_dir,
-        env: env?.into_iter().collect(),
+        withheld: withheld(&env, surroundings),
+        env: env.into_iter().collect(),
     })
+}
+
+/// The names of variables that the gateway has and the server does not get, and could.
+fn withheld(given: &Variables, surroundings: &Surroundings<'_>) -> Vec<String> {
+    let names = surroundings
+        .env
+        .vars()
+        .filter_map(|(name, _)| name.to_str());
+    names
+        .filter(|name| !given.contains_key(OsStr::new(name)) && !is_own(name))
+        .filter(|name| !surroundings.token_variables.contains(*name))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The whole environment of a server; `None` after a fault.
 fn environment(
     server: &Server,
+    file: &File,
     surroundings: &Surroundings<'_>,
     scope: &mut Scope<'_>,
 ) -> Option<Variables> {
-    let mut variables = inherited(server, surroundings, scope);
-    let own = server.env.get().map(|map| map.0.as_slice());
-    for (name, place, text) in own.unwrap_or_default() {
+    let names = server.inherit_env.or(&file.inherit_env);
+    let mut variables = inherited(names, surroundings, scope);
+    let of_all = file.env.get().into_iter().flat_map(|map| &map.0);
+    let own = server.env.get().into_iter().flat_map(|map| &map.0);
+    let own = own.map(|(name, place, value)| (name, place, &value.0.text));
+    let of_all = of_all.map(|(name, place, value)| (name, place, &value.0));
+    for (name, place, text) in of_all.chain(own) {
         if let Some(reason) = fault_of_name(name) {
             scope.fault::<()>(place, reason);
         } else if text.value.starts_with("()") {
@@ -106,12 +176,12 @@ const FUNCTION: &str =
     "is left out: its value begins with \"()\", which a shell takes for a function";
 
 fn inherited(
-    server: &Server,
+    names: &Field<Vec<Text>>,
     surroundings: &Surroundings<'_>,
     scope: &mut Scope<'_>,
 ) -> Option<Variables> {
     let env = surroundings.env;
-    let place = &server.inherit_env.place;
+    let place = &names.place;
     let mut variables = Variables::new();
     let mut take = |name: &OsStr, scope: &mut Scope<'_>| {
         let Some(value) = env.var(name) else { return };
@@ -126,12 +196,18 @@ fn inherited(
         }
     };
     let withheld = |name: &str| surroundings.token_variables.contains(name);
-    let Some(names) = server.inherit_env.get() else {
-        if server.inherit_env.is_given() {
+    let Some(names) = names.get() else {
+        if names.is_given() {
             return None;
         }
         for name in INHERITED.into_iter().filter(|name| !withheld(name)) {
             take(OsStr::new(name), scope);
+            if env
+                .var(name)
+                .is_some_and(|value| is_proxy_with_password(name, value))
+            {
+                scope.warn(place, format!("the variable {name} {PASSWORD}"));
+            }
         }
         return Some(variables);
     };
@@ -163,6 +239,19 @@ fn inherited(
         }
     }
     all_legal.then_some(variables)
+}
+
+/// The warning about a proxy with a password.
+const PASSWORD: &str = "holds the password of a proxy, and servers inherit it: list what they inherit in \"inherit_env\", or give the proxy without it in \"env\"";
+
+/// Tells a proxy's URL with a password in it.
+fn is_proxy_with_password(name: &str, value: &OsStr) -> bool {
+    let value = value.to_string_lossy();
+    let authority = value.split_once("://").map_or(&*value, |(_, rest)| rest);
+    let authority = authority.split('/').next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map(|(user, _)| user);
+    let is_proxy = name.to_ascii_uppercase().ends_with("_PROXY");
+    is_proxy && user.is_some_and(|user| user.contains(':'))
 }
 
 fn is_own(name: &str) -> bool {

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::reader::{Members, Node, Read, Scope};
 use super::section::section;
 use super::servers::Server;
-use super::values::Text;
+use super::values::{LaunchText, Text};
 
 /// Keys that only the client which wrote them understands. They are taken with a warning: pasting must
 /// work, and what they ask for (approvals, a choice of tools, labels) happens in the client.
@@ -70,11 +70,10 @@ const REMOTE_TYPES: [&str; 8] = [
 section! {
     /// What clients may write besides the keys of a server.
     ClientOwn {
-        /// `stdio`; other types are not run by a command and are refused.
-        #[schemars(extend("enum" = ["stdio", "local"]))]
+        /// `stdio`; what is reached by URL is skipped.
         kind as "type": Text,
         /// The same as `working_dir`.
-        cwd: Text,
+        cwd: LaunchText,
         /// `false` is the same as `disabled`.
         enabled: bool,
         /// `false` is the same as `disabled`.
@@ -84,20 +83,27 @@ section! {
 
 /// One entry of `mcpServers`: a server without `server_id`, with what clients write besides.
 #[derive(Debug)]
-pub(super) struct McpServer {
-    /// `cwd` was taken over as `working_dir`.
-    pub(super) server: Server,
-    /// Switched off by a key that clients use for it.
-    pub(super) off: bool,
+#[expect(clippy::large_enum_variant, reason = "nearly all are of the large one")]
+pub(super) enum McpServer {
+    /// One that is run by a command.
+    Stdio {
+        /// `cwd` was taken over as `working_dir`.
+        server: Server,
+        /// Switched off by a key that clients use for it.
+        off: bool,
+    },
+    /// One that is reached by URL, which is skipped.
+    Remote,
 }
 
 impl Read for McpServer {
     fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
         if let Some(sign) = remote_sign(node) {
             let text = format!(
-                "is a remote server ({sign}), and the gateway runs commands of this machine only, expected \"command\""
+                "is skipped: it is a remote server ({sign}), and the gateway serves what it runs by a \"command\""
             );
-            return scope.fault(&node.place, text);
+            scope.warn(&node.place, text);
+            return Some(Self::Remote);
         }
         let keys: Vec<&str> = Server::KEYS
             .iter()
@@ -137,7 +143,7 @@ impl Read for McpServer {
             server.working_dir = own.cwd;
         }
         let off = own.enabled.get() == Some(&false) || own.is_active.get() == Some(&false);
-        Some(Self { server, off })
+        Some(Self::Stdio { server, off })
     }
 }
 

@@ -1,13 +1,15 @@
 //! The token that the command line's own verbs send to the gateway which a config file describes.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use super::env::Env;
+use super::expand::expand;
 use super::reader::Scope;
-use super::{disk, parse, tokens};
+use super::{addresses, disk, parse, tokens};
 use crate::types::Secret;
 
-/// A token of a config file that [`load`](super::load) takes: `auth_token` or `auth_token_file`, else one
+/// A token of a config file, also of one that [`load`](super::load) refuses now: `auth_token` or `auth_token_file`, else one
 /// of `tokens` that stands in a file or a variable, one with every right first.
 ///
 /// `None` where the file has digests only, or cannot be read. A daemon never asks for this: it keeps
@@ -17,8 +19,10 @@ pub fn operator_token(path: &Path, env: &Env) -> Option<Secret> {
     let source = disk::read(&absolute, env.uid()).ok()?;
     let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
     let mut scope = Scope::new(text, env);
-    let file = parse(text, &mut scope)?;
     let folder = absolute.parent()?;
+    let Some(file) = parse(text, &mut scope) else {
+        return member_of(text, "auth_token", env).map(Secret::new);
+    };
     if let Some(token) = file.auth_token.get() {
         return Some(token.value.clone());
     }
@@ -42,4 +46,37 @@ pub fn operator_token(path: &Path, env: &Env) -> Option<Secret> {
             }
             (None, None) => None,
         })
+}
+
+/// The address at which the gateway of a config file that [`load`](super::load) refuses is likely to be reached from this machine: by its
+/// `bind_host` and `bind_port`, each the default where it cannot be read. `None` where the port is another at each start.
+pub fn likely_url(path: &Path, env: &Env) -> Option<String> {
+    let absolute = std::path::absolute(path).ok()?;
+    let source = disk::read(&absolute, env.uid()).ok();
+    let text = source.as_ref().map_or("{}", |source| &source.text);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut scope = Scope::new(text, env);
+    let file = parse(text, &mut scope).or_else(|| parse("{}", &mut scope))?;
+    let port = file.bind_port.get().map_or(DEFAULT_PORT, |port| port.0);
+    let scheme = if file.tls.is_given() { "https" } else { "http" };
+    let host = file.bind_host.get().map(|host| host.value.as_str());
+    let ip = host.and_then(addresses::host_address);
+    let ip = match ip.unwrap_or(Ipv4Addr::LOCALHOST.into()) {
+        IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    (port != 0).then(|| format!("{scheme}://{}", SocketAddr::new(ip, port)))
+}
+
+/// The default of `bind_port`.
+const DEFAULT_PORT: u16 = 7411;
+
+/// The first text of this key in a file that is not JSON at the moment, most often for a comma.
+fn member_of(text: &str, key: &str, env: &Env) -> Option<String> {
+    let (_, after) = text.split_once(&format!("\"{key}\""))?;
+    let after = after.trim_start().strip_prefix(':')?.trim_start();
+    let mut literals = serde_json::Deserializer::from_str(after).into_iter::<String>();
+    let literal = literals.next()?.ok()?;
+    Some(expand(&literal, env).ok()?.text)
 }

@@ -17,6 +17,8 @@ pub(super) struct Scope<'e> {
     lines: Vec<usize>,
     pub(super) faults: Vec<FileFault>,
     pub(super) warnings: Vec<FileFault>,
+    /// Variables that are not set where that is a fault of one server only.
+    unset: Vec<FileFault>,
 }
 
 impl<'e> Scope<'e> {
@@ -27,7 +29,20 @@ impl<'e> Scope<'e> {
             lines: std::iter::once(0).chain(after_newline).collect(),
             faults: Vec::new(),
             warnings: Vec::new(),
+            unset: Vec::new(),
         }
+    }
+
+    /// Notes a variable that one server lacks.
+    pub(super) fn unset(&mut self, place: &Place, reason: &str) {
+        self.unset.push(FileFault::new(place, reason));
+    }
+
+    /// Everything that is wrong, if the file is refused: then what one server lacks is told with the rest.
+    pub(super) fn into_faults(self) -> Vec<FileFault> {
+        let mut all = self.faults;
+        all.extend(self.unset);
+        all
     }
 
     /// Notes a fault, once, and returns `None`, so that it can end a reading function.

@@ -7,7 +7,7 @@ use super::limits::{Limits, ServerLimits, pick};
 use super::reader::{Map, Scope};
 use super::restarts::{requests, restarts};
 use super::section::section;
-use super::values::{Millis, MillisOrDefault, Text, choice};
+use super::values::{LaunchText, Millis, MillisOrDefault, Scalar, Text, choice};
 use crate::types::ServerId;
 use crate::{relay, supervisor};
 
@@ -22,16 +22,15 @@ section! {
         /// The program, run without a shell: a name that is looked for in the server's PATH, or a path. A
         /// relative path is taken from `working_dir`, without one from the folder of this file.
         #[schemars(extend("minLength" = 1, "examples" = ["npx", "uvx", "~/bin/my-server"]))]
-        command: Text,
+        command: LaunchText,
         /// The arguments, each passed as it is: no shell, no `~`, no wildcards.
-        args: Vec<Text>,
+        args: Vec<Scalar<LaunchText>>,
         /// The folder it runs in; a relative one is taken from the folder of this file. Default: the gateway's own.
-        working_dir: Text = "",
-        /// Variables for the server, over those that it inherits.
-        env: Map<Text>,
-        /// The variables that the server gets from the gateway's own environment; `["*"]` for all but the
-        /// gateway's own. Default: HOME, LOGNAME, PATH, SHELL, TERM, USER, LANG, TMPDIR.
-        #[schemars(extend("default" = launch::INHERITED))]
+        working_dir: LaunchText = "",
+        /// Variables for the server, over those that it inherits and those of the top level.
+        env: Map<Scalar<LaunchText>>,
+        /// The variables that the server gets from the gateway's own environment, in the place of those at the top
+        /// of the file; `["*"]` for all but the gateway's own.
         inherit_env: Vec<Text>,
         /// Start it with the gateway; otherwise at the first request.
         autostart: bool = false,
@@ -99,7 +98,14 @@ pub(super) fn build(
     scope: &mut Scope<'_>,
 ) -> Option<relay::ServerConfig> {
     let server = named.server;
-    let launch = launch::build(server, surroundings, scope);
+    let disabled = named.off || server.disabled.get() == Some(&true);
+    let unset = launch::unset(server).filter(|_| !disabled);
+    if let Some((place, reason)) = unset {
+        let text = format!("{reason}: this server cannot start, the others can");
+        scope.warn(place, text);
+    }
+    let refused = unset.map(|(place, reason)| format!("{place}: {reason}"));
+    let launch = launch::build(server, file, surroundings, scope);
     let own = server.limits.get();
     let restarts = restarts(server, file, scope);
     let requests = requests(server, file, limits, scope);
@@ -112,7 +118,8 @@ pub(super) fn build(
         id: named.id.clone(),
         launch: launch?,
         autostart: *server.autostart.get()?,
-        disabled: named.off || *server.disabled.get()?,
+        disabled,
+        refused,
         restart_policy: match server.restart_policy.get()? {
             RestartPolicy::Always => supervisor::RestartPolicy::Always,
             RestartPolicy::OnFailure => supervisor::RestartPolicy::OnFailure,

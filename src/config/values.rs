@@ -6,7 +6,7 @@ use std::time::Duration;
 use jsonc_parser::ast::Value;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::expand::{Expanded, expand};
+use super::expand::{ExpandError, Expanded, expand};
 use super::fault::{Place, quoted};
 use super::reader::{Node, Read, Scope};
 use crate::types::Secret;
@@ -53,6 +53,83 @@ impl Read for Text {
     }
 }
 
+/// A string of a server's launch. A variable in it that is not set is a fault of that server alone.
+#[derive(Debug)]
+pub(super) struct LaunchText {
+    /// As it stands in the file where a variable is not set.
+    pub(super) text: Text,
+    /// The reason that no server can be started by it.
+    pub(super) unset: Option<String>,
+}
+
+impl From<Text> for LaunchText {
+    fn from(text: Text) -> Self {
+        Self { text, unset: None }
+    }
+}
+
+impl From<&str> for LaunchText {
+    /// A default.
+    fn from(value: &str) -> Self {
+        Text::from(value).into()
+    }
+}
+
+impl Read for LaunchText {
+    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
+        if let Value::StringLit(literal) = node.value
+            && let Err(ExpandError::Unset(reason)) = expand(&literal.value, scope.env)
+        {
+            scope.unset(&node.place, &reason);
+            let text = Text {
+                value: literal.value.to_string(),
+                place: node.place.clone(),
+                from_variable: true,
+            };
+            let unset = Some(reason);
+            return Some(Self { text, unset });
+        }
+        Text::read(node, scope).map(Self::from)
+    }
+}
+
+/// A string that may be written as a number or a boolean, as people do for arguments and variables.
+#[derive(Debug)]
+pub(super) struct Scalar<T>(pub(super) T);
+
+impl<T: Read + From<Text>> Read for Scalar<T> {
+    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
+        let value = match node.value {
+            Value::NumberLit(literal) => literal.value.to_owned(),
+            Value::BooleanLit(literal) => literal.value.to_string(),
+            Value::StringLit(_) => return T::read(node, scope).map(Self),
+            Value::Object(_) | Value::Array(_) | Value::NullKeyword(_) => {
+                return node.mismatch("a string, a number, or true or false", scope);
+            }
+        };
+        let text = Text {
+            value,
+            place: node.place.clone(),
+            from_variable: false,
+        };
+        Some(Self(text.into()))
+    }
+}
+
+impl<T> JsonSchema for Scalar<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Scalar".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}
+
 /// A string that is a secret, and the variables it was taken from.
 #[derive(Debug)]
 pub(super) struct SecretText {
@@ -79,16 +156,28 @@ fn string(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Expanded> {
             "has a NUL character, which no program can take",
         ),
         Ok(expanded) => Some(expanded),
-        Err(reason) => scope.fault(&node.place, reason),
+        Err(error) => scope.fault(&node.place, error.text()),
     }
 }
 
-/// A whole number in a range; a fault names the range and what 0 does not mean.
+/// A whole number in a range, or a string that takes it from a variable; a fault names the range and what 0 does not
+/// mean.
 fn whole(node: &Node<'_>, least: u64, most: u64, scope: &mut Scope<'_>) -> Option<u64> {
-    let Value::NumberLit(literal) = node.value else {
-        return node.mismatch("a number", scope);
+    let from_variable;
+    let digits = match node.value {
+        Value::NumberLit(literal) => literal.value,
+        Value::StringLit(literal) if literal.value.contains("${") => {
+            from_variable = Text::read(node, scope)?;
+            from_variable.value.trim()
+        }
+        Value::StringLit(_)
+        | Value::BooleanLit(_)
+        | Value::Object(_)
+        | Value::Array(_)
+        | Value::NullKeyword(_) => return node.mismatch("a number", scope),
     };
-    match literal.value.parse() {
+    let is_shown = matches!(node.value, Value::NumberLit(_));
+    match digits.parse() {
         Ok(number) if (least..=most).contains(&number) => Some(number),
         Ok(0) => {
             let text = format!(
@@ -97,7 +186,11 @@ fn whole(node: &Node<'_>, least: u64, most: u64, scope: &mut Scope<'_>) -> Optio
             scope.fault(&node.place, text)
         }
         Ok(_) | Err(_) => {
-            let found: String = literal.value.chars().take(24).collect();
+            let found: String = if is_shown {
+                digits.chars().take(24).collect()
+            } else {
+                "what came from a variable".to_owned()
+            };
             let text = format!("expected a whole number from {least} to {most}, found {found}");
             scope.fault(&node.place, text)
         }
@@ -105,7 +198,12 @@ fn whole(node: &Node<'_>, least: u64, most: u64, scope: &mut Scope<'_>) -> Optio
 }
 
 fn whole_schema(least: u64, most: u64) -> Schema {
-    json_schema!({ "type": "integer", "minimum": least, "maximum": most })
+    json_schema!({
+        "type": ["integer", "string"],
+        "minimum": least,
+        "maximum": most,
+        "pattern": "\\$\\{.+\\}",
+    })
 }
 
 /// A number of things or bytes; never 0.
@@ -278,6 +376,7 @@ macro_rules! inline_schema {
 inline_schema! {
     Text => json_schema!({ "type": "string" });
     SecretText => json_schema!({ "type": "string" });
+    LaunchText => json_schema!({ "type": "string" });
     Count => whole_schema(1, Count::MOST);
     Millis => whole_schema(1, Millis::MOST);
     MillisOrDefault => whole_schema(0, Millis::MOST);

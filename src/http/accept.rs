@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::config::{Config, LimitsConfig};
+use super::config::LimitsConfig;
 use super::connection::{self, Answers, Ends};
 use super::homes::Homes;
+use super::listeners::Listeners;
 use super::slots::{Door, Slot, Slots};
 use super::tls::TlsDoor;
 use crate::shards::Shard;
@@ -28,24 +29,6 @@ mod tests;
 const BACKOFF_FIRST: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// Connections that may wait to be accepted; the system takes less where its own bound is lower (listen(2)). With the
-/// usual 128, of 512 clients that come at once 153 wait a second, until TCP tries again.
-const BACKLOG: u32 = 4096;
-
-/// Opens the listening socket; the error is that of the system, such as an address in use. It awaits nothing, but needs
-/// an event loop.
-pub async fn bind(config: &Config) -> io::Result<TcpListener> {
-    let socket = if config.bind.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    // Connections of the last run may still be in TIME-WAIT (RFC 9293, 3.6.1); the port is free nevertheless.
-    socket.set_reuseaddr(true)?;
-    socket.bind(config.bind)?;
-    socket.listen(BACKLOG)
-}
-
 /// Accepts and serves until `drain` or `kill`, and returns when the last connection is gone.
 ///
 /// On `drain` the listener is closed and idle connections end; what is under way has `limits.drain`
@@ -53,7 +36,7 @@ pub async fn bind(config: &Config) -> io::Result<TcpListener> {
 /// all connections too. The error is that of a listener that cannot accept any more; `drain` is
 /// cancelled then, and the error is returned after the drain.
 pub(super) async fn run<S>(
-    listener: TcpListener,
+    listener: Listeners,
     service: Arc<S>,
     door: Door,
     drain: &CancellationToken,

@@ -1,6 +1,6 @@
 //! What the edge must know: where to listen, who may enter, and its limits.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -13,6 +13,8 @@ use crate::types::Principal;
 pub struct Config {
     /// Where to listen; port 0 picks one.
     pub bind: SocketAddr,
+    /// Another address to listen on, at the same port, where this machine has it: `::1`, for `localhost`.
+    pub bind_also: Option<IpAddr>,
     /// With it every connection is TLS; without it none is.
     pub tls: Option<Tls>,
     /// Who may enter.
@@ -21,7 +23,35 @@ pub struct Config {
     pub limits: LimitsConfig,
 }
 
+/// The way of programs on this machine to the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalAddress {
+    /// Such as `http://127.0.0.1:7411`.
+    pub base_url: String,
+    /// A value of the Host header that is let in, where that of the URL is not.
+    pub host: Option<String>,
+}
+
 impl Config {
+    /// The way of programs on this machine to a gateway with this config that listens on `address`.
+    pub fn local_address(&self, mut address: SocketAddr) -> LocalAddress {
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let own = address.to_string();
+        let name = own.rsplit_once(':').map_or(&*own, |(name, _port)| name);
+        let hosts = &self.admission.allowed_hosts;
+        let is_let_in = hosts.iter().any(|host| *host == own || host == name);
+        LocalAddress {
+            base_url: format!("{scheme}://{own}"),
+            host: hosts.first().filter(|_| !is_let_in).cloned(),
+        }
+    }
+
     /// Puts the port that was picked into the allowed origins that were made from `bind_port` 0.
     pub fn listens_on(&mut self, port: u16) {
         for origin in &mut self.admission.allowed_origins {

@@ -39,6 +39,7 @@ pub(super) fn config() -> Config {
     };
     Config {
         bind: "127.0.0.1:0".parse().unwrap(),
+        bind_also: None,
         tls: None,
         admission: AdmissionConfig {
             allowed_clients: vec!["127.0.0.0/8".parse().unwrap()],

@@ -40,10 +40,13 @@ struct ConfigHealth {
 struct RefusedHealth {
     at: String,
     faults: usize,
+    /// Some of the faults; for tokens that reach every server, because a fault may name any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasons: Option<Vec<String>>,
 }
 
-impl From<&ConfigStatus> for ConfigHealth {
-    fn from(status: &ConfigStatus) -> Self {
+impl ConfigHealth {
+    fn new(status: &ConfigStatus, reaches_all: bool) -> Self {
         let ConfigStatus {
             generation,
             loaded_at,
@@ -56,6 +59,7 @@ impl From<&ConfigStatus> for ConfigHealth {
             refused: refused.as_ref().map(|refused| RefusedHealth {
                 at: wall::rfc3339(refused.at),
                 faults: refused.faults,
+                reasons: reaches_all.then(|| refused.reasons.clone()),
             }),
             restart_needed: restart_needed.clone(),
         }
@@ -108,7 +112,7 @@ pub(super) async fn health(
         status: word(edge.relay.is_healthy() && config.refused.is_none()),
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: edge.started.elapsed().as_secs(),
-        config: (&*config).into(),
+        config: ConfigHealth::new(&config, principal.servers.is_none()),
         servers,
     }))
 }

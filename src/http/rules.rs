@@ -44,7 +44,13 @@ pub struct RefusedConfig {
     pub at: SystemTime,
     /// How many faults it has; the log has them all.
     pub faults: usize,
+    /// The first of them, one line each.
+    pub reasons: Vec<String>,
 }
+
+/// Faults that are kept for `/health`, and characters of each.
+const MAX_REASONS: usize = 20;
+const MAX_REASON: usize = 500;
 
 /// Where the rules in force are found and replaced; cheap to clone.
 #[derive(Clone, Debug)]
@@ -61,6 +67,7 @@ impl Rulebook {
     pub fn new(config: &Config) -> Self {
         let Config {
             bind: _,
+            bind_also: _,
             tls: _,
             admission,
             limits,
@@ -92,6 +99,7 @@ impl Rulebook {
     pub fn replace(&self, config: &Config, restart_needed: Vec<&'static str>) -> Vec<PrincipalId> {
         let Config {
             bind: _,
+            bind_also: _,
             tls: _,
             admission,
             limits,
@@ -119,11 +127,20 @@ impl Rulebook {
         before.admission.revoke_what_is_not_in(&rules.admission)
     }
 
-    /// Notes that a config with so many faults was refused, and that these rules stay in force.
-    pub fn refused(&self, faults: usize) {
+    /// Notes that a config with these faults was refused, and that these rules stay in force.
+    pub fn refused(&self, faults: impl IntoIterator<Item = String>) {
+        let mut reasons: Vec<String> = faults.into_iter().collect();
+        let refused = RefusedConfig {
+            at: wall::now(),
+            faults: reasons.len(),
+            reasons: {
+                reasons.truncate(MAX_REASONS);
+                let cut = |reason: String| reason.chars().take(MAX_REASON).collect();
+                reasons.into_iter().map(cut).collect()
+            },
+        };
         self.0.status.send_modify(|status| {
-            let at = wall::now();
-            Arc::make_mut(status).refused = Some(RefusedConfig { at, faults });
+            Arc::make_mut(status).refused = Some(refused);
         });
     }
 

@@ -28,6 +28,10 @@ struct Servers {
 struct View {
     server_id: ServerId,
     status: &'static str,
+    /// It is stopped because nobody has asked for it: a request starts it.
+    asleep: bool,
+    /// It is stopped because the config says so.
+    disabled: bool,
     pid: Option<u32>,
     restart_count: u64,
     last_exit_code: Option<i32>,
@@ -159,6 +163,7 @@ fn view(overview: &Overview, found: &[Found], now: Instant) -> View {
         args: _,
         working_dir,
         env: _,
+        withheld: _,
     } = &config.launch;
     let statuses = found.iter().map(|process| &*process.status);
     let (status, instances) = match (instance, found) {
@@ -166,7 +171,9 @@ fn view(overview: &Overview, found: &[Found], now: Instant) -> View {
         (Instance::Shared, _) => (Status::of_all(statuses), None),
         (Instance::Session | Instance::Client, _) => {
             let instances = found.iter().map(|process| process.own(now)).collect();
-            (Status::of_all(statuses), Some(instances))
+            let refused = config.refused.as_deref().map(Status::refused);
+            let status = refused.unwrap_or_else(|| Status::of_all(statuses));
+            (status, Some(instances))
         }
     };
     let worst = found.iter().max_by_key(|process| process.status.severity());
@@ -180,6 +187,8 @@ fn view(overview: &Overview, found: &[Found], now: Instant) -> View {
     View {
         server_id: config.id.clone(),
         status: status.state.as_str(),
+        asleep: status.asleep && !config.disabled,
+        disabled: config.disabled,
         pid: status.pid,
         restart_count: status.restart_count,
         last_exit_code,

@@ -55,7 +55,8 @@ impl Reloads<'_> {
             Ok(Err(faults)) => self.refuse(&faults),
             Err(error) => {
                 tracing::error!(%error, "the config could not be read: {error}");
-                self.rulebook.refused(1);
+                self.rulebook
+                    .refused([format!("the config could not be read: {error}")]);
             }
         }
     }
@@ -67,7 +68,8 @@ impl Reloads<'_> {
         }
         let count = faults.iter().count();
         tracing::error!(config = %config, faults = count, "config refused, the one in force stays");
-        self.rulebook.refused(count);
+        self.rulebook
+            .refused(faults.iter().map(ToString::to_string));
     }
 
     /// Puts a config in force: first who may enter, so that nobody enters by the old one what is new.
@@ -82,6 +84,7 @@ impl Reloads<'_> {
             tracing::warn!(config = %path, keys, "what has changed in {keys} takes effect when the gateway is restarted");
         }
         config.http.bind = self.running.http.bind;
+        config.http.bind_also = self.running.http.bind_also;
         config.http.tls = renewed(self.running.http.tls.clone(), config.http.tls);
         config.http.listens_on(self.port);
         self.telemetry.set_filter(&config.log.filter);
@@ -125,7 +128,10 @@ fn restart_needed(running: &Config, config: &Config) -> Vec<&'static str> {
     let (before, after) = (running.http.bind, config.http.bind);
     let telemetry::Config { filter: _, format } = &config.log;
     let keys = [
-        ("bind_host", before.ip() != after.ip()),
+        (
+            "bind_host",
+            before.ip() != after.ip() || running.http.bind_also != config.http.bind_also,
+        ),
         ("bind_port", before.port() != after.port()),
         (
             "tls",

@@ -35,6 +35,9 @@ pub struct Process {
 impl Overview {
     /// The status of a shared server; of another, that of the process that is worst off.
     pub fn status(&self) -> Status {
+        if let Some(reason) = &self.config.supervisor.refused {
+            return Status::refused(reason);
+        }
         let all = self.processes.iter().map(|process| process.handle.status());
         let all: Vec<_> = all.collect();
         match (self.config.instance, all.as_slice()) {

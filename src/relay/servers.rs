@@ -166,6 +166,9 @@ impl Servers {
     /// Every process is ready, or asleep because nobody has asked for it, or disabled.
     pub(super) fn are_healthy(&self) -> bool {
         self.fleet().list.iter().all(|server| {
+            if server.instances.config().supervisor.refused.is_some() {
+                return false;
+            }
             server.instances.all().iter().all(|upstream| {
                 let status = upstream.handle.status();
                 let disabled = upstream.handle.config().disabled;

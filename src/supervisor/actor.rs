@@ -297,7 +297,8 @@ impl Actor {
         match self.machine.state() {
             State::Failed => {
                 let stderr = self.shared.stderr.tail(5).join("\n");
-                tracing::error!(server_id = %id, state, reason, stderr, "server {id} has failed");
+                let hint = self.hint();
+                tracing::error!(server_id = %id, state, reason, hint, stderr, "server {id} has failed");
             }
             State::Stopped(_)
             | State::Starting { .. }

@@ -18,6 +18,8 @@ pub struct Config {
     pub autostart: bool,
     /// Known, never started.
     pub disabled: bool,
+    /// The reason that the configuration does not say how to start it: then it is `failed` from the beginning.
+    pub refused: Option<String>,
     /// When an ended process is started again.
     pub restart_policy: RestartPolicy,
     /// How long to wait before a restart.
@@ -52,6 +54,7 @@ impl Config {
             launch,
             autostart: _,
             disabled: _,
+            refused,
             restart_policy: _,
             backoff: _,
             restart_limit: _,
@@ -66,6 +69,7 @@ impl Config {
         } = self;
         *id == other.id
             && *launch == other.launch
+            && *refused == other.refused
             && *client_capabilities == other.client_capabilities
             && *stop == other.stop
             && *max_line_bytes == other.max_line_bytes
@@ -88,6 +92,8 @@ pub struct Launch {
     pub working_dir: Option<PathBuf>,
     /// The whole environment.
     pub env: Vec<(OsString, OsString)>,
+    /// Names of variables that the gateway has and the server does not get, for hints.
+    pub withheld: Vec<String>,
 }
 
 impl std::fmt::Debug for Launch {

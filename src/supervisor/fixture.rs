@@ -35,9 +35,11 @@ pub(crate) fn config() -> Config {
             args: Vec::new(),
             working_dir: None,
             env: Vec::new(),
+            withheld: Vec::new(),
         },
         autostart: false,
         disabled: false,
+        refused: None,
         restart_policy: RestartPolicy::OnFailure,
         backoff: BackoffConfig {
             first: Duration::from_millis(100),

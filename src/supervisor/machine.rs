@@ -36,6 +36,8 @@ pub(super) struct Machine {
     restarts: Restarts,
     policy: RestartPolicy,
     disabled: bool,
+    /// The reason that there is nothing to start.
+    refused: Option<String>,
     startup_timeout: Duration,
     hold: Duration,
     probe_misses: u32,
@@ -44,23 +46,24 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn new(config: &Config, seed: u64) -> Self {
-        let rest = if config.disabled {
-            Rest::Decided
-        } else {
-            Rest::Asleep
+        let (state, last_error) = match &config.refused {
+            _ if config.disabled => (State::Stopped(Rest::Decided), Some(DISABLED.to_owned())),
+            Some(reason) => (State::Failed, Some(reason.clone())),
+            None => (State::Stopped(Rest::Asleep), None),
         };
         Self {
-            state: State::Stopped(rest),
+            state,
             incarnation: Incarnation::default(),
             first_start: Incarnation(1),
             era_probe: EraProbe::default(),
             restarts: Restarts::new(config.backoff, config.restart_limit, seed),
             policy: config.restart_policy,
             disabled: config.disabled,
+            refused: config.refused.clone(),
             startup_timeout: config.startup_timeout,
             hold: config.requests.hold,
             probe_misses: config.probe.misses,
-            last_error: config.disabled.then(|| DISABLED.to_owned()),
+            last_error,
         }
     }
 
@@ -327,6 +330,11 @@ impl Machine {
     }
 
     fn start(&mut self, now: Instant) -> Vec<Action> {
+        if let Some(reason) = &self.refused {
+            self.state = State::Failed;
+            self.last_error = Some(reason.clone());
+            return Vec::new();
+        }
         self.incarnation = self.incarnation.next();
         self.era_probe.begin();
         self.state = State::Starting {

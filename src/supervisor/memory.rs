@@ -1,4 +1,4 @@
-//! How much memory a server has resident: its own process and everything that it started.
+//! The resident memory of a server: its own process and everything that it started.
 //!
 //! A launcher such as `npx` is a small part of the server that it starts. Only Linux tells without a foreign-function
 //! call; elsewhere the answer is "unknown".

@@ -157,6 +157,16 @@ impl Status {
         }
     }
 
+    /// That of a server which the configuration does not say how to start.
+    pub fn refused(reason: &str) -> Self {
+        Self {
+            state: State::Failed,
+            asleep: false,
+            last_error: Some(reason.to_owned()),
+            ..Self::new()
+        }
+    }
+
     /// What is known before the actor has said anything.
     pub(super) fn new() -> Self {
         Self {

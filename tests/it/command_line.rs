@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::gateway::TOKEN;
 use crate::support::wait::{wait_for, wait_until};
 use crate::support::{Gateway, Server, places};
 
@@ -67,5 +68,72 @@ async fn status_tells_a_script_that_a_server_was_given_up() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.starts_with("degraded: "), "{text}");
     assert!(text.contains("\n    stderr: the reason\n"), "{text}");
+    gateway.stop().await;
+}
+
+/// Runs `status` at the home of the gateway, where it keeps what it notes of itself.
+fn status_at_home(gateway: &Gateway, arguments: &[&str]) -> crate::support::cli::Ended {
+    let config = gateway.config_path();
+    let arguments = [&["status", "--config", config.to_str().unwrap()], arguments].concat();
+    crate::support::cli::run(gateway.folder(), &arguments)
+}
+
+/// RF04: a fault in the file is when one asks.
+#[tokio::test]
+async fn status_answers_whatever_became_of_the_file() {
+    let gateway = Gateway::builder()
+        .server(Server::control())
+        .server(Server::gremlin("asleep"))
+        .server(Server::gremlin("off").set("disabled", true))
+        .start();
+    let ready = || status_at_home(&gateway, &[]).code == Some(0);
+    wait_until(
+        "exit code 0 without a port in the config",
+        Duration::from_secs(20),
+        ready,
+    )
+    .await;
+    let fine = status_at_home(&gateway, &[]).stdout;
+    let word = |server_id: &str| {
+        let mut lines = fine.lines().filter(|line| line.starts_with(server_id));
+        lines.next().and_then(|line| line.split_whitespace().nth(1))
+    };
+    assert_eq!(
+        (word("control"), word("asleep"), word("off")),
+        (Some("ready"), Some("asleep"), Some("disabled")),
+        "{fine}"
+    );
+
+    let good = std::fs::read_to_string(gateway.config_path()).unwrap();
+    let reload = || gateway.signal(rustix::process::Signal::HUP);
+    let shows = async |what: &str| {
+        let shown = || status_at_home(&gateway, &[]).stdout.contains(what);
+        wait_until(what, Duration::from_secs(20), shown).await;
+    };
+    // A comma too few: what is not JSON has a token all the same.
+    std::fs::write(gateway.config_path(), good.replacen(',', "", 1)).unwrap();
+    shows("the config file as it is now would be refused").await;
+    reload();
+    shows("was refused for 1 fault").await;
+    assert!(
+        status_at_home(&gateway, &[])
+            .stdout
+            .contains("expected comma")
+    );
+
+    std::fs::write(gateway.config_path(), &good).unwrap();
+    gateway.rewrite_config(|config| config["bind_port"] = 9.into());
+    reload();
+    shows("restart needed: what has changed in bind_port").await;
+
+    // Without any config, as somebody elsewhere would ask.
+    std::fs::remove_file(gateway.config_path()).unwrap();
+    let asked = Command::new(places::gateway())
+        .args(["status", "--url", &url(&gateway)])
+        .env("HMG_TOKEN", TOKEN)
+        .env("HOME", "/nonexistent")
+        .output()
+        .unwrap();
+    assert_eq!(asked.status.code(), Some(0), "{asked:?}");
     gateway.stop().await;
 }

@@ -79,6 +79,9 @@ fn result(server: &ServerReport) -> String {
                 .map(|protocol| format!(", MCP {}", printable(protocol)));
             format!("{word}, {tools}, {took} ms{}", protocol.unwrap_or_default())
         }
+        Outcome::Failed { reason, .. } if server.took.is_zero() => {
+            format!("{word}: {}", printable(reason))
+        }
         Outcome::Failed { reason, .. } => format!("{word} after {took} ms: {}", printable(reason)),
     }
 }

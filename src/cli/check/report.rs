@@ -61,6 +61,17 @@ pub(in crate::cli) enum Outcome {
 }
 
 impl Outcome {
+    /// That of a server which the config lets nobody start.
+    pub(super) fn unstarted(server: &supervisor::Config) -> Option<Self> {
+        if server.disabled {
+            return Some(Self::Disabled);
+        }
+        server.refused.clone().map(|reason| Self::Failed {
+            reason,
+            stderr_tail: Vec::new(),
+        })
+    }
+
     /// The word in the report.
     pub(super) fn word(&self) -> &'static str {
         match self {
@@ -136,11 +147,7 @@ impl Report {
             base_url_doubts: _,
         } = loaded;
         let reports = servers.iter().map(|server| {
-            let outcome = if server.disabled {
-                Outcome::Disabled
-            } else {
-                Outcome::NotStarted
-            };
+            let outcome = Outcome::unstarted(server).unwrap_or(Outcome::NotStarted);
             ServerReport::of(server, outcome, Duration::ZERO)
         });
         Self::started(config, reports.collect(), warnings)

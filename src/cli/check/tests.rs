@@ -21,9 +21,11 @@ fn server(id: &str) -> Config {
             args: vec!["canary".to_owned()],
             working_dir: None,
             env: Vec::new(),
+            withheld: Vec::new(),
         },
         autostart: id == "notes",
         disabled: id == "old",
+        refused: None,
         restart_policy: RestartPolicy::OnFailure,
         backoff: BackoffConfig {
             first: second,
@@ -121,7 +123,7 @@ async fn every_server_is_reported_in_the_order_of_the_file() {
     SERVER  COMMAND  AUTOSTART  RESTART     RESULT
     notes   npx      yes        on-failure  ok, 3 tools, 1200 ms, MCP 2025-11-25
     old     npx      no         on-failure  disabled
-    broken  npx      no         on-failure  failed after 0 ms: exited with code 1 before the handshake
+    broken  npx      no         on-failure  failed: exited with code 1 before the handshake
         stderr: \u{1b}[31mno such module\u{1b}[0m
     warning: notes: a folder in PATH is writable by others
     1 of 3 servers failed

@@ -13,7 +13,7 @@ pub(super) struct Launch {
     pub(super) working_dir: Option<String>,
 }
 
-/// How a client writes references to variables.
+/// The form in which a client writes references to variables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// `${VAR}`, `${VAR:-default}` and `${env:VAR}`.
@@ -27,7 +27,7 @@ pub(super) enum Dialect {
 #[derive(Debug, PartialEq)]
 pub(super) struct Parsed {
     pub(super) launch: Launch,
-    /// What the client does with it and the gateway will not.
+    /// Settings of the client that the gateway does not take over, one sentence each.
     pub(super) losses: Vec<String>,
 }
 
@@ -200,7 +200,7 @@ fn substitute(text: &str, dialect: Dialect) -> Substituted {
     Ok(out)
 }
 
-/// What stands between the braces of a reference, as it is written here.
+/// The text between the braces of a reference, in our form.
 fn variable(inside: &str) -> Result<&str, String> {
     let variable = inside.strip_prefix("env:").unwrap_or(inside);
     let name = variable

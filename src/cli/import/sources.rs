@@ -22,7 +22,7 @@ pub(in crate::cli) struct Source {
 }
 
 impl Source {
-    /// How the client writes references to variables.
+    /// The form in which the client writes references to variables.
     pub(super) fn dialect(&self) -> Dialect {
         match self.client {
             "Gemini CLI" => Dialect::Dollar,
@@ -54,7 +54,7 @@ enum Shape {
     ClaudeCode,
 }
 
-/// Where Cline keeps its servers, below the configuration of VS Code.
+/// The file of Cline, below the configuration of VS Code.
 const CLINE: &str =
     "Code/User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json";
 

@@ -1,6 +1,6 @@
 //! Who may connect, as it stands in a file: addresses, networks, and names.
 
-use super::{TOKEN, faults, loaded};
+use super::{Fixture, TOKEN, faults, loaded, with};
 
 /// H030: mapped rules are IPv4, and bits beyond a prefix are masked with a warning.
 #[test]
@@ -88,5 +88,40 @@ fn a_rule_that_can_be_read_in_two_ways_is_refused() {
             "{rule}: {told}"
         );
         assert_eq!(told.lines().count(), 1, "{rule}: {told}");
+    }
+}
+
+/// RG05
+#[test]
+fn localhost_is_both_of_its_addresses_and_numbers_may_come_from_variables() {
+    let fixture = Fixture::new(&[("PORT", "8080"), ("WORD", "canary")]);
+    let config = fixture
+        .load(&with(r#""bind_host": "localhost", "bind_port": "${PORT}", "request_timeout_ms": "${NONE:-5}""#))
+        .expect("faults");
+    assert_eq!(config.http.bind.to_string(), "127.0.0.1:8080");
+    assert_eq!(
+        config.http.bind_also,
+        Some(std::net::Ipv6Addr::LOCALHOST.into())
+    );
+    assert_eq!(loaded(&with("")).http.bind_also, None);
+    for (further, expected) in [
+        (
+            r#""bind_port": "8080""#,
+            "expected a number, found a string",
+        ),
+        (
+            r#""bind_port": "${WORD}""#,
+            "expected a whole number from 0 to 65535, found what came from a variable",
+        ),
+        (
+            r#""bind_port": "${NOT_SET}""#,
+            "the variable NOT_SET is not set",
+        ),
+    ] {
+        let told = fixture.faults(&with(further));
+        assert!(
+            told.contains(expected) && !told.contains("canary"),
+            "{told}"
+        );
     }
 }

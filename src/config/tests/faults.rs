@@ -30,7 +30,7 @@ fn every_fault_of_a_file_is_reported_at_once_with_its_key_and_line() {
       "server_id": "git",
       "comand": "/bin/sh",
       "args": "-x",
-      "env": { "A": "${NOT_SET}", "B=": "x", "C": 1 },
+      "env": { "A": "${NOT_SET}", "B=": "x", "C": null },
       "inherit_env": ["OTEL_EXPORTER_OTLP_HEADERS"],
       "instance": "own",
     },
@@ -69,9 +69,9 @@ c.json: servers[1].command (line 21): is required: the program that is the serve
 c.json: servers[1].server_id (line 22): "git" is already the id of servers[0].server_id (line 20)
 c.json: servers[1].comand (line 23): unknown key, did you mean "command"
 c.json: servers[1].args (line 24): expected a list, found a string
-c.json: servers[1].env.A (line 25): the variable NOT_SET is not set, and "${NOT_SET}" has no default
-c.json: servers[1].env.C (line 25): expected a string, found a number
+c.json: servers[1].env.C (line 25): expected a string, a number, or true or false, found null
 c.json: servers[1].env["B="] (line 25): is no name of a variable: it is empty, or has "=" or NUL in it
+c.json: servers[1].env.A (line 25): the variable NOT_SET is not set, and "${NOT_SET}" has no default
 c.json: servers[1].inherit_env[0] (line 26): "OTEL_EXPORTER_OTLP_HEADERS" belongs to the gateway's own process, set it in "env" if the server needs it
 c.json: servers[1].instance (line 27): unknown value "own", expected shared, session or client
 c.json: servers[2].command (line 29): has a NUL character, which no program can take
@@ -79,10 +79,7 @@ c.json: servers[2].server_id (line 29): is required: the server's name in URLs
 c.json: servers[3] (line 30): expected an object, found a string
 c.json: mcpServers.git (line 33): "git" is already the id of servers[0].server_id (line 20)
 c.json: mcpServers["my server"].cwd (line 34): means the same as "working_dir", give one of them
-c.json: mcpServers["my server"] (line 34): invalid server id: "my server" has a character other than ASCII letters, digits, '.', '_' and '-', try "my-server"
-c.json: mcpServers.far (line 35): is a remote server ("url"), and the gateway runs commands of this machine only, expected "command"
 c.json: mcpServers.Health.server_id (line 36): is not wanted here: the name of the entry is the id
-c.json: mcpServers.Health (line 36): invalid server id: "Health" is a path of the gateway itself, try "Health-server"
 "##);
 }
 

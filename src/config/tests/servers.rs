@@ -240,3 +240,136 @@ fn no_limit_can_be_switched_off_with_0() {
         keys.len()
     );
 }
+
+/// RG01: what a machine with certificates and proxies of its own needs reaches a server unasked.
+#[test]
+fn a_server_inherits_what_it_needs_to_reach_the_network_and_a_proxys_password_is_warned_of() {
+    let fixture = Fixture::new(&[
+        ("NODE_EXTRA_CA_CERTS", "/ca.pem"),
+        ("https_proxy", "http://me:canary@proxy:3128/"),
+        ("HTTP_PROXY", "http://proxy:3128"),
+        ("TZ", "UTC"),
+        ("GITHUB_TOKEN", "x"),
+    ]);
+    let servers =
+        r#""mcpServers": { "a": { "command": "/bin/sh" }, "b": { "command": "/bin/sh" } }"#;
+    let config = fixture.load(&with(servers)).expect("faults");
+    let given = variables(&config, 0);
+    let names: Vec<_> = given.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["HTTP_PROXY", "NODE_EXTRA_CA_CERTS", "TZ", "https_proxy"]
+    );
+    assert_eq!(
+        config.servers[0].supervisor.launch.withheld,
+        ["GITHUB_TOKEN"]
+    );
+    let [warning] = config.warnings.as_slice() else {
+        panic!("once for all servers: {:?}", config.warnings)
+    };
+    assert!(
+        warning.contains("https_proxy") && !warning.contains("canary"),
+        "{warning}"
+    );
+
+    let readme = include_str!("../../../README.md");
+    for name in super::super::launch::INHERITED {
+        assert!(
+            readme.contains(&format!("`{name}`")),
+            "{name} is not in the README"
+        );
+    }
+}
+
+/// RG01
+#[test]
+fn variables_of_the_top_level_are_for_every_server_and_give_way_to_its_own() {
+    let fixture = Fixture::new(&[("PATH", "/bin"), ("MINE", "m"), ("OTHER", "o")]);
+    let config = fixture
+        .load(&with(
+            r#""inherit_env": ["MINE"], "env": { "A": "all", "B": 7, "MINE": "${OTHER}" }, "mcpServers": {
+                "a": { "command": "/bin/sh" },
+                "b": { "command": "/bin/sh", "inherit_env": ["PATH"], "env": { "A": "own", "C": true } },
+            }"#,
+        ))
+        .expect("faults");
+    assert_eq!(
+        variables(&config, 0),
+        pairs(&[("A", "all"), ("B", "7"), ("MINE", "o")])
+    );
+    let of_b = [
+        ("A", "own"),
+        ("B", "7"),
+        ("C", "true"),
+        ("MINE", "o"),
+        ("PATH", "/bin"),
+    ];
+    assert_eq!(variables(&config, 1), pairs(&of_b));
+}
+
+/// RG02
+#[test]
+fn a_variable_that_one_server_lacks_refuses_that_server_alone() {
+    let servers = r#""mcpServers": {
+        "a": { "command": "/bin/sh", "env": { "TOKEN": "${NOT_SET}" } },
+        "b": { "command": "${NOT_SET}/bin/tool", "args": ["x"] },
+        "c": { "command": "/bin/sh", "args": ["${NOT_SET:-}"] },
+        "d": { "command": "/bin/sh", "cwd": "${NOT_SET}", "disabled": true },
+    }"#;
+    let config = loaded(&with(servers));
+    let refused: Vec<_> = config
+        .servers
+        .iter()
+        .map(|server| server.supervisor.refused.as_deref())
+        .collect();
+    let reason = "the variable NOT_SET is not set, and \"${NOT_SET}\" has no default";
+    let (of_a, of_b) = (
+        format!("mcpServers.a.env.TOKEN (line 2): {reason}"),
+        format!("mcpServers.b.command (line 3): {reason}"),
+    );
+    assert_eq!(refused, [Some(&*of_a), Some(&*of_b), None, None]);
+    assert_eq!(
+        config.servers[1].supervisor.launch.command,
+        "${NOT_SET}/bin/tool"
+    );
+    let warned = config
+        .warnings
+        .iter()
+        .filter(|warning| warning.contains("this server cannot start"));
+    assert_eq!(warned.count(), 2, "{:?}", config.warnings);
+
+    // Where the file is refused for another reason, it is told with the rest.
+    let told = faults(&with(&format!("{servers}, \"bind_prot\": 1")));
+    assert!(told.contains("mcpServers.a.env.TOKEN (line 2): "), "{told}");
+    let of_all = faults(&with(r#""env": { "A": "${NOT_SET}" }"#));
+    assert!(
+        of_all.contains("env.A (line 1): the variable NOT_SET"),
+        "{of_all}"
+    );
+}
+
+/// RG06
+#[test]
+fn what_clients_wrote_for_others_is_skipped_or_renamed_when_it_is_pasted() {
+    let config = loaded(&with(
+        r#""mcpServers": {
+            "far": { "type": "http", "url": "https://example.com", "headers": {} },
+            "My Server": { "command": "/bin/sh", "args": [3000, true], "env": { "PORT": 8080, "DEBUG": true } }
+        }"#,
+    ));
+    let [server] = config.servers.as_slice() else {
+        panic!("{:?}", config.servers)
+    };
+    assert_eq!(server.supervisor.id.as_str(), "My-Server");
+    assert_eq!(server.supervisor.launch.args, ["3000", "true"]);
+    assert!(variables(&config, 0).contains(&("PORT".to_owned(), "8080".to_owned())));
+    let [far, renamed] = config.warnings.as_slice() else {
+        panic!("{:?}", config.warnings)
+    };
+    assert!(far.contains("mcpServers.far (line 2): is skipped"), "{far}");
+    assert!(renamed.contains("is served as \"My-Server\""), "{renamed}");
+    // In the list of its own the id is the user's choice.
+    let listed =
+        faults(&with("").replace("[]", r#"[{ "server_id": "my server", "command": "x" }]"#));
+    assert!(listed.contains("try \"my-server\""), "{listed}");
+}

@@ -103,11 +103,11 @@ fn a_key_that_others_can_read_and_a_certificate_that_they_can_write_are_refused(
     let at = |name: &str| fixture.dir.path().join(name);
     chmod(&at("key.pem"), 0o604);
     chmod(&at("cert.pem"), 0o644);
-    insta::assert_snapshot!(faults(&fixture, &tls("cert.pem", "key.pem")), @r##"c.json: tls.key_file (line 3): key.pem: can be read by others (mode 0604): chmod 600"##);
+    insta::assert_snapshot!(faults(&fixture, &tls("cert.pem", "key.pem")), @r##"c.json: tls.key_file (line 3): key.pem: can be read by others (mode 0604): chmod 600 it; a file that is mounted cannot be changed here, Kubernetes wants "defaultMode": 0440 and an "fsGroup", Docker "mode": 0400"##);
     chmod(&at("key.pem"), 0o400);
     assert!(fixture.load(&tls("cert.pem", "key.pem")).is_ok());
     chmod(&at("cert.pem"), 0o666);
-    insta::assert_snapshot!(faults(&fixture, &tls("cert.pem", "key.pem")), @r##"c.json: tls.cert_file (line 2): cert.pem: can be written by others (mode 0666): chmod go-w"##);
+    insta::assert_snapshot!(faults(&fixture, &tls("cert.pem", "key.pem")), @r##"c.json: tls.cert_file (line 2): cert.pem: can be written by others (mode 0666): chmod go-w it"##);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::*;
+use crate::http::bind;
 use crate::http::config::LimitsConfig;
 use crate::http::fixture::{self, Running, Wire, soon};
 

@@ -75,7 +75,7 @@ fn a_refused_config_is_told_until_another_is_taken() {
         (book.status().generation, &book.status().refused),
         (1, &None)
     );
-    book.refused(2);
+    book.refused(["a".to_owned(), "b".to_owned()]);
     let status = book.status();
     assert_eq!(status.generation, 1, "the first is still in force");
     assert_eq!(

@@ -22,9 +22,11 @@ fn config() -> supervisor::Config {
             args: vec!["--key=hunter2".to_owned()],
             working_dir: Some(PathBuf::from("/srv")),
             env: vec![(OsString::from("KEY"), OsString::from("hunter2"))],
+            withheld: Vec::new(),
         },
         autostart: true,
         disabled: false,
+        refused: None,
         restart_policy: RestartPolicy::OnFailure,
         backoff: BackoffConfig {
             first: second,
@@ -109,6 +111,7 @@ fn every_member_is_there_in_its_order_and_no_argument_or_variable_is() {
     let now = Instant::now();
     let status = Status {
         state: Word::Ready,
+        asleep: false,
         pid: Some(7),
         incarnation: Incarnation(2),
         session_id: Some("life".to_owned()),
@@ -123,7 +126,7 @@ fn every_member_is_there_in_its_order_and_no_argument_or_variable_is() {
         ..status()
     };
     let expected = concat!(
-        r#"{"server_id":"s1","status":"ready","pid":7,"restart_count":1,"last_exit_code":3,"#,
+        r#"{"server_id":"s1","status":"ready","asleep":false,"disabled":false,"pid":7,"restart_count":1,"last_exit_code":3,"#,
         r#""last_exit_at":"1970-01-01T00:00:00.000Z","session_id":"life","autostart":true,"#,
         r#""restart_policy":"on-failure","command":"npx","working_directory":"/srv","#,
         r#""incarnation":2,"uptime_seconds":0,"next_start_in_ms":1500,"last_exit_signal":null,"#,

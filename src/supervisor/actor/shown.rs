@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Actor;
+use crate::supervisor::hint;
 use crate::supervisor::machine::{Next, Rest, State};
 use crate::supervisor::status::{self, Status};
 
@@ -36,13 +37,33 @@ impl Actor {
             next_start: state.next_start(),
             last_exit: self.last_exit.map(|(exit, _)| exit),
             last_exit_at: self.last_exit.map(|(_, at)| at),
-            last_error: self.machine.last_error().map(str::to_owned),
+            last_error: self.machine.last_error().map(|reason| match self.hint() {
+                Some(hint) => format!("{reason}; {hint}"),
+                None => reason.to_owned(),
+            }),
             protocol: handshake
                 .as_ref()
                 .map(|handshake| handshake.revision.clone()),
             server_info: handshake.map(|handshake| Arc::clone(&handshake.server_info)),
         };
         self.status.send_replace(Arc::new(status));
+    }
+}
+
+impl Actor {
+    /// A variable that the server may lack, where it has failed.
+    pub(super) fn hint(&self) -> Option<String> {
+        match self.machine.state() {
+            State::Failed | State::Backoff { .. } | State::Stopping(Next::Retry | Next::GiveUp) => {
+                let withheld = &self.shared.config.launch.withheld;
+                hint::of_withheld(withheld, &self.shared.stderr.tail(hint::LINES))
+            }
+            State::Stopped(_)
+            | State::Starting { .. }
+            | State::Ready { .. }
+            | State::Unhealthy { .. }
+            | State::Stopping(Next::Rest(_) | Next::Start) => None,
+        }
     }
 }
 

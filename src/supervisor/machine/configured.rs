@@ -33,12 +33,18 @@ impl Machine {
             .configure(config.backoff, config.restart_limit);
         self.policy = config.restart_policy;
         self.disabled = config.disabled;
+        self.refused.clone_from(&config.refused);
         self.startup_timeout = config.startup_timeout;
         self.hold = config.requests.hold;
         self.probe_misses = config.probe.misses;
         let actions = match (was_disabled, config.disabled) {
             (false, true) => self.disable(),
             (true, true) => Vec::new(),
+            (true, false) if self.refused.is_some() => {
+                self.enable();
+                self.refuse()
+            }
+            (false, false) if self.refused.is_some() => self.refuse(),
             (true, false) => {
                 self.enable();
                 self.wake(config, now)
@@ -80,6 +86,27 @@ impl Machine {
             | State::Backoff { .. }
             | State::Failed => {}
         }
+    }
+
+    // (Stopped(Asleep) | Backoff) => Failed; (Starting | Ready | Unhealthy) => Stopping(GiveUp), as does what stops to
+    // start again
+    fn refuse(&mut self) -> Vec<Action> {
+        match self.state {
+            State::Stopped(Rest::Decided | Rest::Shutdown)
+            | State::Stopping(Next::Rest(Rest::Decided | Rest::Shutdown)) => return Vec::new(),
+            State::Stopped(Rest::Asleep) | State::Backoff { .. } | State::Failed => {
+                self.state = State::Failed;
+            }
+            State::Stopping(
+                Next::Rest(Rest::Asleep) | Next::Start | Next::Retry | Next::GiveUp,
+            ) => self.state = State::Stopping(Next::GiveUp),
+            State::Starting { .. } | State::Ready { .. } | State::Unhealthy { .. } => {
+                self.last_error.clone_from(&self.refused);
+                return self.stop(Next::GiveUp);
+            }
+        }
+        self.last_error.clone_from(&self.refused);
+        Vec::new()
     }
 
     // Stopped(Asleep) => Starting, where it is to run without being asked for

@@ -1,0 +1,151 @@
+//! The run record: where the gateway of a config file listens in truth, for the verbs that ask it.
+//!
+//! A config that was changed or broken since the start does not say that any more. The gateway holds a lock on the
+//! file for as long as it lives, so that a record that was left behind is not believed: its port may be a stranger's,
+//! and the verbs send a token.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::config::Env;
+
+/// A longer file is not a record of ours.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// The facts by which a running gateway is found.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct RunRecord {
+    /// Its process.
+    pub pid: u32,
+    /// Its address for this machine, such as `http://127.0.0.1:7411`.
+    pub base_url: String,
+    /// A value of the Host header that it lets in, where that of the URL is not.
+    pub host: Option<String>,
+    /// The certificate that it was started with, as hex digits of its DER form.
+    pub certificate: Option<String>,
+}
+
+/// A record that is in force until it is dropped.
+#[derive(Debug)]
+pub(super) struct HeldRecord {
+    path: PathBuf,
+    /// Bears the lock.
+    _file: File,
+}
+
+impl Drop for HeldRecord {
+    fn drop(&mut self) {
+        // What is left behind is not believed.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Writes the record of this process. Without a folder for it the verbs go by the config file, as far as it tells.
+pub(super) fn write(config: &Path, record: &RunRecord, env: &Env) -> Option<HeldRecord> {
+    let text = serde_json::to_string(record).ok()?;
+    for folder in folders(env) {
+        match write_in(&folder, config, &text) {
+            Ok(held) => return Some(held),
+            Err(error) => {
+                tracing::debug!(folder = %folder.display(), %error, "cannot write the run record: {error}");
+            }
+        }
+    }
+    None
+}
+
+fn write_in(folder: &Path, config: &Path, text: &str) -> io::Result<HeldRecord> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    let path = folder.join(name_of(config));
+    // Under a name of its own until it is locked and whole: found by its name, it is in force.
+    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    let flags =
+        OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::open(&draft, flags, Mode::RUSR | Mode::WUSR)?);
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    file.write_all(text.as_bytes())?;
+    std::fs::rename(&draft, &path)?;
+    Ok(HeldRecord { path, _file: file })
+}
+
+/// The record of the gateway that runs with this config file, if one runs.
+pub fn find(config: &Path, env: &Env) -> Option<RunRecord> {
+    let name = name_of(config);
+    folders(env)
+        .iter()
+        .find_map(|folder| read(&folder.join(&name), env))
+}
+
+fn read(path: &Path, env: &Env) -> Option<RunRecord> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    let stat = rustix::fs::fstat(&file).ok()?;
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    let is_ours = stat.st_uid == env.uid() && !mode.intersects(Mode::WGRP | Mode::WOTH);
+    // Where the lock can be had its holder is gone.
+    let is_free = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_ok();
+    if !is_ours || is_free {
+        return None;
+    }
+    let mut text = String::new();
+    file.take(MAX_BYTES).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// The folders that a record may be in: that of the login session, which is gone with it, and that of the user.
+fn folders(env: &Env) -> Vec<PathBuf> {
+    let absolute = |name: &str| {
+        let path = env.var(name).map(PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(env.home()?.join(".local/state")));
+    let runtime = absolute("XDG_RUNTIME_DIR").map(|folder| folder.join("host-mcp-gateway"));
+    let state = state.map(|folder| folder.join("host-mcp-gateway/run"));
+    runtime.into_iter().chain(state).collect()
+}
+
+/// One record for each config file.
+fn name_of(config: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt as _;
+    let absolute = std::path::absolute(config).unwrap_or_else(|_empty| config.to_owned());
+    let digest = hex::encode(Sha256::digest(absolute.as_os_str().as_bytes()));
+    format!("{}.json", digest.get(..32).unwrap_or(&digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_found_as_long_as_its_gateway_lives() {
+        let dir = tempfile::tempdir().unwrap();
+        let uid = rustix::process::geteuid().as_raw();
+        let env = Env::new(None, Some(dir.path().to_owned()), uid);
+        let record = RunRecord {
+            pid: 7,
+            base_url: "http://127.0.0.1:1".to_owned(),
+            host: None,
+            certificate: None,
+        };
+        let config = Path::new("/etc/c.json");
+        assert_eq!(find(config, &env), None);
+        let held = write(config, &record, &env).unwrap();
+        assert_eq!(find(config, &env), Some(record.clone()));
+        assert_eq!(find(Path::new("/etc/other.json"), &env), None);
+        let path = held.path.clone();
+        drop(held);
+        assert_eq!(find(config, &env), None);
+        // As after SIGKILL: the file is there, and nobody holds it.
+        std::fs::write(path, serde_json::to_string(&record).unwrap()).unwrap();
+        assert_eq!(find(config, &env), None);
+    }
+}
