@@ -25,7 +25,6 @@ mod fixture;
 mod gate;
 mod health;
 mod held;
-mod homes;
 mod host;
 mod limiter;
 mod listeners;
@@ -34,6 +33,7 @@ mod mcp;
 mod negotiate;
 mod operate;
 mod phase;
+mod placement;
 mod refusals;
 mod routes;
 mod rpc;
@@ -67,9 +67,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use body::BodyLimits;
-use connection::{Answers, Ends};
+use connection::{Answers, ConnectionContext, Ends, OpenConnection};
 use gate::{Gate, Guard};
-use homes::{HomeOf, Homes};
+use placement::{HomeFinder, Homes};
 use slots::Door;
 use tls::TlsDoor;
 
@@ -88,8 +88,8 @@ pub struct Parts {
     pub rulebook: Rulebook,
     /// Where messages go.
     pub relay: Arc<Relay>,
-    /// Where connections are served.
-    pub shards: Shards,
+    /// Where connections begin, and where they are served while they ask for no server.
+    pub fronts: Shards,
     /// What `/metrics` shows.
     pub metrics: MetricsText,
     /// What is measured.
@@ -129,7 +129,7 @@ fn open(parts: Parts, drain: &CancellationToken) -> (Arc<impl Answers>, Door) {
         tls,
         rulebook,
         relay,
-        shards,
+        fronts,
         metrics,
         instruments,
     } = parts;
@@ -141,8 +141,8 @@ fn open(parts: Parts, drain: &CancellationToken) -> (Arc<impl Answers>, Door) {
     ));
     let homes = {
         let relay = Arc::clone(&relay);
-        let of: HomeOf = Arc::new(move |server| relay.home(server));
-        Homes { shards, of }
+        let find: HomeFinder = Arc::new(move |principal, server| relay.home(principal, server));
+        Homes { fronts, find }
     };
     let edge = Arc::new(Edge {
         relay,
@@ -182,7 +182,9 @@ pub async fn serve_connection<Io>(
         cut: CancellationToken::new(),
     };
     let limits = (door.limits)();
-    connection::serve(socket, peer, service, limits, ends).await;
+    let context = ConnectionContext::fixed(peer);
+    let mut connection = OpenConnection::new(socket, context, service, &limits, ends);
+    let _stays_here = connection.run().await;
 }
 
 /// Serves until `drain` or `kill`, and returns when the last connection is gone.

@@ -106,8 +106,12 @@ pub fn run(
 ) -> anyhow::Result<Ended> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     allocator::keep_little(cores);
-    let threads = Threads::start(shards::count_for(config.servers.len(), cores))
-        .context("cannot start the threads of the shards")?;
+    let start = |name: &str, count| {
+        let threads = Threads::start(name, count);
+        threads.with_context(|| format!("cannot start {count} {name} threads"))
+    };
+    let threads = start("shard", shards::count_for(config.servers.len(), cores))?;
+    let fronts = start("front", shards::fronts_for(cores))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -117,7 +121,11 @@ pub fn run(
     let telemetry = telemetry::init(&config.log, &lookup).context("cannot start telemetry")?;
     memory::close();
     let state = open_state(&config);
-    let shared = (threads.shards(), state.clone());
+    let pools = Pools {
+        servers: threads.shards(),
+        fronts: fronts.shards(),
+    };
+    let shared = (&pools, state.clone());
     let ended = runtime
         .block_on(serve(config, reread, &telemetry, shared, ready))
         .unwrap_or_else(|error| {
@@ -126,9 +134,18 @@ pub fn run(
         });
     state.flush();
     telemetry.shutdown(TELEMETRY_SHUTDOWN);
+    fronts.shutdown(RUNTIME_SHUTDOWN);
     threads.shutdown(RUNTIME_SHUTDOWN);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
     Ok(ended)
+}
+
+/// The event loops of the gateway, beside that of the main thread.
+struct Pools {
+    /// Where servers have their homes.
+    servers: Shards,
+    /// Where connections begin.
+    fronts: Shards,
 }
 
 /// Gives memory that nobody uses back to the system, again and again; never ends.
@@ -160,7 +177,7 @@ async fn serve(
     mut config: Config,
     reread: Option<Reread>,
     telemetry: &Telemetry,
-    (shards, state): (Shards, StateDir),
+    (pools, state): (&Pools, StateDir),
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ended> {
     // Installed before anything is started: a signal from here on is an orderly stop.
@@ -189,7 +206,7 @@ async fn serve(
         config.relay,
         config.servers.clone(),
         telemetry.instruments(),
-        shards.clone(),
+        pools.servers.clone(),
         state,
     ));
     let rulebook = Rulebook::new(&config.http);
@@ -198,7 +215,7 @@ async fn serve(
         tls: config.http.tls.clone(),
         rulebook: rulebook.clone(),
         relay: Arc::clone(&relay),
-        shards: shards.clone(),
+        fronts: pools.fronts.clone(),
         metrics: Arc::new(telemetry.prometheus()),
         instruments: telemetry.instruments().clone(),
     };
@@ -224,7 +241,12 @@ async fn serve(
         relay: Arc::clone(&relay),
         telemetry,
     };
-    let upkeep = async { tokio::join!(service::watchdog(&shards), give_back()) };
+    let upkeep = async {
+        tokio::join!(
+            service::watchdog([&pools.servers, &pools.fronts]),
+            give_back()
+        )
+    };
     tokio::pin!(upkeep);
     let failed = tokio::select! {
         ended = edge.join_next() => Some(flatten(ended)),

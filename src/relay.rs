@@ -190,10 +190,10 @@ impl Relay {
         })
     }
 
-    /// Where the server with this id has its home: what asks for it is served best there. It says nothing of who may
-    /// reach the server.
-    pub fn home(&self, id: &str) -> Option<Shard> {
-        self.servers.home(id)
+    /// The home of the server with this id, where requests for it are served best; `None` where the principal may
+    /// not reach such a server.
+    pub fn home(&self, principal: &Principal, id: &str) -> Option<Shard> {
+        self.servers.home(principal, id)
     }
 
     /// Whether every server is ready, or asleep because nobody has asked for it, or disabled.

@@ -1,11 +1,14 @@
 //! The threads that messages travel on, each with an event loop of its own.
 //!
-//! Every server has a home among them, where its pipes are read and written, and a connection is served where the server
-//! lives that it first asks for. So a message usually crosses the gateway on one thread: no other thread is woken for
+//! Every server has a home among them, where its pipes are read and written, and a request is served where the server
+//! lives that it asks for. So a message usually crosses the gateway on one thread: no other thread is woken for
 //! it, nothing is stolen, no lock is contended. Two servers on two shards disturb each other as little as two
 //! processes would: the system divides the cores between their threads (invariant I10). So there are more shards than
 //! cores where there are more servers. A child is read by one thread in any case, and one thread carries more calls a
 //! second than most children answer.
+//!
+//! The front has shards of its own, which are no server's home: handshakes, whoever is not let in, and requests for no
+//! server or for all of them are served there and disturb no server.
 //!
 //! Where a task runs changes what it costs and nothing else: whatever is not at home works across threads as well.
 
@@ -41,9 +44,22 @@ pub fn count_for(servers: usize, cores: usize) -> usize {
     servers.min(OWN).max(cores).max(LEAST)
 }
 
+/// How many shards the front of such a gateway wants: one for each core.
+pub fn fronts_for(cores: usize) -> usize {
+    cores.max(LEAST)
+}
+
 /// Where tasks can be started: one event loop.
 #[derive(Clone, Debug)]
 pub struct Shard(Handle);
+
+impl PartialEq for Shard {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id() == other.0.id()
+    }
+}
+
+impl Eq for Shard {}
 
 /// All shards, given out in turn.
 #[derive(Clone, Debug)]
@@ -68,6 +84,12 @@ impl Shard {
     /// The event loop of the caller, which must be within a tokio runtime.
     pub fn here() -> Self {
         Self(Handle::current())
+    }
+
+    /// Does something within this event loop, such as registering a socket with it, on the thread of the caller.
+    pub fn within<T>(&self, action: impl FnOnce() -> T) -> T {
+        let _entered = self.0.enter();
+        action()
     }
 
     /// Starts a task here that is tracked there.
@@ -108,8 +130,9 @@ impl Shards {
 }
 
 impl Threads {
-    /// Starts so many threads, at least one. The error is that of a system without a thread or a descriptor to spare.
-    pub fn start(count: usize) -> io::Result<Self> {
+    /// Starts so many threads of this name, at least one. The error is that of a system without a thread or a descriptor
+    /// to spare.
+    pub fn start(name: &str, count: usize) -> io::Result<Self> {
         let end = CancellationToken::new();
         // Where one cannot be started, those before it end.
         let guard = end.clone().drop_guard();
@@ -123,7 +146,7 @@ impl Threads {
             shards.push(Shard(runtime.handle().clone()));
             let (end, alive) = (end.clone(), alive.clone());
             thread::Builder::new()
-                .name(format!("shard-{number}"))
+                .name(format!("{name}-{number}"))
                 .spawn(move || carry(runtime, &end, alive))?;
         }
         Ok(Self {
@@ -187,7 +210,7 @@ mod tests {
 
     #[test]
     fn each_shard_is_a_thread_of_its_own_and_they_take_turns() {
-        let threads = Threads::start(3).unwrap();
+        let threads = Threads::start("shard", 3).unwrap();
         let shards = threads.shards();
         let names: Vec<_> = (0..6).map(|_| name_of(&shards.next())).collect();
         assert_eq!(names[..3], names[3..]);
@@ -197,7 +220,7 @@ mod tests {
     #[test]
     fn what_another_thread_wakes_has_every_second_turn_of_a_busy_loop() {
         const TASKS: usize = 100;
-        let threads = Threads::start(1).unwrap();
+        let threads = Threads::start("shard", 1).unwrap();
         let (shard, tracker) = (threads.shards().next(), TaskTracker::new());
         let turns = Arc::new(AtomicUsize::new(0));
         let busy = Arc::clone(&turns);
@@ -237,7 +260,7 @@ mod tests {
             }
         }
 
-        let threads = Threads::start(1).unwrap();
+        let threads = Threads::start("shard", 1).unwrap();
         let shard = threads.shards().next();
         let (tell, told) = mpsc::channel();
         let for_ever = async move {
@@ -253,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_thread_that_is_stuck_is_told_from_one_that_turns() {
-        let threads = Threads::start(2).unwrap();
+        let threads = Threads::start("shard", 2).unwrap();
         let shards = threads.shards();
         let (free, stuck) = mpsc::channel::<()>();
         let task = async move {
@@ -270,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_does_not_come_back_is_not_waited_for() {
-        let threads = Threads::start(1).unwrap();
+        let threads = Threads::start("shard", 1).unwrap();
         let (stuck, tell_stuck) = mpsc::channel::<()>();
         let (tell, told) = mpsc::channel();
         let task = async move {

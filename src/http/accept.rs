@@ -1,9 +1,7 @@
 //! The listener and the accept loop: back-off when the machine is out of descriptors, and the drain.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::LimitsConfig;
-use super::connection::{self, Answers, Ends};
-use super::homes::Homes;
+use super::connection::{Answers, ConnectionContext, Ends, OpenConnection};
 use super::listeners::Listeners;
+use super::placement::{Homes, PlacedSocket, Placement};
 use super::slots::{Door, Slot, Slots};
 use super::tls::TlsDoor;
 use crate::shards::Shard;
@@ -51,13 +49,12 @@ where
         cut: kill.child_token(),
     };
     let _cut_when_dropped = ends.cut.clone().drop_guard();
-    let way = Arc::new(Way {
+    let context = Arc::new(AcceptContext {
         homes: door.homes.clone(),
         tls: door.tls.clone(),
         service,
         tracker: tracker.clone(),
     });
-    let here = Shard::here();
     let slots = Slots::new(door);
     let mut backoff = Backoff::default();
     let outcome = loop {
@@ -70,19 +67,24 @@ where
         let pause = match accepted {
             Ok((socket, peer)) => {
                 backoff.recovered();
-                if way.tls.as_ref().is_some_and(|tls| !tls.lets_in(peer.ip())) {
+                if context
+                    .tls
+                    .as_ref()
+                    .is_some_and(|tls| !tls.lets_in(peer.ip()))
+                {
                     continue;
                 }
                 if let Some(slot) = slots.take(peer.ip()) {
                     // Failing means that the peer is gone already, and serving finds that out.
                     let _gone = socket.set_nodelay(true);
-                    let arrived = Arrived {
+                    let accepted = AcceptedConnection {
                         peer,
                         slot,
                         limits: slots.limits(),
                         ends: ends.clone(),
                     };
-                    way.spawn(&here, peer, arrived.come_in(socket, Arc::clone(&way)));
+                    let served = accepted.serve(socket, &context);
+                    served.unwrap_or_else(|error| lost(peer, &error));
                 }
                 continue;
             }
@@ -116,110 +118,85 @@ where
     outcome
 }
 
-/// What the connections of a listener have on their way in.
-struct Way<S> {
+/// What the connections of a listener have in common.
+struct AcceptContext<S> {
     homes: Homes,
     tls: Option<TlsDoor>,
     service: Arc<S>,
     tracker: TaskTracker,
 }
 
-impl<S> Way<S> {
-    /// Starts a task of the connection from `peer`, which the drain waits for.
-    fn spawn<F>(&self, shard: &Shard, peer: SocketAddr, task: F)
-    where
-        F: Future<Output = io::Result<()>> + Send + 'static,
-    {
-        let task = async move {
-            task.await.unwrap_or_else(|error| lost(peer, &error));
+impl<S: Answers> AcceptContext<S> {
+    /// Serves a connection at this shard, and from there at every other one that it moves to. The drain waits for it.
+    fn serve_at(self: &Arc<Self>, shard: &Shard, mut connection: OpenConnection<PlacedSocket, S>) {
+        let context = Arc::clone(self);
+        let served = async move {
+            if let Some(next) = connection.run().await {
+                context.serve_at(&next, connection);
+            }
         };
-        shard.spawn(task, &self.tracker);
+        shard.spawn(served, &self.tracker);
     }
 }
 
 /// A connection that has a place, beside its socket.
-struct Arrived {
+struct AcceptedConnection {
     peer: SocketAddr,
     slot: Slot,
     limits: LimitsConfig,
     ends: Ends,
 }
 
-impl Arrived {
-    /// Finds the shard of the connection and has it served there. The error, here and below, is that of a system
-    /// without room for the socket.
-    async fn come_in<S: Answers>(self, socket: TcpStream, way: Arc<Way<S>>) -> io::Result<()> {
-        let peer = self.peer;
-        if let Some(tls) = way.tls.clone() {
-            // What is encrypted shows nothing before its handshake, which any shard can make.
-            let shard = way.homes.any();
-            let (socket, entered) = (socket.into_std()?, Arc::clone(&way));
-            way.spawn(&shard, peer, async move {
-                let socket = TcpStream::from_std(socket)?;
-                self.shake_hands(socket, &tls, &entered).await;
-                Ok(())
-            });
+impl AcceptedConnection {
+    /// Has it served at a shard of the front. The error is that of a system without room for the socket.
+    fn serve<S: Answers>(
+        self,
+        socket: TcpStream,
+        context: &Arc<AcceptContext<S>>,
+    ) -> io::Result<()> {
+        let front = context.homes.fronts.next();
+        let socket = socket.into_std()?;
+        let socket = front.within(|| TcpStream::from_std(socket))?;
+        let Some(tls) = context.tls.clone() else {
+            self.open(Either::Left(socket), front, context);
             return Ok(());
-        }
-        let look = way.homes.look(&socket);
-        let home = way.homes.find(look, peer, &self.limits, &self.ends).await;
-        if let Some(shard) = home {
-            let socket = socket.into_std()?;
-            self.go_home(&shard, &way, || {
-                Ok(Either::Left(TcpStream::from_std(socket)?))
-            });
-        }
+        };
+        let (shard, context) = (front.clone(), Arc::clone(context));
+        let tracker = context.tracker.clone();
+        // A task of its own, so that a connection does not keep the room that its handshake took.
+        let handshake = async move {
+            let stream = tls.open(socket, self.peer, &self.limits, &self.ends).await;
+            if let Some(stream) = stream {
+                self.open(Either::Right(Box::new(stream)), front, &context);
+            }
+        };
+        shard.spawn(handshake, &tracker);
         Ok(())
     }
 
-    /// Makes the handshake of TLS where it is, and then does as without TLS.
-    async fn shake_hands<S: Answers>(self, socket: TcpStream, tls: &TlsDoor, way: &Arc<Way<S>>) {
-        let (limits, ends) = (&self.limits, &self.ends);
-        let Some(stream) = tls.open(socket, self.peer, limits, ends).await else {
-            return;
-        };
-        let mut stream = Box::new(stream);
-        let look = way.homes.look_within(&mut stream);
-        let home = way.homes.find(look, self.peer, limits, ends).await;
-        if let Some(shard) = home {
-            self.go_home(&shard, way, || {
-                move_in(stream.get_mut().0)?;
-                Ok(Either::Right(stream))
-            });
-        }
-    }
-
-    /// Has it served there, where `enter` puts its socket into the event loop. A task of its own, so that a connection
-    /// does not keep the room that its way in took.
-    fn go_home<S: Answers>(
+    fn open<S: Answers>(
         self,
-        shard: &Shard,
-        way: &Arc<Way<S>>,
-        enter: impl FnOnce() -> io::Result<Socket> + Send + 'static,
+        socket: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+        front: Shard,
+        context: &Arc<AcceptContext<S>>,
     ) {
-        let service = Arc::clone(&way.service);
-        way.spawn(shard, self.peer, async move {
-            let Self {
-                peer,
-                slot,
-                limits,
-                ends,
-            } = self;
-            connection::serve(enter()?, peer, service, limits, ends).await;
-            drop(slot);
-            Ok(())
-        });
+        let Self {
+            peer,
+            slot,
+            limits,
+            ends,
+        } = self;
+        let placement = Placement::new(&context.homes, front.clone());
+        let socket = PlacedSocket::new(socket, Arc::clone(&placement));
+        let connection = ConnectionContext {
+            peer,
+            placement: Some(placement),
+            slot: Some(slot),
+        };
+        let service = Arc::clone(&context.service);
+        let open = OpenConnection::new(socket, connection, service, &limits, ends);
+        context.serve_at(&front, open);
     }
-}
-
-/// With TLS or without.
-type Socket = Either<TcpStream, Box<TlsStream<TcpStream>>>;
-
-/// Takes a socket out of the event loop that it is in, and into that of the caller.
-fn move_in(socket: &mut TcpStream) -> io::Result<()> {
-    let same = socket.as_fd().try_clone_to_owned()?;
-    *socket = TcpStream::from_std(same.into())?;
-    Ok(())
 }
 
 /// The system has no room for the socket where it was to go.

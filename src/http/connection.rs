@@ -9,7 +9,7 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -20,6 +20,7 @@ use futures_util::stream::FuturesUnordered;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
@@ -29,6 +30,10 @@ use tower::ServiceExt;
 use super::config::LimitsConfig;
 use super::held::Held;
 use super::phase::{Clock, LastByte, Overdue, Watched};
+use super::placement::Placement;
+use super::slots::Slot;
+use crate::shards::Shard;
+use crate::types::Principal;
 
 /// The read buffer of a connection, and so the largest head. Large enough for a target that is
 /// refused as such (414), small enough that 1024 connections cost at most 96 MiB before anybody is
@@ -48,6 +53,34 @@ enum End {
     Done(hyper::Result<()>),
     Overdue(Overdue),
     Cut,
+    Move(Shard),
+}
+
+/// What the requests of one connection have in common.
+pub(super) struct ConnectionContext {
+    pub(super) peer: SocketAddr,
+    /// `None` where it is served at one shard for good.
+    pub(super) placement: Option<Arc<Placement>>,
+    /// Its place among the open ones; given back with it.
+    pub(super) slot: Option<Slot>,
+}
+
+impl ConnectionContext {
+    /// A connection that stays where it is and has no place of its own.
+    pub(super) fn fixed(peer: SocketAddr) -> Self {
+        Self {
+            peer,
+            placement: None,
+            slot: None,
+        }
+    }
+
+    /// Has the connection go on where a request of this principal for this path is served.
+    pub(super) async fn settle(&self, principal: &Principal, path: &str) {
+        if let Some(placement) = &self.placement {
+            placement.settle(principal, path).await;
+        }
+    }
 }
 
 /// What ends a connection from outside.
@@ -74,91 +107,152 @@ impl Ends {
 /// What answers HTTP requests, and never fails. Shared, unlike a service of tower, of which every request has a clone
 /// that is asked whether it is ready.
 pub(super) trait Answers: Send + Sync + 'static {
-    /// The answer to a request on a connection that comes from `peer`.
+    /// The answer to a request on this connection.
     fn answer(
         &self,
-        peer: SocketAddr,
+        connection: &ConnectionContext,
         request: Request<Body>,
     ) -> impl Future<Output = Response<Body>> + Send;
 }
 
 impl Answers for Router {
-    async fn answer(&self, _peer: SocketAddr, request: Request<Body>) -> Response<Body> {
+    async fn answer(&self, _: &ConnectionContext, request: Request<Body>) -> Response<Body> {
         let answered = self.clone().oneshot(request).await;
         answered.unwrap_or_else(|never| match never {})
     }
 }
 
-/// Serves one connection to its end.
-pub(super) async fn serve<Io, S>(
-    socket: Io,
-    peer: SocketAddr,
+/// The requests of one connection on their way to the service.
+struct Requests<S>(Arc<RequestsInner<S>>);
+
+struct RequestsInner<S> {
     service: Arc<S>,
-    limits: LimitsConfig,
+    clock: Arc<Clock>,
+    context: ConnectionContext,
+}
+
+type BodyWithClock = Held<Body, LastByte>;
+
+impl<S: Answers> Service<Request<Incoming>> for Requests<S> {
+    type Response = Response<BodyWithClock>;
+    type Error = Infallible;
+    // On the heap, because hyper moves it.
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let inner = Arc::clone(&self.0);
+        inner.clock.request_parsed();
+        Box::pin(async move {
+            let RequestsInner {
+                service,
+                clock,
+                context,
+            } = &*inner;
+            let response = service.answer(context, request.map(Body::new)).await;
+            let last_byte = LastByte::new(Arc::clone(clock));
+            Ok(response.map(|body| Held::new(body, last_byte)))
+        })
+    }
+}
+
+/// A connection that is open, and can go on at another shard.
+pub(super) struct OpenConnection<Io, S>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Answers,
+{
+    /// On the heap, because it moves between tasks.
+    http: Pin<Box<http1::Connection<TokioIo<Watched<Io>>, Requests<S>>>>,
+    requests: Arc<RequestsInner<S>>,
     ends: Ends,
-) where
+}
+
+impl<Io, S> OpenConnection<Io, S>
+where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Answers,
 {
-    let clock = Clock::new(&limits);
-    let socket = TokioIo::new(Watched::new(socket, Arc::clone(&clock)));
-    let answer = {
-        let clock = Arc::clone(&clock);
-        hyper::service::service_fn(move |request: Request<Incoming>| {
-            clock.request_parsed();
-            let (service, clock) = (Arc::clone(&service), Arc::clone(&clock));
-            // On the heap, because hyper moves it.
-            Box::pin(async move {
-                let response = service.answer(peer, request.map(Body::new)).await;
-                Ok::<_, Infallible>(response.map(|body| Held::new(body, LastByte::new(clock))))
-            })
+    /// A connection of which nothing has been read yet.
+    pub(super) fn new(
+        socket: Io,
+        context: ConnectionContext,
+        service: Arc<S>,
+        limits: &LimitsConfig,
+        ends: Ends,
+    ) -> Self {
+        let clock = Clock::new(limits);
+        let socket = TokioIo::new(Watched::new(socket, Arc::clone(&clock)));
+        let requests = Arc::new(RequestsInner {
+            service,
+            clock,
+            context,
+        });
+        // Half-closed connections stay off: a client's end of file in the middle of a request is how we
+        // learn that it has gone, and then its request is dropped.
+        let http = http1::Builder::new()
+            .header_read_timeout(None)
+            .max_buf_size(HEAD_BUFFER)
+            .serve_connection(socket, Requests(Arc::clone(&requests)));
+        Self {
+            http: Box::pin(http),
+            requests,
+            ends,
+        }
+    }
+
+    /// Serves the connection to its end, or until it has to go on at the shard that is returned.
+    pub(super) async fn run(&mut self) -> Option<Shard> {
+        let RequestsInner { clock, context, .. } = &*self.requests;
+        let ConnectionContext {
+            peer, placement, ..
+        } = context;
+        if let Some(placement) = placement {
+            placement.arrive();
+        }
+        let http = &mut self.http;
+        let mut timer = pin!(sleep_until(Instant::now()));
+        let mut endings = pin!(self.ends.clone().endings());
+        let end = poll_fn(|cx| {
+            while let Poll::Ready(Some(ending)) = endings.as_mut().poll_next(cx) {
+                match ending {
+                    // Closes an idle connection at once, others after the response under way.
+                    Ending::Drain => http.as_mut().graceful_shutdown(),
+                    Ending::Cut => return Poll::Ready(End::Cut),
+                }
+            }
+            if let Poll::Ready(outcome) = http.as_mut().poll(cx) {
+                return Poll::Ready(End::Done(outcome));
+            }
+            if let Some(shard) = placement.as_ref().and_then(|placement| placement.wanted()) {
+                return Poll::Ready(End::Move(shard));
+            }
+            let Some((deadline, overdue)) = clock.deadline() else {
+                return Poll::Pending;
+            };
+            // Most deadlines move on before they come, and a timer that rings too early costs less than one that is set anew
+            // for each of them.
+            if deadline < timer.deadline() {
+                timer.as_mut().reset(deadline);
+            }
+            while timer.as_mut().poll(cx).is_ready() {
+                if Instant::now() >= deadline {
+                    return Poll::Ready(End::Overdue(overdue));
+                }
+                timer.as_mut().reset(deadline);
+            }
+            Poll::Pending
         })
-    };
-    // Half-closed connections stay off: a client's end of file in the middle of a request is how we
-    // learn that it has gone, and then its request is dropped.
-    let connection = http1::Builder::new()
-        .header_read_timeout(None)
-        .max_buf_size(HEAD_BUFFER)
-        .serve_connection(socket, answer);
+        .await;
 
-    let mut connection = pin!(connection);
-    let mut timer = pin!(sleep_until(Instant::now()));
-    let mut endings = pin!(ends.endings());
-    let end = poll_fn(|cx| {
-        while let Poll::Ready(Some(ending)) = endings.as_mut().poll_next(cx) {
-            match ending {
-                // Closes an idle connection at once, others after the response under way.
-                Ending::Drain => connection.as_mut().graceful_shutdown(),
-                Ending::Cut => return Poll::Ready(End::Cut),
+        match end {
+            End::Done(Ok(())) => {}
+            End::Done(Err(error)) => tracing::debug!(%peer, %error, "connection ended: {error}"),
+            End::Overdue(overdue) => {
+                tracing::debug!(%peer, ?overdue, "connection closed for being slow");
             }
+            End::Cut => tracing::debug!(%peer, "connection cut"),
+            End::Move(shard) => return Some(shard),
         }
-        if let Poll::Ready(outcome) = connection.as_mut().poll(cx) {
-            return Poll::Ready(End::Done(outcome));
-        }
-        let Some((deadline, overdue)) = clock.deadline() else {
-            return Poll::Pending;
-        };
-        // Most deadlines move on before they come, and a timer that rings too early costs less than one that is set anew
-        // for each of them.
-        if deadline < timer.deadline() {
-            timer.as_mut().reset(deadline);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= deadline {
-                return Poll::Ready(End::Overdue(overdue));
-            }
-            timer.as_mut().reset(deadline);
-        }
-        Poll::Pending
-    })
-    .await;
-
-    match end {
-        End::Done(Ok(())) => {}
-        End::Done(Err(error)) => tracing::debug!(%peer, %error, "connection ended: {error}"),
-        End::Overdue(overdue) => {
-            tracing::debug!(%peer, ?overdue, "connection closed for being slow");
-        }
-        End::Cut => tracing::debug!(%peer, "connection cut"),
+        None
     }
 }

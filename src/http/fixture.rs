@@ -18,7 +18,7 @@ use super::accept;
 use super::allowlist::Standing;
 use super::config::{AdmissionConfig, Config, LimitsConfig, TokenEntry};
 use super::connection::Answers;
-use super::homes::{HomeOf, Homes};
+use super::placement::{HomeFinder, Homes};
 use super::slots::Door;
 use crate::instruments::Instruments;
 use crate::shards::{Shards, Threads};
@@ -74,20 +74,23 @@ pub(super) fn door(limits: LimitsConfig) -> Door {
         standing: Arc::new(|_peer| Standing::Client),
         instruments: Instruments::noop(),
         homes: Homes {
-            shards: Shards::here(),
-            of: Arc::new(|_server| None),
+            fronts: Shards::here(),
+            find: Arc::new(|_principal, _server| None),
         },
         tls: None,
     }
 }
 
-/// The same, where a server has its home at the first of these threads, and strangers take turns.
-pub(super) fn door_with_home(threads: &Threads, server: &'static str) -> Door {
-    let shards = threads.shards();
-    let home = shards.next();
-    let of: HomeOf = Arc::new(move |asked| (asked == server).then(|| home.clone()));
+/// The same, where connections begin at these fronts, and every server has its home at the first of these threads.
+pub(super) fn door_with_homes(fronts: &Threads, homes: &Threads) -> Door {
+    let home = homes.shards().next();
+    let find: HomeFinder = Arc::new(move |principal, server| {
+        let server = server.parse().ok()?;
+        principal.may_reach(&server).then(|| home.clone())
+    });
+    let fronts = fronts.shards();
     Door {
-        homes: Homes { shards, of },
+        homes: Homes { fronts, find },
         ..door(config().limits)
     }
 }

@@ -23,11 +23,12 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 use super::admission::{self, Admitted, Check, Refused};
 use super::ask;
 use super::body::BodyMark;
-use super::connection::Answers;
+use super::connection::{Answers, ConnectionContext};
 use super::error::Problem;
 use super::held::Held;
 use super::limiter::MinuteCounts;
@@ -154,9 +155,10 @@ impl Behind for Router {
         let_in: LetIn,
         mut request: Request<Body>,
     ) -> impl Future<Output = Response> + Send {
-        let peer = let_in.peer;
         request.extensions_mut().insert(let_in);
-        self.answer(peer, request)
+        self.clone()
+            .oneshot(request)
+            .map(|answered| answered.unwrap_or_else(|never| match never {}))
     }
 }
 
@@ -174,8 +176,9 @@ impl<S> Gate<S> {
 }
 
 impl<S: Behind> Answers for Gate<S> {
-    async fn answer(&self, peer: SocketAddr, request: Request<Body>) -> Response {
+    async fn answer(&self, connection: &ConnectionContext, request: Request<Body>) -> Response {
         let Self { guard, inner } = self;
+        let peer = connection.peer;
         let started = Instant::now();
         let (mut parts, body) = request.into_parts();
         let rules = guard.rules();
@@ -191,6 +194,7 @@ impl<S: Behind> Answers for Gate<S> {
                 valid_for,
                 revoked,
             }) => {
+                connection.settle(&principal, parts.uri.path()).await;
                 let watch = Watch::start(guard, &parts, peer, started);
                 tracing::trace!(%client, principal = %principal.name, "request let in");
                 let name = Arc::clone(&principal.name);

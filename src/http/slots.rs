@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::allowlist::Standing;
 use super::config::{LimitsConfig, canonical};
-use super::homes::Homes;
 use super::limiter::MinuteCounts;
+use super::placement::Homes;
 use super::tls::TlsDoor;
 use crate::instruments::{Held, Instruments};
 

@@ -25,14 +25,16 @@ pub(super) fn stopping() {
 
 /// Shows twice in each watchdog interval that the threads turn, this one and those of the shards: where one is stuck, its
 /// servers are lost to their clients. Never ends.
-pub(super) async fn watchdog(shards: &Shards) {
+pub(super) async fn watchdog(pools: [&Shards; 2]) {
     let Some(interval) = sd_notify::watchdog_enabled() else {
         return std::future::pending().await;
     };
     let mut ticks = tokio::time::interval(interval / 2);
     loop {
         ticks.tick().await;
-        shards.turn().await;
+        for shards in pools {
+            shards.turn().await;
+        }
         tell(&[NotifyState::Watchdog]);
     }
 }

@@ -12,6 +12,6 @@ pub(super) fn reloading() {}
 pub(super) fn stopping() {}
 
 /// Never ends.
-pub(super) async fn watchdog(_shards: &Shards) {
+pub(super) async fn watchdog(_pools: [&Shards; 2]) {
     std::future::pending().await
 }

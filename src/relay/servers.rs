@@ -158,9 +158,11 @@ impl Servers {
         self.fleet().reachable(principal)
     }
 
-    /// Where the server with this id has its home, whoever asks.
-    pub(super) fn home(&self, id: &str) -> Option<Shard> {
-        self.fleet().get(id).map(|server| server.home.clone())
+    /// The home of the server with this id, where the principal may reach it.
+    pub(super) fn home(&self, principal: &Principal, id: &str) -> Option<Shard> {
+        let fleet = self.fleet.borrow();
+        let server = fleet.get(id)?;
+        principal.may_reach(&server.id).then(|| server.home.clone())
     }
 
     /// Every process is ready, or asleep because nobody has asked for it, or disabled.

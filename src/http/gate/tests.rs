@@ -71,7 +71,9 @@ fn peer() -> SocketAddr {
 /// The gate's answer without a socket: status, error code and headers.
 async fn ask(gate: &Gate<Router>, request: http::request::Builder) -> (u16, String, HeaderMap) {
     let request = request.body(Body::empty()).unwrap();
-    let response = gate.answer(peer(), request).await;
+    let response = gate
+        .answer(&ConnectionContext::fixed(peer()), request)
+        .await;
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let value: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -167,7 +169,8 @@ async fn a_token_over_its_share_is_told_to_come_back_and_can_still_look() {
         request.header("authorization", format!("Bearer {token}"))
     };
     let waiting = with("POST", "/wait", "T1").body(Body::empty()).unwrap();
-    let mut waiting = Box::pin(gate.answer(peer(), waiting));
+    let connection = ConnectionContext::fixed(peer());
+    let mut waiting = Box::pin(gate.answer(&connection, waiting));
     assert!(futures_util::poll!(&mut waiting).is_pending());
     let (status, code, headers) = ask(&gate, with("POST", "/unread", "T1")).await;
     assert_eq!((status, code.as_str()), (429, "rate_limited"));

@@ -43,6 +43,11 @@ impl TlsDoor {
         Self { tls, guard }
     }
 
+    #[cfg(test)]
+    pub(in crate::http) fn guard(&self) -> &Arc<Guard> {
+        &self.guard
+    }
+
     /// Whether a peer is given a handshake. One that is not is counted and logged like a refused request.
     pub(in crate::http) fn lets_in(&self, peer: IpAddr) -> bool {
         let client = canonical(peer);

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::http::connection::Ends;
 use crate::http::fixture::{self, Running};
-use crate::http::gate::Guard;
+use crate::http::gate::{Gate, Guard};
 use crate::http::rules::Rulebook;
 use crate::http::slots::Door;
 use crate::instruments::Instruments;
@@ -154,24 +154,29 @@ async fn an_alert_can_be_read_by_a_peer_that_is_still_sending() {
     assert_eq!(told.first(), Some(&21), "an alert: {told:?}");
 }
 
+/// RD02: under TLS, too, a connection moves once its token is known.
 #[tokio::test]
-async fn a_connection_is_served_at_the_home_of_what_it_asks_for_under_its_encryption() {
+async fn a_connection_moves_to_the_home_of_what_it_asks_for_under_its_encryption() {
     let (identity, trusted) = identity();
-    let threads = Threads::start(2).unwrap();
+    let fronts = Threads::start("front", 2).unwrap();
+    let homes = Threads::start("home", 1).unwrap();
+    let tls = door(&Tls::new(identity).unwrap());
+    let gate = Gate::new(Arc::clone(tls.guard()), fixture::thread_names());
     let edge = Door {
-        tls: Some(door(&Tls::new(identity).unwrap())),
-        ..fixture::door_with_home(&threads, "s1")
+        tls: Some(tls),
+        ..fixture::door_with_homes(&fronts, &homes)
     };
-    let running = Running::behind(edge, fixture::thread_names()).await;
-    // Handshakes are made by each in turn.
-    for _ in 0..4 {
+    let running = Running::behind(edge, gate).await;
+    for (token, answer) in [("T1", "home-0"), ("T2", "home-0"), ("T3", "401")] {
         let socket = TcpStream::connect(running.address).await.unwrap();
         let mut client = connect(socket, &trusted).await.unwrap();
-        let request = b"GET /s1/rpc HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-        client.write_all(request).await.unwrap();
+        let request = format!(
+            "GET /s1/rpc HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+        );
+        client.write_all(request.as_bytes()).await.unwrap();
         let mut response = String::new();
         client.read_to_string(&mut response).await.unwrap();
-        assert!(response.ends_with("\r\n\r\nshard-0"), "{response}");
+        assert!(response.contains(answer), "{response}");
     }
     running.drain.cancel();
     running.ended().await;

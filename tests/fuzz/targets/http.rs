@@ -79,7 +79,7 @@ async fn answer(data: &[u8]) -> Vec<u8> {
         tls: None,
         rulebook: Rulebook::new(&http),
         relay: Arc::new(relay),
-        shards: Shards::here(),
+        fronts: Shards::here(),
         metrics: Arc::new(String::new),
         instruments,
     };

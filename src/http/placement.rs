@@ -1,0 +1,196 @@
+//! The shard that serves a connection.
+//!
+//! A connection begins at a shard of the front, which is no server's home. Each request that was let in moves it: to
+//! the home of the server that the request asks for, if its token may reach that server, and to the front if not. So a
+//! message crosses the gateway on one thread, and nothing that is not authenticated, and no work for another server,
+//! ever runs on a server's thread.
+//!
+//! A request waits in the gate while its connection moves. Nothing of its body has been read by then.
+
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
+
+use crate::shards::{Shard, Shards};
+use crate::types::Principal;
+
+/// Finds the home of the server with an id, if there is one that the principal may reach.
+pub(super) type HomeFinder = Arc<dyn Fn(&Principal, &str) -> Option<Shard> + Send + Sync>;
+
+/// The shards that connections are served at.
+#[derive(Clone)]
+pub(super) struct Homes {
+    pub(super) fronts: Shards,
+    pub(super) find: HomeFinder,
+}
+
+/// The place of one connection among the shards.
+pub(super) struct Placement {
+    find: HomeFinder,
+    front: Shard,
+    state: Mutex<PlacementState>,
+    /// How often the connection has moved.
+    moves: AtomicUsize,
+}
+
+struct PlacementState {
+    current: Shard,
+    /// A request waits for the connection to move there.
+    wanted: Option<Shard>,
+}
+
+impl Placement {
+    /// The place of a connection that begins at this shard of the front.
+    pub(super) fn new(homes: &Homes, front: Shard) -> Arc<Self> {
+        let current = front.clone();
+        Arc::new(Self {
+            find: Arc::clone(&homes.find),
+            front,
+            state: Mutex::new(PlacementState {
+                current,
+                wanted: None,
+            }),
+            moves: AtomicUsize::new(0),
+        })
+    }
+
+    /// Has the connection move to where a request of this principal for this path is served, and waits until it has.
+    pub(super) async fn settle(&self, principal: &Principal, path: &str) {
+        let home = server_of(path).and_then(|server| (self.find)(principal, server));
+        let home = home.unwrap_or_else(|| self.front.clone());
+        {
+            let mut state = self.state();
+            if state.current == home {
+                return;
+            }
+            state.wanted = Some(home);
+        }
+        // Nothing has to wake this: whoever polls it looks for the wish right afterwards, and polls it again elsewhere.
+        poll_fn(|_| match self.state().wanted {
+            Some(_) => Poll::Pending,
+            None => Poll::Ready(()),
+        })
+        .await;
+    }
+
+    /// The shard to which the connection has to move before it goes on. To be looked at after each poll.
+    pub(super) fn wanted(&self) -> Option<Shard> {
+        self.state().wanted.clone()
+    }
+
+    /// Notes that the connection is polled by the shard that was wanted.
+    pub(super) fn arrive(&self) {
+        let mut state = self.state();
+        if let Some(shard) = state.wanted.take() {
+            state.current = shard;
+            self.moves.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, PlacementState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The first segment of a path, where another one follows: `/{server_id}/…`.
+fn server_of(path: &str) -> Option<&str> {
+    let (server, _) = path.strip_prefix('/')?.split_once('/')?;
+    Some(server)
+}
+
+/// A socket that follows its connection from one event loop to the next.
+pub(super) struct PlacedSocket {
+    socket: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+    placement: Arc<Placement>,
+    /// The moves that it has followed.
+    moves: usize,
+}
+
+impl PlacedSocket {
+    /// A socket that the event loop of its connection knows.
+    pub(super) fn new(
+        socket: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+        placement: Arc<Placement>,
+    ) -> Self {
+        Self {
+            socket,
+            placement,
+            moves: 0,
+        }
+    }
+
+    fn here(&mut self) -> Pin<&mut Either<TcpStream, Box<TlsStream<TcpStream>>>> {
+        let moves = self.placement.moves.load(Ordering::Relaxed);
+        if moves != self.moves {
+            self.moves = moves;
+            let socket = match &mut self.socket {
+                Either::Left(socket) => socket,
+                Either::Right(stream) => stream.get_mut().0,
+            };
+            if let Err(error) = register_here(socket) {
+                // The event loop that knows it wakes the connection wherever that is.
+                tracing::debug!(%error, "a socket stays in another event loop: {error}");
+            }
+        }
+        Pin::new(&mut self.socket)
+    }
+}
+
+/// Takes a socket out of the event loop that it is in, and into that of the caller.
+fn register_here(socket: &mut TcpStream) -> io::Result<()> {
+    let same = socket.as_fd().try_clone_to_owned()?;
+    *socket = TcpStream::from_std(same.into())?;
+    Ok(())
+}
+
+impl AsyncRead for PlacedSocket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.here().poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for PlacedSocket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.here().poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.here().poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.here().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.here().poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;
