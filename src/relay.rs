@@ -190,15 +190,21 @@ impl Relay {
         })
     }
 
+    /// Fails where the principal may not reach such a server.
+    pub fn require_reachable(&self, principal: &Principal, id: &ServerId) -> Result<(), Fault> {
+        self.servers.find(principal, id.as_str()).map(drop)
+    }
+
     /// The home of the server with this id, where requests for it are served best; `None` where the principal may
     /// not reach such a server.
     pub fn home(&self, principal: &Principal, id: &str) -> Option<Shard> {
         self.servers.home(principal, id)
     }
 
-    /// Whether every server is ready, or asleep because nobody has asked for it, or disabled.
-    pub fn is_healthy(&self) -> bool {
-        !self.shared.draining.is_cancelled() && self.servers.are_healthy()
+    /// Whether every server that the principal may reach is ready, or asleep because nobody has asked for it, or
+    /// disabled.
+    pub fn is_healthy(&self, principal: &Principal) -> bool {
+        !self.shared.draining.is_cancelled() && self.servers.are_healthy(principal)
     }
 
     /// Sends one JSON-RPC message (`body`, as it came) to whom it is for and waits for what becomes of it.

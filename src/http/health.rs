@@ -79,7 +79,7 @@ struct Ready {
     status: &'static str,
 }
 
-/// `ok` when every server is ready, or asleep because nobody has asked for it; else `degraded`.
+/// `ok` when every server that the token reaches is ready, or asleep because nobody has asked for it; else `degraded`.
 fn word(healthy: bool) -> &'static str {
     if healthy { "ok" } else { "degraded" }
 }
@@ -109,7 +109,7 @@ pub(super) async fn health(
         .collect();
     let config = edge.guard.rulebook.status();
     Ok(json(&Health {
-        status: word(edge.relay.is_healthy() && config.refused.is_none()),
+        status: word(edge.relay.is_healthy(&principal) && config.refused.is_none()),
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: edge.started.elapsed().as_secs(),
         config: ConfigHealth::new(&config, principal.servers.is_none()),
@@ -117,17 +117,21 @@ pub(super) async fn health(
     }))
 }
 
-/// Whether the servers are as they should be as a status, for probes: 200 or 503. A refused config takes
-/// nothing away from who is served, so it does not count here.
-pub(super) async fn ready(State(edge): State<Arc<Edge>>) -> Response {
-    let healthy = edge.relay.is_healthy();
+/// Whether the servers that the token reaches are as they should be as a status, for probes: 200 or 503. A refused
+/// config takes nothing away from who is served, so it does not count here.
+pub(super) async fn ready(
+    State(edge): State<Arc<Edge>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let principal = ask::principal(request.extensions())?;
+    let healthy = edge.relay.is_healthy(&principal);
     let mut response = json(&Ready {
         status: word(healthy),
     });
     if !healthy {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
-    response
+    Ok(response)
 }
 
 /// Prometheus text.

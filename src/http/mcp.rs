@@ -152,6 +152,7 @@ pub(super) async fn stream(
     let target = path.target()?;
     let (parts, _no_body) = request.into_parts();
     let opened = || -> Result<Response, Fault> {
+        edge.require_reachable(&target, &parts)?;
         headers::require_legacy(&parts.headers)?;
         require_accept(&parts.headers, Offer::EventStream)?;
         let caller = in_session(&parts)?;
@@ -172,11 +173,23 @@ pub(super) async fn end(
     let target = path.target()?;
     let (parts, _no_body) = request.into_parts();
     let ended = || -> Result<Response, Fault> {
+        edge.require_reachable(&target, &parts)?;
         headers::require_legacy(&parts.headers)?;
         edge.relay.end_session(&target, &in_session(&parts)?)?;
         Ok((StatusCode::NO_CONTENT, Body::empty()).into_response())
     };
     ended().map_err(|fault| refuse_bodiless(fault, &target, &parts))
+}
+
+impl Edge {
+    /// Refuses a request for a server that is not there or out of reach, whatever else is wrong with it.
+    fn require_reachable(&self, target: &Target, parts: &Parts) -> Result<(), Fault> {
+        let Target::Server(server) = target else {
+            return Ok(());
+        };
+        let principal = ask::principal(&parts.extensions)?;
+        self.relay.require_reachable(&principal, server)
+    }
 }
 
 /// The caller of a request that has a meaning in a session only.

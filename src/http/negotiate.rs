@@ -110,9 +110,16 @@ pub(super) struct Takes {
 impl Takes {
     /// Refuses a client that takes neither.
     ///
-    /// The MCP transport wants clients to name both; one that names less, or nothing, is taken at its
-    /// word and not refused.
+    /// The MCP transport wants clients to name both; one that names less is taken at its word, and one that sends no
+    /// `Accept` is a plain client of HTTP, which can read JSON and no stream of events.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Fault> {
+        if !headers.contains_key(ACCEPT) {
+            return Ok(Self {
+                json: true,
+                events: false,
+                events_first: false,
+            });
+        }
         if is_common(headers) {
             return Ok(Self {
                 json: true,

@@ -122,6 +122,7 @@ pub(super) fn one(
     let read = ClientMessage::read(&message.envelope, &message.body);
     let Ok(ClientMessage::Request { id, method }) = read else {
         // It was a request before its name was changed.
+        tracing::error!(server_id = %server.id, "bug: a request cannot be read after its name was changed");
         return Err(Failure {
             fault: Fault::new(FaultKind::InternalError, "internal error"),
             id: None,

@@ -165,9 +165,10 @@ impl Servers {
         principal.may_reach(&server.id).then(|| server.home.clone())
     }
 
-    /// Every process is ready, or asleep because nobody has asked for it, or disabled.
-    pub(super) fn are_healthy(&self) -> bool {
-        self.fleet().list.iter().all(|server| {
+    /// Every process of the servers that the principal may reach is ready, or asleep because nobody has asked for it, or
+    /// disabled.
+    pub(super) fn are_healthy(&self, principal: &Principal) -> bool {
+        self.reachable(principal).iter().all(|server| {
             if server.instances.config().supervisor.refused.is_some() {
                 return false;
             }

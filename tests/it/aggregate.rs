@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::Client;
 use crate::support::mcp::{Session, initialize, modern, modern_post, post, request};
+use crate::support::wait::wait_for;
 use crate::support::{Gateway, Server};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -242,7 +243,7 @@ async fn the_gateway_says_of_itself_what_its_servers_say_together() {
         assert_eq!(capabilities["completions"], json!({}), "{said}");
         let instructions = text(&said["instructions"]);
         assert!(
-            instructions.contains("## Imp\n\ndo not feed after midnight"),
+            instructions.contains("## Imp\n\n> do not feed after midnight"),
             "{said}"
         );
     }
@@ -274,4 +275,43 @@ async fn a_token_sees_the_servers_that_it_reaches() {
         );
     }
     assert!(gateway.journal("a").of_method("tools/list").is_empty());
+}
+
+/// RD10: `/health` and `/ready` say nothing of servers that the token does not reach.
+#[tokio::test]
+async fn a_token_hears_of_the_health_of_the_servers_that_it_reaches() {
+    let token = "bob-e92d04c7a1836f5bb8";
+    let gateway = Gateway::builder()
+        .set(
+            "tokens",
+            json!([{"name": "bob", "env": "BOB", "servers": ["b"]}]),
+        )
+        .env("BOB", token)
+        .server(Server::gremlin("a").autostart().orders(&json!({"exit": 3})))
+        .server(Server::gremlin("b"))
+        .start();
+    let (all, bob) = (gateway.client(), gateway.client_with(Some(token)));
+    wait_for("a server that fails", SOON, async || {
+        (all.get("/ready").await.status == 503).then_some(())
+    })
+    .await;
+    assert_eq!(bob.get("/ready").await.status, 200);
+    assert_eq!(bob.get("/health").await.json()["status"], "ok");
+    assert_eq!(all.get("/health").await.json()["status"], "degraded");
+}
+
+/// RF07: a name that ends with the server's is a fault of the params.
+#[tokio::test]
+async fn a_tool_without_a_name_is_a_fault_of_the_params() {
+    let gateway = Gateway::builder().server(Server::gremlin("a")).start();
+    for asker in Asker::both(&gateway.client()).await {
+        for (method, params) in [
+            ("tools/call", json!({"name": "a__"})),
+            ("prompts/get", json!({"name": "a__"})),
+            ("resources/read", json!({"uri": "mcp://a/"})),
+        ] {
+            let answer = asker.ask(method, &params).await;
+            assert_eq!(answer["error"]["code"], -32602, "{answer}");
+        }
+    }
 }

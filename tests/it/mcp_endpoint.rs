@@ -4,7 +4,8 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::support::client::{Answer, Client};
-use crate::support::mcp::{self, MODERN, initialize, request};
+use crate::support::mcp::{self, MODERN, Session, initialize, request};
+use crate::support::wire;
 use crate::support::{Gateway, Server};
 
 async fn shaken(client: &Client, accept: Option<&str>) -> Answer {
@@ -145,4 +146,71 @@ async fn streams_and_ends_are_of_sessions() {
         (put.status, put.header("allow")),
         (405, "POST,GET,HEAD,DELETE")
     );
+}
+
+/// RF07: a server that is not there, or out of reach, is unknown whatever else is missing.
+#[tokio::test]
+async fn an_unknown_server_is_404_before_anything_else() {
+    let gateway = Gateway::builder().server(Server::gremlin("g1")).start();
+    let client = gateway.client();
+    for (method, version) in [
+        (Method::GET, None),
+        (Method::DELETE, None),
+        (Method::GET, Some(MODERN)),
+    ] {
+        let request = client.request(method.clone(), "/nope/mcp");
+        let request = match version {
+            Some(version) => request.header("mcp-protocol-version", version),
+            None => request,
+        };
+        let answer = client.send(request).await;
+        assert_eq!(answer.status, 404, "{method}: {}", answer.text());
+        let code = &answer.json()["error"]["data"]["error_code"];
+        assert_eq!(code, "server_not_found");
+    }
+    let known = client.send(client.request(Method::GET, "/g1/mcp")).await;
+    assert_eq!(known.status, 400, "{}", known.text());
+}
+
+/// RF07: whoever sends no `Accept` gets JSON, also where another client would be given a stream.
+#[tokio::test]
+async fn a_client_without_accept_gets_json() {
+    let gateway = Gateway::builder().server(Server::gremlin("g1")).start();
+    let client = gateway.client();
+    let session = Session::open(&client, "/g1/mcp", "2025-11-25").await;
+    // Long enough for a stream.
+    let slow = json!({"do": "sleep", "ms": 300, "say": "done"});
+    let call = mcp::tool_call(1, "gremlin", &slow).to_string();
+    let named = session.message(&json!({})).build().unwrap();
+    let named = named.headers()["mcp-session-id"].to_str().unwrap();
+    let headers = [
+        "Content-Type: application/json",
+        &format!("Mcp-Session-Id: {named}"),
+        &format!("Content-Length: {}", call.len()),
+    ];
+    let reply = wire::ask(
+        &gateway,
+        wire::request(&gateway, "POST /g1/mcp", &headers, &call),
+    )
+    .await;
+    assert_eq!(
+        reply.head.header("content-type"),
+        Some("application/json"),
+        "{reply:?}"
+    );
+    assert!(reply.body.contains("done"), "{reply:?}");
+}
+
+/// RF07: a form feed is no white space of JSON.
+#[tokio::test]
+async fn a_form_feed_around_a_body_is_refused() {
+    let gateway = Gateway::builder().server(Server::gremlin("g1")).start();
+    let client = gateway.client();
+    let ping = request(1, "ping", &json!({})).to_string();
+    for path in ["/g1/rpc", "/g1/mcp", "/mcp"] {
+        for body in [format!("\u{c}{ping}"), format!("{ping}\u{c}")] {
+            let answer = client.post(path, body).await;
+            assert_eq!(answer.status, 400, "{path}: {}", answer.text());
+        }
+    }
 }

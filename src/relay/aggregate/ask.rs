@@ -88,9 +88,10 @@ impl Asker<'_> {
                 noted.ended(&outcome);
                 let server = &noted.server;
                 if let Ok(Some(page)) = page(kind, outcome)
-                    && Part::read(kind, server.handle.id(), &page.line, page.result).is_ok()
+                    && let Ok(part) = Part::read(kind, server.handle.id(), &page.line, page.result)
                 {
-                    server.last_lists.remember(kind, cursor.as_deref(), page);
+                    let lists = &server.last_lists;
+                    lists.remember(kind, cursor.as_deref(), page, part.next());
                 }
             }
             drop(late);

@@ -209,6 +209,7 @@ impl Request {
             let named = self.all.servers.iter().find(|known| known.id == *server);
             let message = Message::of_json(body.into()).map_err(|fault| self.fail(fault))?;
             let Some(named) = named else {
+                tracing::error!(server_id = %server, "bug: a request was routed to a server that is none of its own");
                 let fault = Fault::new(FaultKind::InternalError, "internal error");
                 return Err(self.fail(fault));
             };

@@ -45,7 +45,7 @@ pub(super) async fn list(
             None => asked.push(part(asker, kind, server, None)),
             Some(more) => {
                 let own = more.iter().find(|more| more.server == server.handle.id());
-                asked.extend(own.map(|own| part(asker, kind, server, Some(&own.cursor))));
+                asked.extend(own.map(|own| part(asker, kind, server, Some(own))));
             }
         }
     }
@@ -60,25 +60,45 @@ async fn part<'a>(
     asker: &Asker<'_>,
     kind: Kind,
     server: &'a Arc<Upstream>,
-    cursor: Option<&str>,
+    more: Option<&More<'_>>,
 ) -> (Option<Part<'a>>, bool) {
     let Upstream {
         handle, last_lists, ..
     } = &**server;
+    let cursor = more.map(|more| more.cursor.as_str());
+    let trail = more.map(|more| more.trail.clone()).unwrap_or_default();
     let read = |page: &Page| Part::read(kind, handle.id(), &page.line, page.result);
+    let gap = |shown, reason| Gap {
+        list: kind.method(),
+        shown,
+        reason,
+    };
     let asked = ask(asker, kind, server, cursor).await;
     let asked = asked.and_then(|page| {
         let part = page.as_ref().map(read).transpose();
         let part = part.map_err(|no_list| no_list.to_string())?;
-        if let Some(page) = page {
-            last_lists.remember(kind, cursor, page);
+        if let (Some(page), Some(part)) = (page, &part) {
+            last_lists.remember(kind, cursor, page, part.next());
         }
         Ok(part)
     });
     let reason = match asked {
-        Ok(part) => {
+        Ok(None) => {
             last_lists.note(handle.id(), kind, None);
-            return (part, false);
+            return (None, false);
+        }
+        Ok(Some(part)) => {
+            let (part, endless) = part.after(&trail);
+            match endless {
+                Some(endless) => {
+                    let gap = gap(Shown::Beginning, endless.to_string());
+                    last_lists.note(handle.id(), kind, Some(gap));
+                }
+                // Whether a list ends is seen at its last page only.
+                None if part.next().is_some() && last_lists.is_cut_short(kind) => {}
+                None => last_lists.note(handle.id(), kind, None),
+            }
+            return (Some(part), false);
         }
         Err(reason) => reason,
     };
@@ -86,18 +106,14 @@ async fn part<'a>(
         .last_known(kind, cursor)
         .filter(|_| !is_stopped(&handle.status()));
     let known = known.and_then(|page| read(&page).ok());
-    let gap = Gap {
-        list: kind.method(),
-        shown: if known.is_some() {
-            Shown::LastKnown
-        } else {
-            Shown::Nothing
-        },
-        reason,
+    let shown = match known {
+        Some(_) => Shown::LastKnown,
+        None => Shown::Nothing,
     };
-    last_lists.note(handle.id(), kind, Some(gap));
+    last_lists.note(handle.id(), kind, Some(gap(shown, reason)));
     let is_left_out = known.is_none();
-    (known.map(Part::out_of_date), is_left_out)
+    let known = known.map(|part| part.after(&trail).0.out_of_date());
+    (known, is_left_out)
 }
 
 /// Somebody has decided that it does not run: its lists are gone with it.

@@ -17,6 +17,11 @@ const LISTS: [&str; 3] = ["tools", "prompts", "resources"];
 /// methods that do not say whom they are for.
 const OTHERS: [&str; 2] = ["completions", "logging"];
 
+/// The most of one server's instructions that is shown, in bytes.
+const MAX_INSTRUCTIONS: usize = 16 * 1024;
+/// After so many bytes no further instructions are shown.
+const MAX_ALL_INSTRUCTIONS: usize = 128 * 1024;
+
 /// Whether a server has such a list at all. A server that says nothing legible has none.
 pub(super) fn has(kind: Kind, handshake: &Handshake) -> bool {
     capability(handshake, kind.capability()).is_some()
@@ -63,14 +68,8 @@ pub(super) fn join(servers: &[(&ServerId, Option<&Handshake>)]) -> Handshake {
             capabilities.insert(key.to_owned(), serde_json::json!({}));
         }
     }
-    let instructions: Vec<_> = servers
-        .iter()
-        .filter_map(|(server, known)| {
-            Some(format!("## {server}\n\n{}", instructions(known.as_ref()?)?))
-        })
-        .collect();
-    let instructions = (!instructions.is_empty())
-        .then(|| serde_json::Value::from(instructions.join("\n\n")).to_string());
+    let instructions = joined_instructions(servers);
+    let instructions = instructions.map(|text| serde_json::Value::from(text).to_string());
     Handshake {
         era: Era::Legacy,
         revision: NEWEST_LEGACY.to_owned(),
@@ -78,6 +77,48 @@ pub(super) fn join(servers: &[(&ServerId, Option<&Handshake>)]) -> Handshake {
         server_info: identity().into(),
         instructions: instructions.map(Into::into),
     }
+}
+
+/// The instructions of all servers, each as a quotation under its server's id: so none can end its own part and
+/// begin another's.
+fn joined_instructions(servers: &[(&ServerId, Option<&Handshake>)]) -> Option<String> {
+    let mut joined = String::new();
+    for (server, known) in servers {
+        let Some(text) = known.and_then(instructions) else {
+            continue;
+        };
+        let left = MAX_ALL_INSTRUCTIONS.saturating_sub(joined.len());
+        if left == 0 {
+            tracing::debug!(server_id = %server, "the server's instructions are left out: those of others fill the bound");
+            break;
+        }
+        if !joined.is_empty() {
+            joined.push_str("\n\n");
+        }
+        joined.extend(["## ", server.as_str(), "\n"]);
+        let bounded = text.trim_end();
+        let bounded = start(bounded, MAX_INSTRUCTIONS.min(left));
+        for line in bounded.split(is_line_end) {
+            joined.extend(["\n> ", line]);
+        }
+        if bounded.len() < text.trim_end().len() {
+            joined.push_str("\n> …");
+        }
+    }
+    (!joined.is_empty()).then_some(joined)
+}
+
+/// The beginning of a text, of so many bytes at most.
+fn start(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or(text)
+}
+
+/// Whatever some reader may take for the end of a line.
+fn is_line_end(character: char) -> bool {
+    matches!(
+        character,
+        '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+    )
 }
 
 /// What a server tells its users, unless that is nothing.

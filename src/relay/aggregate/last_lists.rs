@@ -13,6 +13,8 @@ use crate::types::ServerId;
 
 /// Pages of one list that are kept.
 const MAX_PAGES: usize = 64;
+/// The most that is kept of all lists of one process, in bytes.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// One page of a list, as the server has answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub enum Shown {
     LastKnown,
     /// Nothing: it is left out.
     Nothing,
+    /// Its first pages: the server says that it goes on, but it would never end.
+    Beginning,
 }
 
 /// A list that is not as its server would tell it now.
@@ -59,12 +63,33 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct List {
-    /// In the order in which they were read, each with its cursor.
-    pages: Vec<(Option<String>, Page)>,
+    /// In the order in which they were read.
+    pages: Vec<KeptPage>,
     gap: Option<Gap>,
 }
 
+#[derive(Debug)]
+struct KeptPage {
+    cursor: Option<String>,
+    page: Page,
+    /// The cursor of the page after it.
+    next: Option<String>,
+}
+
+impl KeptPage {
+    fn bytes(&self) -> usize {
+        let cursors = [&self.cursor, &self.next];
+        let cursors = cursors.into_iter().flatten().map(String::len);
+        self.page.line.len() + cursors.sum::<usize>()
+    }
+}
+
 impl Inner {
+    fn bytes(&self) -> usize {
+        let pages = self.lists.iter().flat_map(|list| &list.pages);
+        pages.map(KeptPage::bytes).sum()
+    }
+
     fn list(&mut self, kind: Kind) -> &mut List {
         let [tools, prompts, resources, templates] = &mut self.lists;
         match kind {
@@ -81,34 +106,63 @@ impl LastLists {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a page that the server has answered with. Later pages belong to the first: they go when it
-    /// changes.
-    pub(super) fn remember(&self, kind: Kind, cursor: Option<&str>, page: Page) {
+    /// Keeps a page that the server has answered with, if there is room. Later pages belong to the first: they go when
+    /// it changes. A page of a cursor that no page leads to is not kept: clients can make up as many as they like.
+    pub(super) fn remember(
+        &self,
+        kind: Kind,
+        cursor: Option<&str>,
+        page: Page,
+        next: Option<&str>,
+    ) {
         let mut inner = self.inner();
         let pages = &mut inner.list(kind).pages;
         let result = |page: &Page| page.line.slice(page.result.start..page.result.end);
-        match pages
-            .iter_mut()
-            .find(|(known, _)| known.as_deref() == cursor)
-        {
-            Some((_, known)) if cursor.is_some() || result(known) == result(&page) => *known = page,
-            known => {
-                if known.is_some() {
-                    pages.clear();
-                }
-                if pages.len() < MAX_PAGES {
-                    pages.push((cursor.map(str::to_owned), page));
+        let known = pages
+            .iter()
+            .position(|known| known.cursor.as_deref() == cursor);
+        match (cursor, known) {
+            (Some(_), Some(at)) => drop(pages.remove(at)),
+            (Some(_), None) => {
+                let leads_here = |known: &KeptPage| known.next.as_deref() == cursor;
+                if !pages.iter().any(leads_here) {
+                    return;
                 }
             }
+            (None, Some(at))
+                if pages
+                    .get(at)
+                    .is_some_and(|known| result(&known.page) == result(&page)) =>
+            {
+                return;
+            }
+            (None, _) => pages.clear(),
+        }
+        let kept = KeptPage {
+            cursor: cursor.map(str::to_owned),
+            page,
+            next: next.map(str::to_owned),
+        };
+        let has_room = pages.len() < MAX_PAGES;
+        if has_room && inner.bytes() + kept.bytes() <= MAX_BYTES {
+            inner.list(kind).pages.push(kept);
         }
     }
 
     /// The page that the server has last answered with.
     pub(super) fn last_known(&self, kind: Kind, cursor: Option<&str>) -> Option<Page> {
         let mut inner = self.inner();
-        let pages = &inner.list(kind).pages;
-        let known = pages.iter().find(|(known, _)| known.as_deref() == cursor);
-        known.map(|(_, page)| page.clone())
+        let mut pages = inner.list(kind).pages.iter();
+        let known = pages.find(|known| known.cursor.as_deref() == cursor);
+        known.map(|known| known.page.clone())
+    }
+
+    /// Whether it is noted that only the beginning of a list is shown.
+    pub(super) fn is_cut_short(&self, kind: Kind) -> bool {
+        let mut inner = self.inner();
+        let gap = &inner.list(kind).gap;
+        gap.as_ref()
+            .is_some_and(|gap| gap.shown == Shown::Beginning)
     }
 
     /// Notes how a list is shown, and logs it where that has changed.
@@ -129,6 +183,9 @@ impl LastLists {
                     }
                     Shown::Nothing => {
                         tracing::warn!(server_id = %server, list, reason, "the server's list is left out");
+                    }
+                    Shown::Beginning => {
+                        tracing::warn!(server_id = %server, list, reason, "the server's list is cut short");
                     }
                 }
             }
@@ -197,25 +254,54 @@ mod tests {
     fn later_pages_stay_as_long_as_the_first_is_the_same() {
         let kept = LastLists::default();
         let known = |cursor| kept.last_known(Kind::Tools, cursor);
-        kept.remember(Kind::Tools, None, page("a"));
-        kept.remember(Kind::Tools, Some(""), page("b"));
+        kept.remember(Kind::Tools, None, page("a"), Some(""));
+        kept.remember(Kind::Tools, Some(""), page("b"), None);
         assert_eq!(known(None), Some(page("a")));
         assert_eq!(known(Some("")), Some(page("b")));
         assert_eq!(kept.last_known(Kind::Prompts, None), None);
-        kept.remember(Kind::Tools, Some(""), page("c"));
-        kept.remember(Kind::Tools, None, page("a"));
+        kept.remember(Kind::Tools, Some(""), page("c"), None);
+        kept.remember(Kind::Tools, None, page("a"), Some(""));
         assert_eq!(known(Some("")), Some(page("c")));
-        kept.remember(Kind::Tools, None, page("d"));
+        kept.remember(Kind::Tools, None, page("d"), None);
         assert_eq!((known(None), known(Some(""))), (Some(page("d")), None));
     }
 
+    /// RD03: pages of cursors that no page leads to are not kept, and of the others only so many.
     #[test]
     fn no_list_grows_without_end() {
         let kept = LastLists::default();
-        for number in 0..1000 {
-            kept.remember(Kind::Tools, Some(&number.to_string()), page("a"));
+        let number = || kept.inner().list(Kind::Tools).pages.len();
+        kept.remember(Kind::Tools, None, page("a"), Some("0"));
+        for cursor in ["1", "2", ""] {
+            kept.remember(Kind::Tools, Some(cursor), page("a"), Some("3"));
         }
-        assert_eq!(kept.inner().list(Kind::Tools).pages.len(), MAX_PAGES);
+        assert_eq!(number(), 1, "a client has made them up");
+        for number in 0..1000 {
+            let (cursor, next) = (number.to_string(), (number + 1).to_string());
+            kept.remember(Kind::Tools, Some(&cursor), page("a"), Some(&next));
+        }
+        assert_eq!(number(), MAX_PAGES);
+    }
+
+    /// RD03: all lists of a server have one bound in bytes.
+    #[test]
+    fn what_is_kept_of_a_server_is_bounded_in_bytes() {
+        let kept = LastLists::default();
+        let large = "x".repeat(MAX_BYTES / 3);
+        for kind in Kind::ALL {
+            for number in 0..3 {
+                let cursor = (number > 0).then(|| number.to_string());
+                let next = (number + 1).to_string();
+                kept.remember(kind, cursor.as_deref(), page(&large), Some(&next));
+            }
+        }
+        assert!(kept.inner().bytes() <= MAX_BYTES);
+        assert!(kept.last_known(Kind::Tools, Some("1")).is_some());
+        assert!(kept.last_known(Kind::Tools, Some("2")).is_none());
+        assert!(kept.last_known(Kind::Prompts, None).is_none());
+        // A list that grows over the bound is not shown as it once was.
+        kept.remember(Kind::Tools, None, page(&"x".repeat(MAX_BYTES)), None);
+        assert_eq!(kept.last_known(Kind::Tools, None), None);
     }
 
     #[test]

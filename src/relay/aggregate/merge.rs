@@ -1,7 +1,7 @@
 //! The lists of several servers as one.
 
 use super::Kind;
-use super::cursor::{More, compose};
+use super::cursor::{EndlessList, More, PageTrail, compose};
 use super::identity;
 use super::names::slot;
 use crate::protocol::era::meta_key;
@@ -19,6 +19,8 @@ pub(super) struct Part<'a> {
     items: String,
     /// Where the server's list goes on.
     next: Option<String>,
+    /// The pages that were read of it, with this one.
+    trail: PageTrail,
     /// For how long it may be kept, in milliseconds; 0 where the server does not say.
     ttl_ms: u64,
 }
@@ -59,8 +61,27 @@ impl<'a> Part<'a> {
             server,
             items: items.ok_or(wrong(kind.member()))?,
             next,
+            trail: PageTrail::default(),
             ttl_ms: ttl_ms.unwrap_or(0),
         })
+    }
+
+    /// Where the server's list goes on.
+    pub(super) fn next(&self) -> Option<&str> {
+        self.next.as_deref()
+    }
+
+    /// The same part for a reader who has read these pages before. It is the last one where the list would not end.
+    pub(super) fn after(mut self, trail: &PageTrail) -> (Self, Option<EndlessList>) {
+        let trail = self.next.as_ref().map(|next| trail.followed_by(next));
+        match trail {
+            None => (self, None),
+            Some(Ok(trail)) => (Self { trail, ..self }, None),
+            Some(Err(endless)) => {
+                self.next = None;
+                (self, Some(endless))
+            }
+        }
     }
 
     /// The same part as it may be shown when it is not of now: it may be kept for no time.
@@ -133,6 +154,7 @@ impl<'a> Part<'a> {
         Some(More {
             server: self.server,
             cursor,
+            trail: self.trail.clone(),
         })
     }
 }

@@ -77,6 +77,8 @@ impl<'a> Reach<'a> {
             Form::Name => self.by_name(&text),
             Form::Uri => self.by_uri(&text),
         };
+        // A server has nothing that is called by nothing.
+        let found = found.filter(|(_, own)| !own.is_empty());
         let (server, own) = found.ok_or_else(|| self.unknown(form, what, Some(&text)))?;
         Ok(Own {
             server,
@@ -187,7 +189,6 @@ mod tests {
             ("a__x__y", "a", "x__y"),
             ("b.c____x", "b.c", "__x"),
             ("a___x", "a", "_x"),
-            ("a__", "a", ""),
         ] {
             let json = serde_json::json!(name).to_string();
             assert_eq!(
@@ -207,7 +208,6 @@ mod tests {
                 "file:///etc//x?y#z",
             ),
             ("MCP://files/test://a/{id}", "Files", "test://a/{id}"),
-            ("mcp://mail/", "mail", ""),
             ("mcp://a/x", "a", "x"),
             ("mcp://A/x", "A", "x"),
         ] {
@@ -216,6 +216,13 @@ mod tests {
         }
         let two = own(&["Ab", "aB"], Form::Uri, "\"mcp://ab/x\"");
         assert!(two.is_err(), "either could be meant: {two:?}");
+    }
+
+    /// RF07: a name or URI that ends with the server's is nobody's.
+    #[test]
+    fn an_empty_name_is_refused() {
+        assert!(own(&["a"], Form::Name, "\"a__\"").is_err());
+        assert!(own(&["a"], Form::Uri, "\"mcp://a/\"").is_err());
     }
 
     #[test]
@@ -259,7 +266,7 @@ mod tests {
             let server = "host-1.A_b";
             let form = if uri { Form::Uri } else { Form::Name };
             let mut json = serde_json::json!(text).to_string();
-            if escape {
+            if escape || text.is_empty() {
                 json.insert_str(1, "\\u0041");
             }
             let expected: String = serde_json::from_str(&json).unwrap();

@@ -29,6 +29,11 @@ impl Deref for Message {
     }
 }
 
+/// RFC 8259, 2; a form feed is none.
+fn is_json_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
 impl Message {
     pub(in crate::relay) fn read(body: Bytes) -> Result<Self, Fault> {
         // RFC 8259 lets a reader ignore a byte order mark; it is never passed on.
@@ -37,14 +42,11 @@ impl Message {
         } else {
             body
         };
-        let start = body
-            .iter()
-            .take_while(|byte| byte.is_ascii_whitespace())
-            .count();
+        let start = body.iter().take_while(|byte| is_json_space(**byte)).count();
         let end = body
             .iter()
             .rev()
-            .take_while(|byte| byte.is_ascii_whitespace())
+            .take_while(|byte| is_json_space(**byte))
             .count();
         if start == body.len() {
             return Err(Fault::new(

@@ -203,5 +203,6 @@ impl Drop for Listening {
 }
 
 fn unattached() -> Fault {
+    tracing::error!("bug: a hub is listened to that has no server");
     Fault::new(FaultKind::InternalError, "internal error").delivered(Delivered::No)
 }

@@ -15,7 +15,7 @@ use crate::protocol::Era;
 use crate::relay::ClientFeatures;
 use crate::relay::aggregate::Kind;
 use crate::relay::aggregate::ask::Asker;
-use crate::relay::aggregate::cursor::More;
+use crate::relay::aggregate::cursor::{More, PageTrail, parse};
 use crate::relay::aggregate::gather::{PATIENCE, handshake, list};
 use crate::relay::aggregate::last_lists::{Gap, Shown};
 use crate::relay::upstream::{Parts, Upstream};
@@ -217,12 +217,44 @@ async fn a_page_is_asked_for_where_the_last_one_ended() {
     let more = [More {
         server: &server,
         cursor: String::new(),
+        trail: PageTrail::default(),
     }];
     let (_, params) = tokio::join!(biased; child.list(Some(&more)), child.answer(ONE));
     assert_eq!(params, [json!({"cursor": ""})]);
     let (list, _) = child.list(Some(&[])).await;
     assert_eq!(names(&list).len(), 0);
     assert_eq!(child.played.read(), Vec::<String>::new(), "it has no more");
+}
+
+/// RD09: the part of a server whose cursors go in a circle ends, and that is noted until its list has an end again.
+#[tokio::test(start_paused = true)]
+async fn a_list_that_goes_in_a_circle_ends_and_is_a_gap() {
+    const TO_A: &str = r#""result":{"tools":[{"name":"one"}],"nextCursor":"a"}"#;
+    const TO_B: &str = r#""result":{"tools":[{"name":"one"}],"nextCursor":"b"}"#;
+    let server = id("test");
+    let reach = [&server];
+    let child = Child::new(r#"{"tools":{}}"#);
+    // A cursor that never moves, and a circle of two.
+    for (answers, pages) in [(&[TO_A, TO_A][..], 2), (&[TO_A, TO_B, TO_A], 3)] {
+        let mut cursor: Option<String> = None;
+        let mut read = 0;
+        for answer in answers {
+            let more = cursor.as_ref();
+            let more = more.map(|cursor| parse(Kind::Tools, cursor, Reach(&reach)).unwrap());
+            let ((list, _), _) =
+                tokio::join!(biased; child.list(more.as_deref()), child.answer(answer));
+            assert_eq!(names(&list), ["test__one"]);
+            read += 1;
+            cursor = list["nextCursor"].as_str().map(str::to_owned);
+        }
+        assert_eq!((read, cursor), (pages, None));
+        assert_eq!(child.gap(), Some(Shown::Beginning));
+        // The first page says nothing of the end.
+        child.answered(TO_A).await;
+        assert_eq!(child.gap(), Some(Shown::Beginning));
+    }
+    child.answered(ONE).await;
+    assert_eq!(child.gap(), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use super::*;
 use crate::fault::FaultKind;
 use crate::protocol::scan;
 use crate::relay::aggregate::Kind;
-use crate::relay::aggregate::cursor::{More, compose};
+use crate::relay::aggregate::cursor::{More, PageTrail, compose};
 use crate::relay::aggregate::route::{Routed, listened, route};
 
 /// Server and body, `list`, `own` or `refused`, or the fault.
@@ -124,6 +124,7 @@ fn a_cursor_leads_to_the_servers_that_have_more() {
     let more = |server, cursor: &str| More {
         server,
         cursor: cursor.to_owned(),
+        trail: PageTrail::default(),
     };
     let cursor = compose(Kind::Tools, &[more(&files, ""), more(&mail, "2 3")]).unwrap();
     let page = request("tools/list", &format!(r#"{{"cursor":"{cursor}"}}"#));
@@ -230,7 +231,7 @@ proptest! {
     #[test]
     fn nothing_but_the_name_is_another_for_the_server(
         arguments in any_json(),
-        name in any::<String>().prop_filter("too long", |name| name.len() < 100),
+        name in any::<String>().prop_filter("too long or empty", |name| (1..100).contains(&name.len())),
         uri in any::<bool>(),
     ) {
         let (method, key, prefix) =
