@@ -59,7 +59,7 @@ use crate::config::{Config, Env};
 use crate::http::{self, Rulebook};
 use crate::protocol::spare;
 use crate::relay::Relay;
-use crate::shards::{self, Shards, Threads};
+use crate::shards::{self, Shard, Shards, Threads};
 use crate::state_dir::StateDir;
 use crate::supervisor::guard;
 use crate::telemetry::{self, Telemetry};
@@ -148,6 +148,14 @@ struct Pools {
     fronts: Shards,
 }
 
+impl Pools {
+    /// Every event loop, that of the caller too.
+    fn loops(&self) -> impl Iterator<Item = Shard> {
+        let loops = self.servers.all().chain(self.fronts.all());
+        loops.cloned().chain([Shard::here()])
+    }
+}
+
 /// Gives memory that nobody uses back to the system, again and again; never ends.
 async fn give_back() {
     loop {
@@ -232,6 +240,7 @@ async fn serve(
     });
     ready(address)?;
     service::ready();
+    let _watchdog = service::watchdog(pools.loops()).context("cannot start the watchdog thread")?;
 
     let mut reloads = Reloads {
         reread,
@@ -241,18 +250,11 @@ async fn serve(
         relay: Arc::clone(&relay),
         telemetry,
     };
-    let upkeep = async {
-        tokio::join!(
-            service::watchdog([&pools.servers, &pools.fronts]),
-            give_back()
-        )
-    };
-    tokio::pin!(upkeep);
     let failed = tokio::select! {
         ended = edge.join_next() => Some(flatten(ended)),
         () = signals.ends.asked() => None,
         () = Box::pin(reloads.serve(&mut signals.hangup)) => None,
-        _ = &mut upkeep => None,
+        () = give_back() => None,
     };
     let stops = Stops::of(&reloads.running);
     service::stopping();

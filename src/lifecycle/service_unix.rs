@@ -1,6 +1,8 @@
 //! Nothing to be told: launchd watches the process itself.
 
-use crate::shards::Shards;
+use std::io;
+
+use crate::shards::Shard;
 
 /// The gateway listens, by the config in force.
 pub(super) fn ready() {}
@@ -11,7 +13,14 @@ pub(super) fn reloading() {}
 /// The gateway was asked to end.
 pub(super) fn stopping() {}
 
-/// Never ends.
-pub(super) async fn watchdog(_pools: [&Shards; 2]) {
-    std::future::pending().await
+/// There is none to be fed.
+pub(super) struct Watchdog;
+
+/// Starts nothing.
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "the twin for systemd starts a thread"
+)]
+pub(super) fn watchdog(_loops: impl Iterator<Item = Shard>) -> io::Result<Option<Watchdog>> {
+    Ok(None)
 }
