@@ -17,6 +17,7 @@ mod ask;
 mod body;
 mod config;
 mod connection;
+mod cors;
 mod direct;
 mod error;
 mod events;

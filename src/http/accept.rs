@@ -62,7 +62,10 @@ where
             biased;
             () = ends.cut.cancelled() => break Ok(()),
             () = ends.drain.cancelled() => break Ok(()),
-            accepted = listener.accept() => accepted,
+            accepted = async {
+                slots.settled().await;
+                listener.accept().await
+            } => accepted,
         };
         let pause = match accepted {
             Ok((socket, peer)) => {
@@ -158,16 +161,18 @@ impl AcceptedConnection {
         let socket = socket.into_std()?;
         let socket = front.within(|| TcpStream::from_std(socket))?;
         let Some(tls) = context.tls.clone() else {
-            self.open(Either::Left(socket), front, context);
+            self.open(Either::Left(socket), &front, context);
             return Ok(());
         };
         let (shard, context) = (front.clone(), Arc::clone(context));
         let tracker = context.tracker.clone();
         // A task of its own, so that a connection does not keep the room that its handshake took.
         let handshake = async move {
-            let stream = tls.open(socket, self.peer, &self.limits, &self.ends).await;
-            if let Some(stream) = stream {
-                self.open(Either::Right(Box::new(stream)), front, &context);
+            let evicted = self.slot.evicted().clone();
+            let stream = tls.open(socket, self.peer, &self.limits, &self.ends);
+            let stream = evicted.run_until_cancelled(stream).await;
+            if let Some(stream) = stream.flatten() {
+                self.open(Either::Right(Box::new(stream)), &front, &context);
             }
         };
         shard.spawn(handshake, &tracker);
@@ -177,7 +182,7 @@ impl AcceptedConnection {
     fn open<S: Answers>(
         self,
         socket: Either<TcpStream, Box<TlsStream<TcpStream>>>,
-        front: Shard,
+        front: &Shard,
         context: &Arc<AcceptContext<S>>,
     ) {
         let Self {
@@ -195,7 +200,7 @@ impl AcceptedConnection {
         };
         let service = Arc::clone(&context.service);
         let open = OpenConnection::new(socket, connection, service, &limits, ends);
-        context.serve_at(&front, open);
+        context.serve_at(front, open);
     }
 }
 

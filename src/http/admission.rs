@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::allowlist::{Allowlist, Standing};
 use super::config::{AdmissionConfig, TokenEntry};
-use super::host::{NameFault, Names};
+use super::host::{self, NameFault, Names};
 use super::token::{self, Holder, Tokens};
 use crate::fault::{Fault, FaultKind};
 use crate::types::{Principal, PrincipalId};
@@ -134,6 +134,15 @@ impl Admission {
     #[cfg(test)]
     pub(super) fn holder(&self, presented: &[u8], now: SystemTime) -> Option<Holder<'_>> {
         self.tokens.holder(presented, now)
+    }
+
+    /// The name in a head that a check has refused, as it came.
+    pub(super) fn foreign_name(&self, check: Check, parts: &Parts) -> Option<String> {
+        match check {
+            Check::Host => self.names.foreign_host(&parts.uri, &parts.headers),
+            Check::Origin => host::origins(&parts.headers),
+            Check::Address | Check::HostCount | Check::Token => None,
+        }
     }
 
     /// What a connection from this address can be good for.

@@ -106,7 +106,7 @@ pub struct LimitsConfig {
     pub max_body_bytes: usize,
     /// Open connections.
     pub max_connections: usize,
-    /// Open connections from one address.
+    /// Open connections from one address group.
     pub max_connections_per_ip: usize,
     /// Requests under way for one token.
     pub max_in_flight_per_token: usize,
@@ -129,4 +129,39 @@ pub struct LimitsConfig {
 /// what happens otherwise).
 pub fn canonical(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
+}
+
+/// The addresses that count as one: IPv6 by /64, which is what one host is given, and 127.0.0.0/8, which every local
+/// user has.
+pub(super) fn address_group(ip: IpAddr) -> IpAddr {
+    match canonical(ip) {
+        IpAddr::V4(ip) if ip.is_loopback() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V4(ip) => IpAddr::V4(ip),
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RD05: one group for all of 127.0.0.0/8, and one for each /64.
+    #[test]
+    fn addresses_that_one_host_chooses_freely_are_one_group() {
+        for (address, group) in [
+            ("127.0.0.1", "127.0.0.1"),
+            ("127.9.8.7", "127.0.0.1"),
+            ("::1", "::"),
+            ("::ffff:127.0.0.2", "127.0.0.1"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ] {
+            let group: IpAddr = group.parse().unwrap();
+            assert_eq!(address_group(address.parse().unwrap()), group, "{address}");
+        }
+    }
 }

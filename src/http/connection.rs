@@ -13,7 +13,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use axum::Router;
 use axum::body::Body;
 use futures_util::Stream;
 use futures_util::stream::FuturesUnordered;
@@ -25,7 +24,6 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
 use super::config::LimitsConfig;
 use super::held::Held;
@@ -75,6 +73,13 @@ impl ConnectionContext {
         }
     }
 
+    /// Notes that a request had a valid token.
+    pub(super) fn authenticate(&self) {
+        if let Some(slot) = &self.slot {
+            slot.authenticate();
+        }
+    }
+
     /// Has the connection go on where a request of this principal for this path is served.
     pub(super) async fn settle(&self, principal: &Principal, path: &str) {
         if let Some(placement) = &self.placement {
@@ -93,14 +98,18 @@ enum Ending {
 impl Ends {
     /// Gives each ending when it has come. A connection is polled several times a request, and this looks at a token only
     /// when the token has woken it: to ask two of them each time was a fiftieth of what a small call costs.
-    fn endings(self) -> FuturesUnordered<impl Future<Output = Ending>> {
+    fn endings(self, slot: Option<&Slot>) -> FuturesUnordered<impl Future<Output = Ending>> {
         let Self { drain, cut } = self;
+        let evicted = slot.map(|slot| (slot.evicted().clone(), Ending::Cut));
         let tokens = [(drain, Ending::Drain), (cut, Ending::Cut)];
-        let endings = tokens.map(|(token, ending)| async move {
-            token.cancelled().await;
-            ending
-        });
-        endings.into_iter().collect()
+        let endings = tokens
+            .into_iter()
+            .chain(evicted)
+            .map(|(token, ending)| async move {
+                token.cancelled().await;
+                ending
+            });
+        endings.collect()
     }
 }
 
@@ -113,13 +122,6 @@ pub(super) trait Answers: Send + Sync + 'static {
         connection: &ConnectionContext,
         request: Request<Body>,
     ) -> impl Future<Output = Response<Body>> + Send;
-}
-
-impl Answers for Router {
-    async fn answer(&self, _: &ConnectionContext, request: Request<Body>) -> Response<Body> {
-        let answered = self.clone().oneshot(request).await;
-        answered.unwrap_or_else(|never| match never {})
-    }
 }
 
 /// The requests of one connection on their way to the service.
@@ -155,6 +157,8 @@ impl<S: Answers> Service<Request<Incoming>> for Requests<S> {
     }
 }
 
+type HttpConnection<Io, S> = http1::Connection<TokioIo<Watched<Io>>, Requests<S>>;
+
 /// A connection that is open, and can go on at another shard.
 pub(super) struct OpenConnection<Io, S>
 where
@@ -162,7 +166,7 @@ where
     S: Answers,
 {
     /// On the heap, because it moves between tasks.
-    http: Pin<Box<http1::Connection<TokioIo<Watched<Io>>, Requests<S>>>>,
+    http: Pin<Box<HttpConnection<Io, S>>>,
     requests: Arc<RequestsInner<S>>,
     ends: Ends,
 }
@@ -204,14 +208,16 @@ where
     pub(super) async fn run(&mut self) -> Option<Shard> {
         let RequestsInner { clock, context, .. } = &*self.requests;
         let ConnectionContext {
-            peer, placement, ..
+            peer,
+            placement,
+            slot,
         } = context;
         if let Some(placement) = placement {
             placement.arrive();
         }
         let http = &mut self.http;
         let mut timer = pin!(sleep_until(Instant::now()));
-        let mut endings = pin!(self.ends.clone().endings());
+        let mut endings = pin!(self.ends.clone().endings(slot.as_ref()));
         let end = poll_fn(|cx| {
             while let Poll::Ready(Some(ending)) = endings.as_mut().poll_next(cx) {
                 match ending {

@@ -16,7 +16,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, PROXY_AUTHORIZATION, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, ORIGIN, PROXY_AUTHORIZATION, X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request};
@@ -29,6 +29,7 @@ use super::admission::{self, Admitted, Check, Refused};
 use super::ask;
 use super::body::BodyMark;
 use super::connection::{Answers, ConnectionContext};
+use super::cors;
 use super::error::Problem;
 use super::held::Held;
 use super::limiter::MinuteCounts;
@@ -105,7 +106,7 @@ impl Guard {
 
     /// Notes a peer that is closed before it said anything.
     pub(super) fn turn_away(&self, refused: Refused) {
-        let _nobody_to_tell = self.refuse(refused);
+        let _nobody_to_tell = self.refuse(refused, None);
     }
 
     /// Notes a connection whose handshake came to nothing.
@@ -114,26 +115,28 @@ impl Guard {
         self.refusals.note_handshake(fault, peer, Instant::now());
     }
 
-    /// What a refused request is told.
+    /// What a refused request is told; `parts` is its head, where there was one.
     ///
     /// Failed authentications are counted by address, and over the limit the answer is 429. A right
     /// token always passes: it is compared before anything is counted, so nobody behind a shared
     /// address can lock another out, and the comparison is too cheap to need protection.
-    fn refuse(&self, refused: Refused) -> Fault {
-        let fault = self.refusal(refused);
+    fn refuse(&self, refused: Refused, parts: Option<&Parts>) -> Fault {
+        let fault = self.refusal(refused, parts);
         self.instruments.refused(fault.kind);
         fault
     }
 
-    fn refusal(&self, refused: Refused) -> Fault {
+    fn refusal(&self, refused: Refused, parts: Option<&Parts>) -> Fault {
         let Refused { check, client } = refused;
         let now = Instant::now();
-        self.refusals.note(check, client, now);
+        let rules = self.rules();
+        let foreign = || parts.and_then(|parts| rules.admission.foreign_name(check, parts));
+        self.refusals.note(check, client, foreign, now);
         if check != Check::Token {
             return check.fault();
         }
         let counted = self.failed_auth.count(client, now);
-        if counted.count <= self.rules().failed_auth_per_minute {
+        if counted.count <= rules.failed_auth_per_minute {
             return check.fault();
         }
         Fault::new(FaultKind::RateLimited, "too many failed authentications")
@@ -184,16 +187,33 @@ impl<S: Behind> Answers for Gate<S> {
         let rules = guard.rules();
         let mark = BodyMark::default();
         let has_body = !body.is_end_stream();
+        // Who was not let in gives the place of the connection back.
+        let mut closes = false;
 
-        let mut response = match admission::admit(&rules.admission, peer.ip(), &parts, wall::now())
-        {
-            Err(refused) => Problem::from(guard.refuse(refused)).into_response(),
+        let admitted = admission::admit(&rules.admission, peer.ip(), &parts, wall::now());
+        // Only the origins that are let in get as far as the check of the token.
+        let origin = match &admitted {
+            Ok(_) => parts.headers.get(ORIGIN).cloned(),
+            Err(refused) if refused.check == Check::Token => parts.headers.get(ORIGIN).cloned(),
+            Err(_) => None,
+        };
+        let mut response = match admitted {
+            _ if origin.is_some() && cors::is_preflight(&parts) => cors::preflight(&parts.headers),
+            Err(refused) => {
+                closes = true;
+                let fault = guard.refuse(refused, Some(&parts));
+                Problem::from(fault).into_response()
+            }
             Ok(Admitted {
                 principal,
                 client,
                 valid_for,
                 revoked,
             }) => {
+                connection.authenticate();
+                if let Some(uri) = routes::without_slash(&parts.uri) {
+                    parts.uri = uri;
+                }
                 connection.settle(&principal, parts.uri.path()).await;
                 let watch = Watch::start(guard, &parts, peer, started);
                 tracing::trace!(%client, principal = %principal.name, "request let in");
@@ -227,7 +247,10 @@ impl<S: Behind> Answers for Gate<S> {
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if has_body && !mark.is_read() {
+        if let Some(origin) = origin {
+            cors::allow(headers, origin);
+        }
+        if closes || (has_body && !mark.is_read()) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

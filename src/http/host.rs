@@ -84,6 +84,16 @@ impl Names {
         }
     }
 
+    /// The host that is not ours: that of the header, or else the authority of the target.
+    pub(super) fn foreign_host(&self, uri: &Uri, headers: &HeaderMap) -> Option<String> {
+        let header = headers
+            .get(HOST)
+            .map(|host| String::from_utf8_lossy(host.as_bytes()));
+        let header = header.filter(|host| !self.is_ours(host));
+        let authority = || Some(uri.authority()?.as_str().to_owned());
+        header.map(Cow::into_owned).or_else(authority)
+    }
+
     fn is_ours(&self, text: &str) -> bool {
         parse(text).is_some_and(|presented| {
             self.hosts.iter().any(|rule| {
@@ -100,6 +110,15 @@ impl Names {
                 .iter()
                 .any(|rule| rule.as_bytes().eq_ignore_ascii_case(origin))
     }
+}
+
+/// The origins that a head names.
+pub(super) fn origins(headers: &HeaderMap) -> Option<String> {
+    let origins = headers.get_all(ORIGIN).iter();
+    let origins: Vec<_> = origins
+        .map(|origin| String::from_utf8_lossy(origin.as_bytes()))
+        .collect();
+    (!origins.is_empty()).then(|| origins.join(", "))
 }
 
 /// Whether a text can stand in `allowed_hosts`: a name or address, with or without a port.

@@ -1,11 +1,13 @@
 //! Events per address and minute, in bounded memory.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use super::config::address_group;
 
 /// The window in which events are counted; begins with the first event of an address.
 const WINDOW: Duration = Duration::from_mins(1);
@@ -14,7 +16,7 @@ const WINDOW: Duration = Duration::from_mins(1);
 /// addresses that the allowlist lets through get this far in numbers.
 const CAPACITY: usize = 8192;
 
-/// Counts events per address and minute. IPv6 is counted by /64, which is what one host is given.
+/// Counts events per address group and minute.
 ///
 /// Every entry lives for one window from its first event, so the queue of entries is ordered by age:
 /// forgetting the old and evicting the oldest when the table is full both happen at its front.
@@ -52,7 +54,7 @@ impl MinuteCounts {
         self.table
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .count(bucket(client), now)
+            .count(address_group(client), now)
     }
 }
 
@@ -87,17 +89,6 @@ impl Table {
             count: entry.count,
             remaining: WINDOW.saturating_sub(now.duration_since(entry.since)),
             ended,
-        }
-    }
-}
-
-/// The unit that is counted.
-fn bucket(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }

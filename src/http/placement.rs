@@ -11,7 +11,7 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsFd;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -38,6 +38,8 @@ pub(super) struct Placement {
     find: HomeFinder,
     front: Shard,
     state: Mutex<PlacementState>,
+    /// A request waits for the connection to move: what the state says too, without a lock.
+    is_moving: AtomicBool,
     /// How often the connection has moved.
     moves: AtomicUsize,
 }
@@ -59,6 +61,7 @@ impl Placement {
                 current,
                 wanted: None,
             }),
+            is_moving: AtomicBool::new(false),
             moves: AtomicUsize::new(0),
         })
     }
@@ -74,16 +77,23 @@ impl Placement {
             }
             state.wanted = Some(home);
         }
+        self.is_moving.store(true, Ordering::Release);
         // Nothing has to wake this: whoever polls it looks for the wish right afterwards, and polls it again elsewhere.
-        poll_fn(|_| match self.state().wanted {
-            Some(_) => Poll::Pending,
-            None => Poll::Ready(()),
+        poll_fn(|_| {
+            if self.is_moving.load(Ordering::Acquire) {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
         })
         .await;
     }
 
     /// The shard to which the connection has to move before it goes on. To be looked at after each poll.
     pub(super) fn wanted(&self) -> Option<Shard> {
+        if !self.is_moving.load(Ordering::Acquire) {
+            return None;
+        }
         self.state().wanted.clone()
     }
 
@@ -93,6 +103,7 @@ impl Placement {
         if let Some(shard) = state.wanted.take() {
             state.current = shard;
             self.moves.fetch_add(1, Ordering::Relaxed);
+            self.is_moving.store(false, Ordering::Release);
         }
     }
 

@@ -11,16 +11,26 @@ use super::tls::HandshakeFault;
 /// Refusals of one address that are logged in a minute; the rest are counted.
 const LOGGED_PER_MINUTE: u32 = 5;
 
+/// How much of a name that was refused is logged, in characters.
+const MAX_SHOWN: usize = 100;
+
 /// Logs refusals by address.
 #[derive(Debug, Default)]
 pub(super) struct RefusalLog(MinuteCounts);
 
 impl RefusalLog {
-    /// Logs one refusal, or counts it.
-    pub(super) fn note(&self, check: Check, client: IpAddr, now: Instant) {
+    /// Logs one refusal, or counts it. `foreign` gives the name that was refused, where it was one.
+    pub(super) fn note(
+        &self,
+        check: Check,
+        client: IpAddr,
+        foreign: impl FnOnce() -> Option<String>,
+        now: Instant,
+    ) {
         if self.has_room(client, now) {
+            let cause = cause(check, client, foreign().as_deref());
             let check = check.as_str();
-            tracing::info!(%client, check, "request of {client} refused by the check of its {check}");
+            tracing::info!(%client, check, "request of {client} refused by the check of its {check}{cause}");
         }
     }
 
@@ -47,6 +57,34 @@ impl RefusalLog {
         }
         counted.count <= LOGGED_PER_MINUTE
     }
+}
+
+/// Goes on a line about a refusal: what was refused, and the key of the config that decides it.
+fn cause(check: Check, client: IpAddr, foreign: Option<&str>) -> String {
+    let name = || foreign.map(shown).unwrap_or_default();
+    match check {
+        Check::Address => format!(": {client} is not in allowed_clients"),
+        Check::Host => format!(": host {} is not in allowed_hosts", name()),
+        Check::Origin => format!(": origin {} is not in allowed_origins", name()),
+        Check::HostCount | Check::Token => String::new(),
+    }
+}
+
+/// A name as it may be logged: quoted, escaped, of bounded length, and without a user's name and password.
+fn shown(name: &str) -> String {
+    let (scheme, rest) = match name.find("//") {
+        Some(at) => name.split_at(at + 2),
+        None => ("", name),
+    };
+    let bare = match rest.rsplit_once('@') {
+        Some((_secret, host)) => format!("{scheme}…@{host}"),
+        None => name.to_owned(),
+    };
+    let mut shown: String = bare.chars().take(MAX_SHOWN).collect();
+    if shown.len() < bare.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
 }
 
 #[cfg(test)]
@@ -105,16 +143,56 @@ mod tests {
         let start = Instant::now();
         let client: IpAddr = "192.0.2.1".parse().unwrap();
         for _ in 0..8 {
-            refusals.note(Check::Token, client, start);
+            refusals.note(Check::Token, client, || None, start);
         }
         let expected = "request of 192.0.2.1 refused by the check of its token";
         assert_eq!(log.text().matches(expected).count(), 5);
         let other: IpAddr = "192.0.2.2".parse().unwrap();
-        refusals.note(Check::Host, other, start + Duration::from_mins(1));
+        refusals.note(Check::Host, other, || None, start + Duration::from_mins(1));
         assert!(
             log.text()
                 .contains("3 more attempts of 192.0.2.1 were refused")
         );
+    }
+
+    /// RF02: the name that was refused, escaped and bounded, and the key that would let it in.
+    #[test]
+    fn a_refused_name_is_logged_with_the_key_to_change() {
+        let client: IpAddr = "192.0.2.1".parse().unwrap();
+        let long = "x".repeat(1000);
+        let bounded = format!(": host \"{}…\" is not in allowed_hosts", "x".repeat(100));
+        for (check, name, expected) in [
+            (
+                Check::Host,
+                "gw.lan:7411",
+                r#": host "gw.lan:7411" is not in allowed_hosts"#,
+            ),
+            (
+                Check::Origin,
+                "http://ui.lan, null",
+                r#": origin "http://ui.lan, null" is not in allowed_origins"#,
+            ),
+            (
+                Check::Host,
+                "a\u{1b}[31m\"\n",
+                r#": host "a\u{1b}[31m\"\n" is not in allowed_hosts"#,
+            ),
+            (Check::Host, &long, &bounded),
+            (
+                Check::Host,
+                "user:secret@gw.lan",
+                r#": host "…@gw.lan" is not in allowed_hosts"#,
+            ),
+            (
+                Check::Origin,
+                "http://user:secret@gw.lan",
+                r#": origin "http://…@gw.lan" is not in allowed_origins"#,
+            ),
+            (Check::Address, "", ": 192.0.2.1 is not in allowed_clients"),
+            (Check::Token, "", ""),
+        ] {
+            assert_eq!(cause(check, client, Some(name)), expected);
+        }
     }
 
     #[tokio::test]

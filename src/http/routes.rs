@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
-use http::Method;
+use http::{Method, Uri};
 
 use super::error::Problem;
 use super::{Edge, events, health, logs, mcp, operate, rpc, servers};
@@ -107,6 +107,22 @@ fn fits(template: &[u8], path: &[u8]) -> bool {
     path.is_empty()
 }
 
+/// The same target without the slash at the end of its path; `None` where there is none. Clients that join URLs
+/// put one there.
+pub(super) fn without_slash(uri: &Uri) -> Option<Uri> {
+    let path = uri.path().strip_suffix('/')?;
+    if path.is_empty() || path.ends_with('/') {
+        return None;
+    }
+    let path = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path.try_into().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
 /// The router with every route and nothing else.
 pub(super) fn build() -> Router<Arc<Edge>> {
     assemble(handler)
@@ -202,6 +218,26 @@ mod tests {
                 MethodFilter::try_from(info.method.clone()).is_ok(),
                 "{info:?}"
             );
+        }
+    }
+
+    /// RF01.
+    #[test]
+    fn one_slash_at_the_end_is_taken_away() {
+        for (target, expected) in [
+            ("/mcp/", Some("/mcp")),
+            ("/s1/mcp/?x=1&y", Some("/s1/mcp?x=1&y")),
+            ("http://localhost/health/", Some("http://localhost/health")),
+            ("/mcp", None),
+            ("/mcp//", None),
+            ("/", None),
+            ("//", None),
+            ("/x?a=/", None),
+            ("*", None),
+        ] {
+            let uri: Uri = target.parse().unwrap();
+            let without = without_slash(&uri).map(|uri| uri.to_string());
+            assert_eq!(without.as_deref(), expected, "{target}");
         }
     }
 

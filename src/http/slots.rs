@@ -1,11 +1,19 @@
-//! How many connections may be open: in total, from one address, and from strangers.
+//! How many connections may be open: in total, from one address group, and from strangers.
+//!
+//! A connection over a cap is closed at once: waiting would let one address keep all others waiting. But one that has
+//! authenticated nothing so far gives its place to a new one, the oldest first: so nobody who has no token can keep out
+//! those who have one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
 use super::allowlist::Standing;
-use super::config::{LimitsConfig, canonical};
+use super::config::{LimitsConfig, address_group};
 use super::limiter::MinuteCounts;
 use super::placement::Homes;
 use super::tls::TlsDoor;
@@ -14,6 +22,10 @@ use crate::instruments::{Held, Instruments};
 /// Strangers, who will all be refused, have one place in sixteen, so that they cannot keep out those
 /// who may enter.
 const STRANGERS_SHARE: usize = 16;
+
+/// One in sixteen places may be taken twice, by a new connection and by one that is told to give its place away and has
+/// not closed yet: then no further one is accepted until it has.
+const LEAVING_SHARE: usize = 16;
 
 /// What decides whether a connection is kept.
 pub(super) struct Door {
@@ -26,15 +38,15 @@ pub(super) struct Door {
     pub(super) tls: Option<TlsDoor>,
 }
 
-/// The connections that are open, in total and by address.
-///
-/// A connection over a cap is closed at once: waiting would let one address keep all others waiting.
+/// The connections that are open, in total and by address group.
 #[derive(Clone)]
 pub(super) struct Slots(Arc<SlotTable>);
 
 struct SlotTable {
     door: Door,
     open: Mutex<Open>,
+    /// A connection that had given its place away is closed.
+    left: Notify,
     refused: MinuteCounts,
 }
 
@@ -42,16 +54,49 @@ struct SlotTable {
 struct Open {
     total: usize,
     strangers: usize,
-    by_ip: HashMap<IpAddr, usize>,
+    by_group: HashMap<IpAddr, GroupPlaces>,
+    /// Those that have authenticated nothing so far, by age.
+    unauthenticated: BTreeMap<u64, Unauthenticated>,
+    /// Those that have no place any more and are not closed yet.
+    leaving: usize,
+    /// The number of the next connection.
+    next: u64,
+}
+
+/// The places of one address group.
+#[derive(Debug, Default)]
+struct GroupPlaces {
+    open: usize,
+    unauthenticated: BTreeSet<u64>,
+}
+
+/// A connection that has authenticated nothing so far.
+#[derive(Debug)]
+struct Unauthenticated {
+    group: IpAddr,
+    standing: Standing,
+    /// Cancelled when its place is another's.
+    evicted: CancellationToken,
 }
 
 /// One open connection; gives its place back when dropped.
 #[must_use]
 pub(super) struct Slot {
     table: Arc<SlotTable>,
-    ip: IpAddr,
+    number: u64,
+    group: IpAddr,
     standing: Standing,
+    authenticated: AtomicBool,
+    evicted: CancellationToken,
     _counted: Held,
+}
+
+/// A place that was taken, and whether another connection had to give it away.
+#[derive(Debug)]
+struct Taken {
+    number: u64,
+    evicted: CancellationToken,
+    was_anothers: bool,
 }
 
 impl Slots {
@@ -60,6 +105,7 @@ impl Slots {
         Self(Arc::new(SlotTable {
             door,
             open: Mutex::default(),
+            left: Notify::new(),
             refused: MinuteCounts::default(),
         }))
     }
@@ -69,26 +115,43 @@ impl Slots {
         (self.0.door.limits)()
     }
 
+    /// Waits until few connections have given their places away and are still open. That is up to nobody but us. For one
+    /// caller at a time.
+    pub(super) async fn settled(&self) {
+        let share = self.limits().max_connections.div_ceil(LEAVING_SHARE);
+        while self.0.open().leaving >= share {
+            self.0.left.notified().await;
+        }
+    }
+
     /// A place for one connection from this address, where there is one.
     pub(super) fn take(&self, ip: IpAddr) -> Option<Slot> {
         let table = &self.0;
-        let ip = canonical(ip);
         let standing = (table.door.standing)(ip);
-        let limits = self.limits();
-        let taken = table.open().take(ip, standing, &limits);
-        if taken {
-            return Some(Slot {
-                _counted: table.door.instruments.connection(),
-                table: Arc::clone(table),
-                ip,
-                standing,
-            });
+        let group = address_group(ip);
+        let taken = table.open().take(group, standing, &self.limits());
+        if taken.as_ref().is_none_or(|taken| taken.was_anothers) {
+            table.door.instruments.connection_refused();
+            if table.refused.count(ip, tokio::time::Instant::now()).count == 1 {
+                let closed = match taken {
+                    Some(_) => "those that have not authenticated",
+                    None => "new ones",
+                };
+                tracing::warn!(peer = %ip, "too many connections, closing {closed} because of {ip}");
+            }
         }
-        table.door.instruments.connection_refused();
-        if table.refused.count(ip, tokio::time::Instant::now()).count == 1 {
-            tracing::warn!(peer = %ip, "too many connections, closing new ones from {ip}");
-        }
-        None
+        let Taken {
+            number, evicted, ..
+        } = taken?;
+        Some(Slot {
+            _counted: table.door.instruments.connection(),
+            table: Arc::clone(table),
+            number,
+            group,
+            standing,
+            authenticated: AtomicBool::new(false),
+            evicted,
+        })
     }
 }
 
@@ -98,38 +161,106 @@ impl SlotTable {
     }
 }
 
-impl Open {
-    /// Takes a place where there is one.
-    fn take(&mut self, ip: IpAddr, standing: Standing, limits: &LimitsConfig) -> bool {
-        let here = self.by_ip.get(&ip).copied().unwrap_or(0);
-        let of_standing = match standing {
-            // Its clients are many, and only it can tell them apart.
-            Standing::Proxy => true,
-            Standing::Client => here < limits.max_connections_per_ip,
-            Standing::Stranger => {
-                here < limits.max_connections_per_ip
-                    && self.strangers < limits.max_connections.div_ceil(STRANGERS_SHARE)
-            }
-        };
-        if self.total >= limits.max_connections || !of_standing {
-            return false;
+impl Slot {
+    /// Notes that a request of the connection had a valid token: it keeps its place from now on.
+    pub(super) fn authenticate(&self) {
+        if !self.authenticated.load(Ordering::Relaxed) {
+            let kept = self.table.open().authenticate(self.number);
+            self.authenticated.store(kept, Ordering::Relaxed);
         }
+    }
+
+    /// Cancelled when another connection has its place: it has to close.
+    pub(super) fn evicted(&self) -> &CancellationToken {
+        &self.evicted
+    }
+}
+
+impl Open {
+    /// Takes a place where there is one, or where one can be made.
+    fn take(&mut self, group: IpAddr, standing: Standing, limits: &LimitsConfig) -> Option<Taken> {
+        let leaving = self.leaving;
+        let here = self.by_group.get(&group);
+        let is_full = here.is_some_and(|here| here.open >= limits.max_connections_per_ip);
+        match standing {
+            Standing::Client if is_full => {
+                let oldest = here.and_then(|here| here.unauthenticated.first().copied());
+                self.evict(oldest)?;
+            }
+            // The clients of a proxy are many, and only it can tell them apart.
+            Standing::Client | Standing::Proxy => {}
+            Standing::Stranger => {
+                let share = limits.max_connections.div_ceil(STRANGERS_SHARE);
+                if is_full || self.strangers >= share {
+                    return None;
+                }
+            }
+        }
+        if self.total >= limits.max_connections {
+            let oldest = self.unauthenticated.keys().next().copied();
+            self.evict(oldest)?;
+        }
+        let (number, evicted) = (self.next, CancellationToken::new());
+        self.next += 1;
         self.total += 1;
         self.strangers += usize::from(standing == Standing::Stranger);
-        self.by_ip.insert(ip, here + 1);
+        let here = self.by_group.entry(group).or_default();
+        here.open += 1;
+        here.unauthenticated.insert(number);
+        let unauthenticated = Unauthenticated {
+            group,
+            standing,
+            evicted: evicted.clone(),
+        };
+        self.unauthenticated.insert(number, unauthenticated);
+        Some(Taken {
+            number,
+            evicted,
+            was_anothers: self.leaving > leaving,
+        })
+    }
+
+    /// Takes the place of this connection away.
+    fn evict(&mut self, number: Option<u64>) -> Option<()> {
+        let number = number?;
+        let evicted = self.unauthenticated.remove(&number)?;
+        self.give_back(number, evicted.group, evicted.standing);
+        self.leaving += 1;
+        evicted.evicted.cancel();
+        Some(())
+    }
+
+    /// Whether the connection has its place for good now; not if it was evicted before.
+    fn authenticate(&mut self, number: u64) -> bool {
+        let Some(known) = self.unauthenticated.remove(&number) else {
+            return false;
+        };
+        if let Some(here) = self.by_group.get_mut(&known.group) {
+            here.unauthenticated.remove(&number);
+        }
         true
     }
 
-    fn give_back(&mut self, ip: IpAddr, standing: Standing) {
+    /// Notes that a connection is closed.
+    fn close(&mut self, number: u64, authenticated: bool, group: IpAddr, standing: Standing) {
+        if authenticated || self.unauthenticated.remove(&number).is_some() {
+            self.give_back(number, group, standing);
+        } else {
+            self.leaving = self.leaving.saturating_sub(1);
+        }
+    }
+
+    fn give_back(&mut self, number: u64, group: IpAddr, standing: Standing) {
         self.total = self.total.saturating_sub(1);
         if standing == Standing::Stranger {
             self.strangers = self.strangers.saturating_sub(1);
         }
         // The entry goes with its last connection, so the table is no larger than what is open.
-        if let Some(here) = self.by_ip.get_mut(&ip) {
-            *here = here.saturating_sub(1);
-            if *here == 0 {
-                self.by_ip.remove(&ip);
+        if let Some(here) = self.by_group.get_mut(&group) {
+            here.open = here.open.saturating_sub(1);
+            here.unauthenticated.remove(&number);
+            if here.open == 0 {
+                self.by_group.remove(&group);
             }
         }
     }
@@ -137,65 +268,15 @@ impl Open {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.table.open().give_back(self.ip, self.standing);
+        let authenticated = *self.authenticated.get_mut();
+        let mut open = self.table.open();
+        open.close(self.number, authenticated, self.group, self.standing);
+        drop(open);
+        if self.evicted.is_cancelled() {
+            self.table.left.notify_one();
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::fixture;
-
-    fn limits() -> LimitsConfig {
-        fixture::config().limits
-    }
-
-    /// H006: an address has one share, however it is written.
-    #[tokio::test]
-    async fn caps_hold_by_address_and_places_are_given_back() {
-        let limits = LimitsConfig {
-            max_connections_per_ip: 1,
-            ..limits()
-        };
-        let slots = Slots::new(fixture::door(limits));
-        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        let first = slots.take(ip("192.0.2.1"));
-        assert!(
-            slots.take(ip("::ffff:192.0.2.1")).is_none(),
-            "the same address"
-        );
-        let _other = slots.take(ip("192.0.2.2")).unwrap();
-        drop(first);
-        assert_eq!(
-            slots.0.open().by_ip.len(),
-            1,
-            "no entry without connections"
-        );
-        assert!(slots.take(ip("192.0.2.1")).is_some(), "the place is free");
-    }
-
-    #[test]
-    fn strangers_cannot_take_the_places_of_those_who_may_enter() {
-        let limits = LimitsConfig {
-            max_connections: 32,
-            max_connections_per_ip: 8,
-            ..limits()
-        };
-        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        let mut open = Open::default();
-        let mut take = |peer: &str, standing| {
-            let taken = (0..100).filter(|_| open.take(ip(peer), standing, &limits));
-            taken.count()
-        };
-        assert_eq!(take("203.0.113.1", Standing::Stranger), 2);
-        assert_eq!(take("203.0.113.2", Standing::Stranger), 0);
-        assert_eq!(take("192.0.2.1", Standing::Client), 8);
-        assert_eq!(
-            take("192.0.2.2", Standing::Proxy),
-            22,
-            "a proxy may have all that is left"
-        );
-        open.give_back(ip("203.0.113.1"), Standing::Stranger);
-        assert!(open.take(ip("203.0.113.2"), Standing::Stranger, &limits));
-    }
-}
+mod tests;

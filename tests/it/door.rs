@@ -23,7 +23,7 @@ const UNKNOWN: [&str; 8] = [
     "/favicon.ico",
     "/robots.txt",
     "/ui",
-    "/health/",
+    "/health//",
     "/s1/rpc/more",
     "/%2e%2e/health",
     "/.well-known/oauth-protected-resource",

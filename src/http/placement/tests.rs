@@ -38,7 +38,8 @@ async fn ask(wire: &mut Wire, path: &str, token: &str) -> (u16, String) {
     .await;
     let response = wire.response().await;
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
-    (head[9..12].parse().unwrap(), body.to_owned())
+    let status = head.get(9..12).unwrap().parse();
+    (status.unwrap(), body.to_owned())
 }
 
 fn is_front(answer: &(u16, String)) -> bool {

@@ -1,5 +1,6 @@
 //! A flood of guesses.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,16 +9,16 @@ use tokio::time::Instant;
 
 use crate::support::gateway::TOKEN;
 use crate::support::socket::RawSocket;
-use crate::support::wire::{bare_request, reply};
+use crate::support::wire::SOON;
+use crate::support::wire::{bare_request, only, reply, until_closed};
 use crate::support::{Gateway, Server};
 
 const GUESSER: [u8; 4] = [127, 0, 0, 2];
 const OTHER: [u8; 4] = [127, 0, 0, 3];
 
-/// Four connections, each with batches of guesses behind one another: 10,000 in all.
-const CONNECTIONS: usize = 4;
-const BATCHES: usize = 50;
-const BATCH: usize = 50;
+/// Four at once, each with one connection after the other, because a guess ends its connection.
+const GUESSERS: usize = 4;
+const GUESSES: usize = 1000;
 
 fn ready(gateway: &Gateway, token: &str) -> String {
     let host = format!("Host: {}", gateway.address());
@@ -34,28 +35,30 @@ async fn status(socket: &mut RawSocket, bytes: &str) -> u16 {
     reply(socket).await.expect("an answer").head.status
 }
 
-/// Guesses on a connection of its own: how many got 401, and how many 429.
-async fn guess(mut socket: RawSocket, guesses: String) -> (usize, usize) {
+/// Guesses again and again: how many got 401, and how many 429.
+async fn guess(at: SocketAddr, guess: String) -> (usize, usize) {
     let (mut failed, mut limited) = (0, 0);
-    for _ in 0..BATCHES {
-        socket.send(&guesses).await;
-        for _ in 0..BATCH {
-            let reply = reply(&mut socket).await.expect("an answer");
-            match reply.refusal() {
-                (401, code) if code == "auth_failed" => failed += 1,
-                (429, code) if code == "rate_limited" => {
-                    let after = reply.head.header("retry-after").expect("when to come back");
-                    assert!((1..=60).contains(&after.parse::<u32>().unwrap()), "{after}");
-                    limited += 1;
-                }
-                other => panic!("{other:?}"),
+    for _ in 0..GUESSES {
+        let mut socket = RawSocket::connect_from(GUESSER, at).await;
+        // The second is not even read.
+        socket.send(guess.repeat(2)).await;
+        let replies = until_closed(&mut socket).await;
+        let reply = only(&replies);
+        assert_eq!(reply.head.header("connection"), Some("close"));
+        match reply.refusal() {
+            (401, code) if code == "auth_failed" => failed += 1,
+            (429, code) if code == "rate_limited" => {
+                let after = reply.head.header("retry-after").expect("when to come back");
+                assert!((1..=60).contains(&after.parse::<u32>().unwrap()), "{after}");
+                limited += 1;
             }
+            other => panic!("{other:?}"),
         }
     }
     (failed, limited)
 }
 
-/// H040: whoever guesses is told to wait after 60 in a minute; whoever has a right token does not notice,
+/// H040, RD05: a guess ends its connection, and whoever guesses is told to wait after 60 in a minute; whoever has a right token does not notice,
 /// from another address, from the same one on a connection that is open, and on a new one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_guesses_is_slowed_and_hurts_nobody_else() {
@@ -64,7 +67,7 @@ async fn a_flood_of_guesses_is_slowed_and_hurts_nobody_else() {
         .server(Server::gremlin("s1"))
         .start();
     let right = ready(&gateway, TOKEN);
-    let guesses = ready(&gateway, "canary-token-of-nobody").repeat(BATCH);
+    let wrong = ready(&gateway, "canary-token-of-nobody");
     let at = gateway.address();
     let mut same = RawSocket::connect_from(GUESSER, at).await;
     assert_eq!(status(&mut same, &right).await, 200);
@@ -72,11 +75,8 @@ async fn a_flood_of_guesses_is_slowed_and_hurts_nobody_else() {
 
     let start = Instant::now();
     let mut guessers = JoinSet::new();
-    for _ in 0..CONNECTIONS {
-        guessers.spawn(guess(
-            RawSocket::connect_from(GUESSER, at).await,
-            guesses.clone(),
-        ));
+    for _ in 0..GUESSERS {
+        guessers.spawn(guess(at, wrong.clone()));
     }
     let (mut failed, mut limited) = (0, 0);
     let mut times = Vec::new();
@@ -99,7 +99,7 @@ async fn a_flood_of_guesses_is_slowed_and_hurts_nobody_else() {
         "within one minute: {:?}",
         start.elapsed()
     );
-    assert_eq!((failed, limited), (60, CONNECTIONS * BATCHES * BATCH - 60));
+    assert_eq!((failed, limited), (60, GUESSERS * GUESSES - 60));
     times.sort_unstable();
     let median = times[times.len() / 2];
     // They share the processor with the flood, and no more than that.
@@ -112,4 +112,31 @@ async fn a_flood_of_guesses_is_slowed_and_hurts_nobody_else() {
         .count();
     assert_eq!(logged, 5);
     assert!(!gateway.logs().text().contains("canary"));
+}
+
+/// RD05: connections that show no token give way, the oldest first, so whoever has one is served and keeps his.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_without_a_token_keeps_nobody_out() {
+    const PLACES: usize = 16;
+    let gateway = Gateway::builder()
+        .limit("max_connections", PLACES)
+        .limit("max_connections_per_ip", PLACES)
+        .server(Server::gremlin("s1"))
+        .start();
+    let at = gateway.address();
+    let right = ready(&gateway, TOKEN);
+    let mut owner = RawSocket::connect(at).await;
+    assert_eq!(status(&mut owner, &right).await, 200);
+    let mut crowd = Vec::new();
+    for host in 2..6 {
+        for _ in 0..PLACES {
+            crowd.push(RawSocket::connect_from([127, 0, 0, host], at).await);
+        }
+        // More than there are places, and all of them silent.
+        let mut new = RawSocket::connect(at).await;
+        assert_eq!(status(&mut new, &right).await, 200);
+        assert_eq!(status(&mut owner, &right).await, 200);
+    }
+    let oldest = &mut crowd[0];
+    assert_eq!(oldest.rest(SOON).await, b"", "closed");
 }

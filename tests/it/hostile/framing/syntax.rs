@@ -3,7 +3,7 @@
 use crate::support::gateway::TOKEN;
 use crate::support::socket::RawSocket;
 use crate::support::wire::{
-    bare_request, exchange, nothing_reached_the_server, only, reply, request,
+    SOON, bare_request, exchange, nothing_reached_the_server, only, reply, request,
 };
 use crate::support::{Gateway, Server};
 
@@ -86,21 +86,22 @@ async fn a_bare_line_feed_ends_a_line_and_makes_one_request() {
     assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
 }
 
-/// H020: each is let in or refused for itself, and answered in its turn.
+/// H020, RD05: each is let in or refused for itself, and answered in its turn, and a refusal is the last answer.
 #[tokio::test]
 async fn pipelined_requests_are_judged_one_by_one() {
     let gateway = gateway();
     let good = request(&gateway, "GET /health", &[], "");
     let bad = good.replace(TOKEN, "canary-token-of-nobody");
     let mut socket = RawSocket::connect(gateway.address()).await;
-    socket.send(format!("{good}{bad}{good}")).await;
-    for status in [200, 401, 200] {
+    socket.send(format!("{good}{good}{bad}{good}")).await;
+    for status in [200, 200, 401] {
         let answer = reply(&mut socket).await.expect("an answer");
         assert_eq!(answer.head.status, status, "{}", answer.body);
         if status == 401 {
             assert_eq!(answer.refusal().1, "auth_failed");
         }
     }
+    assert_eq!(socket.rest(SOON).await, b"");
     // A request whose body was not taken is the last: what follows is the rest of that body.
     let host = format!("Host: {}", gateway.address());
     let hiding = format!("Content-Length: {}", good.len());

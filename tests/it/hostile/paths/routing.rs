@@ -1,5 +1,6 @@
 //! Paths that are no path of ours, or a server's in disguise.
 
+use crate::support::mcp;
 use crate::support::wire::{
     PING, Reply, ask, marked_call, nothing_reached_the_server, post_whole, request,
 };
@@ -112,12 +113,34 @@ async fn control_characters_and_broken_escapes_lead_nowhere() {
     nothing_reached_the_server(&gateway).await;
 }
 
+/// RF01: one slash at the end changes nothing, not even by a redirect.
+#[tokio::test]
+async fn a_slash_at_the_end_is_served() {
+    let gateway = gateway();
+    for path in ["/s1/rpc/", "/s%31/rpc/", "/s1/rpc/?x=/"] {
+        let reply = ask(&gateway, post_whole(&gateway, path, PING)).await;
+        assert_eq!(reply.head.status, 200, "{path}: {}", reply.body);
+    }
+    for path in ["/health/", "/ready/", "/servers/", "/servers/s1/logs/?x"] {
+        let line = format!("GET {path}");
+        let reply = ask(&gateway, request(&gateway, &line, &[], "")).await;
+        assert_eq!(reply.head.status, 200, "{path}: {}", reply.body);
+    }
+    let opened = mcp::initialize("2025-11-25").to_string();
+    for path in ["/mcp/", "/s1/mcp/"] {
+        let reply = ask(&gateway, post_whole(&gateway, path, &opened)).await;
+        assert_eq!(reply.head.status, 200, "{path}: {}", reply.body);
+    }
+    for path in ["/s1/rpc//", "//s1/rpc/", "/rpc/s1/", "/"] {
+        is_unknown(&gateway, path).await;
+    }
+}
+
 /// H049: case, slashes and dots count.
 #[tokio::test]
 async fn a_path_that_is_nearly_right_is_unknown() {
     let gateway = gateway();
     for path in [
-        "/s1/rpc/",
         "//s1/rpc",
         "/s1//rpc",
         "/s1/./rpc",
