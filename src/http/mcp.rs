@@ -102,7 +102,7 @@ async fn take(
     match edge.relay.message(target, caller, message.clone()).await {
         Ok(Answer::Reply(reply)) => Ok(replied(reply, takes.single())?),
         Ok(Answer::Accepted) => Ok(rpc::accepted()),
-        Ok(Answer::Stream(events)) => streamed(edge, events, place),
+        Ok(Answer::Stream(events)) => Ok(streamed(edge, events, place)?),
         Err(failure) => Err(refuse(failure)),
     }
 }
@@ -134,7 +134,7 @@ fn tell_session(response: &mut Response, session: &str) -> Result<(), Fault> {
 }
 
 /// The stream that answers one request, with the session that it opens.
-fn streamed(edge: &Edge, events: Events, place: Place) -> Result<Response, Refused> {
+fn streamed(edge: &Edge, events: Events, place: Place) -> Result<Response, Fault> {
     let session = events.session().cloned();
     let mut response = response_stream(edge, events, place);
     if let Some(session) = session {

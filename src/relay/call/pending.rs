@@ -51,12 +51,14 @@ impl Pending {
         };
         let shared = Arc::clone(&self.request.shared);
         let server = self.request.upstream.handle.id().clone();
-        let session = self.request.session.clone();
-        let prefers_stream = self.request.caller.prefers_stream;
         let opens = self.request.prepared.as_ref();
-        let opens = opens.map(|session| Arc::clone(session.id()));
+        let terms = stream::Terms {
+            session: self.request.session.clone(),
+            opens: opens.map(|session| Arc::clone(session.id())),
+            prefers_stream: self.request.caller.prefers_stream,
+        };
         let run = Box::pin(async move { self.run().await });
-        stream::answer(&shared, server, run, outlet, session, prefers_stream, opens).await
+        stream::answer(&shared, server, run, outlet, terms).await
     }
 
     async fn listen(self: Box<Self>) -> Result<Answer, Failure> {

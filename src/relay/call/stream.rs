@@ -24,16 +24,29 @@ use crate::types::ServerId;
 /// A request under way.
 pub(super) type Running = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;
 
+/// What an answer depends on besides the request.
+pub(super) struct Terms {
+    /// The session that the request was made in.
+    pub(super) session: Option<Arc<Session>>,
+    /// The id of the session that it is about to open.
+    pub(super) opens: Option<Arc<str>>,
+    /// The client likes a stream more than one JSON object.
+    pub(super) prefers_stream: bool,
+}
+
 /// Waits for a response, or for what makes the answer a stream.
 pub(super) async fn answer(
     shared: &Arc<Shared>,
     server: ServerId,
     mut running: Running,
     outlet: Arc<Outlet>,
-    session: Option<Arc<Session>>,
-    prefers_stream: bool,
-    opens: Option<Arc<str>>,
+    terms: Terms,
 ) -> Result<Answer, Failure> {
+    let Terms {
+        session,
+        opens,
+        prefers_stream,
+    } = terms;
     let long = async {
         match &session {
             Some(_) => shared.patience.wait().await,

@@ -211,17 +211,14 @@ impl Hub {
         let state = self.state();
         let ours = id.is_some() && (id == state.current || id == state.opening);
         drop(state);
-        match (ours, id, self.handle.get()) {
+        if let (true, Some(id), Some(handle)) = (ours, id, self.handle.get()) {
             // The keeper sees that it is gone.
-            (true, Some(id), Some(handle)) => handle.mux().abandon(id),
-            _ => {
-                let params = params.span.of(line);
-                let withdrawn =
-                    asked.is_some_and(|id| self.calls.withdraw(incarnation, id, params));
-                if !withdrawn {
-                    self.dropped(DropReason::Unattributed, line.len());
-                }
-            }
+            return handle.mux().abandon(id);
+        }
+        let params = params.span.of(line);
+        let withdrawn = asked.is_some_and(|id| self.calls.withdraw(incarnation, id, params));
+        if !withdrawn {
+            self.dropped(DropReason::Unattributed, line.len());
         }
     }
 }
