@@ -56,6 +56,7 @@ use sessions::Sessions;
 
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::Instruments;
+use crate::memory_budget::MemoryBudget;
 use crate::protocol::Era;
 use crate::shards::{Shard, Shards};
 use crate::state_dir::StateDir;
@@ -76,6 +77,8 @@ const STREAM_AFTER: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 struct Shared {
     config: watch::Sender<Config>,
+    /// What the large messages and the kept events of all clients may take together.
+    memory: MemoryBudget,
     _state: StateDir,
     /// Event streams of the plain endpoints.
     sessions: Arc<Sessions>,
@@ -98,8 +101,10 @@ struct Shared {
 
 impl Shared {
     fn new(config: Config, state: StateDir) -> Arc<Self> {
+        let memory = MemoryBudget::new(config.memory_bytes);
         let config = watch::Sender::new(config);
         Arc::new(Self {
+            memory,
             sessions: Arc::new(Sessions::new(config.subscribe())),
             directory: Directory::new(config.subscribe()),
             held: HeldCalls::default(),
@@ -193,6 +198,11 @@ impl Relay {
     /// Fails where the principal may not reach such a server.
     pub fn require_reachable(&self, principal: &Principal, id: &ServerId) -> Result<(), Fault> {
         self.servers.find(principal, id.as_str()).map(drop)
+    }
+
+    /// The bytes that the large messages and the kept events of all clients may take together.
+    pub fn memory(&self) -> &MemoryBudget {
+        &self.shared.memory
     }
 
     /// The home of the server with this id, where requests for it are served best; `None` where the principal may

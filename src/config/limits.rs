@@ -3,6 +3,7 @@
 use super::reader::Field;
 use super::section::section;
 use super::values::{Count, Millis};
+use crate::memory_budget::default_limit;
 use crate::{http, relay};
 
 section! {
@@ -66,6 +67,9 @@ section! {
         replay_bytes: Count = 1_048_576_u64,
         /// How long a response may be silent: after this time it becomes an event stream, with comments as often.
         silence_ms: Millis = 15_000_u64,
+        /// The bytes that large requests, answers and events kept for clients may take together. Default: a quarter of the
+        /// memory of the machine, or of the control group.
+        memory_bytes: Count,
         /// Failed authentications from one address within a minute.
         failed_auth_per_minute: Count = 60_u64,
     }
@@ -129,6 +133,10 @@ impl Limits {
             max_sessions_per_token: self.max_sessions_per_token.get()?.size(),
             replay_events: self.replay_events.get()?.size(),
             replay_bytes: self.replay_bytes.get()?.size(),
+            memory_bytes: self
+                .memory_bytes
+                .get()
+                .map_or_else(default_limit, |bytes| bytes.size()),
         })
     }
 }

@@ -11,7 +11,8 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Delivered, Fault, FaultKind};
+use crate::memory_budget::{self, MemoryBudget, MemoryLease};
 
 /// How much body is taken, and how long it may take.
 #[derive(Clone, Copy, Debug)]
@@ -38,10 +39,12 @@ impl BodyMark {
 ///
 /// A `Content-Length` over the cap is refused before a byte is read, which also means that no
 /// `100 Continue` is sent for it; a chunked body is refused at the frame that goes over. Trailers are
-/// read past and not used.
+/// read past and not used. A large body is held by a lease of `memory` from its announcement to the end of
+/// the last piece of it.
 pub(super) async fn read(
     mut body: Body,
     limits: BodyLimits,
+    memory: &MemoryBudget,
     mark: &BodyMark,
 ) -> Result<Bytes, Fault> {
     let too_large = || {
@@ -52,6 +55,8 @@ pub(super) async fn read(
     if announced > limits.max {
         return Err(too_large());
     }
+    let mut lease = MemoryLease::empty(memory);
+    hold(&mut lease, announced)?;
     let mut deadline = None;
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
@@ -84,6 +89,7 @@ pub(super) async fn read(
         if first.len() + rest.len() + data.len() > limits.max {
             return Err(too_large());
         }
+        hold(&mut lease, first.len() + rest.len() + data.len())?;
         // Most bodies are one frame, and that is passed on without a copy.
         if first.is_empty() && rest.is_empty() {
             first = data;
@@ -98,11 +104,21 @@ pub(super) async fn read(
         }
     }
     mark.0.store(true, Ordering::Relaxed);
-    Ok(if rest.is_empty() {
+    let text = if rest.is_empty() {
         first
     } else {
         rest.freeze()
-    })
+    };
+    Ok(lease.hold(text))
+}
+
+/// Makes a lease large enough for this much of a body, if that is large.
+fn hold(lease: &mut MemoryLease, bytes: usize) -> Result<(), Fault> {
+    if bytes < memory_budget::SMALL || bytes <= lease.bytes() {
+        return Ok(());
+    }
+    let held = lease.resize(bytes);
+    held.map_err(|exhausted| exhausted.fault(Delivered::No))
 }
 
 #[cfg(test)]
@@ -126,7 +142,10 @@ mod tests {
 
     async fn outcome(body: Body) -> (Result<Bytes, FaultKind>, bool) {
         let mark = BodyMark::default();
-        let read = read(body, LIMITS, &mark).await.map_err(|fault| fault.kind);
+        let memory = MemoryBudget::new(usize::MAX);
+        let read = read(body, LIMITS, &memory, &mark)
+            .await
+            .map_err(|fault| fault.kind);
         (read, mark.is_read())
     }
 
@@ -160,6 +179,40 @@ mod tests {
             outcome(Body::new(announced)).await,
             (Err(FaultKind::PayloadTooLarge), false)
         );
+    }
+
+    /// A body that the budget has no room for is refused at its announcement, a chunked one at the frame that goes over;
+    /// one that fits is held until the last piece of it is gone.
+    #[tokio::test]
+    async fn a_large_body_is_held_by_the_memory_budget() {
+        const LARGE: usize = memory_budget::SMALL;
+        let limits = BodyLimits {
+            max: 10 * LARGE,
+            deadline: LIMITS.deadline,
+        };
+        let memory = MemoryBudget::new(2 * LARGE);
+        let mark = BodyMark::default();
+        let whole = || Body::from(vec![b' '; LARGE + 1]);
+        let chunks = |count| {
+            let chunk = || Ok::<_, Infallible>(Bytes::from(vec![b' '; LARGE]));
+            Body::from_stream(stream::iter((0..count).map(move |_| chunk())))
+        };
+        let kept = read(whole(), limits, &memory, &mark).await.unwrap();
+        assert_eq!((kept.len(), memory.held()), (LARGE + 1, LARGE + 1));
+        for body in [whole(), chunks(1)] {
+            let fault = read(body, limits, &memory, &mark).await.unwrap_err();
+            assert_eq!(fault.kind, FaultKind::ServerBusy);
+            assert_eq!(fault.delivered, Some(Delivered::No));
+            assert_eq!(memory.held(), LARGE + 1, "a refused body holds nothing");
+        }
+        let part = kept.slice(..1);
+        drop(kept);
+        assert_eq!(memory.held(), LARGE + 1);
+        drop(part);
+        let chunked = read(chunks(2), limits, &memory, &mark).await.unwrap();
+        assert_eq!((chunked.len(), memory.held()), (2 * LARGE, 2 * LARGE));
+        let small = read(Body::from("1"), limits, &memory, &mark).await;
+        assert_eq!(small.unwrap(), "1", "small bodies need no room");
     }
 
     /// H003, of the deadline: in total, and not for each piece.

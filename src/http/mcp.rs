@@ -75,7 +75,7 @@ async fn take(
         prefers_stream: takes.events_first,
         ..asker.caller
     };
-    let message = body::read(body, edge.body_limits(), &asker.mark).await?;
+    let message = body::read(body, edge.body_limits(), edge.relay.memory(), &asker.mark).await?;
     let header = caller.headers.version.once().cloned();
     let refuse = |failure: Failure| {
         Refused::from(failure)

@@ -64,7 +64,7 @@ async fn take(edge: &Edge, let_in: LetIn, request: Request) -> Result<(Asker, By
     require_json_body(&parts.headers)?;
     require_accept(&parts.headers, Offer::Json)?;
     let asker = Asker::of(let_in, &parts.headers)?;
-    let text = body::read(body, edge.body_limits(), &asker.mark).await?;
+    let text = body::read(body, edge.body_limits(), edge.relay.memory(), &asker.mark).await?;
     Ok((asker, text))
 }
 

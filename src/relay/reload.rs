@@ -28,6 +28,7 @@ impl Relay {
     /// and added: nothing of the old one can go on in the new one. A session on a server that was removed
     /// ends; one on a server that has changed goes on, as over any restart.
     pub async fn reload(&self, config: Config, servers: Vec<ServerConfig>) -> Reloaded {
+        self.shared.memory.set_limit(config.memory_bytes);
         self.shared.config.send_if_modified(|running| {
             let differs = *running != config;
             *running = config;

@@ -18,6 +18,9 @@
 
 mod control;
 mod ladder;
+#[cfg_attr(not(target_os = "linux"), path = "guard/oom_score_unix.rs")]
+#[cfg_attr(target_os = "linux", path = "guard/oom_score_linux.rs")]
+mod oom_score;
 mod tree;
 
 use std::ffi::OsString;
@@ -174,8 +177,7 @@ fn start(orders: &Orders, stdin: File) -> Result<rustix::process::Pid, String> {
     if let Some(dir) = &orders.working_dir {
         command.current_dir(dir);
     }
-    let child = command
-        .spawn()
+    let child = oom_score::raised(|| command.spawn())
         .map_err(|error| format!("cannot execute {}: {error}", orders.program.display()))?;
     i32::try_from(child.id())
         .ok()

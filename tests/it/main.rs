@@ -70,6 +70,8 @@ mod mcp_sessions;
 #[cfg(test)]
 mod mcp_states;
 #[cfg(test)]
+mod memory_budget;
+#[cfg(test)]
 mod notices;
 #[cfg(test)]
 #[cfg(target_os = "linux")]

@@ -164,6 +164,7 @@ fn no_streams() -> relay::Config {
         max_sessions_per_token: 0,
         replay_events: 0,
         replay_bytes: 0,
+        memory_bytes: usize::MAX,
     }
 }
 

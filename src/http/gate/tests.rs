@@ -14,6 +14,7 @@ use crate::http::config::{Config, LimitsConfig};
 use crate::http::fixture::{self, Running, Wire};
 use crate::http::routes;
 use crate::instruments::Instruments;
+use crate::memory_budget::MemoryBudget;
 
 mod counted;
 mod heads;
@@ -30,7 +31,8 @@ async fn echo(limits: LimitsConfig, request: Asked) -> Response {
         max: limits.max_body_bytes,
         deadline: limits.body,
     };
-    match body::read(incoming, limits, mark).await {
+    let memory = MemoryBudget::new(usize::MAX);
+    match body::read(incoming, limits, &memory, mark).await {
         Ok(bytes) => bytes.into_response(),
         Err(fault) => Problem::from(fault).into_response(),
     }

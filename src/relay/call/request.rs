@@ -68,7 +68,7 @@ impl Request {
     ) -> Result<Reply, Failure> {
         let mut span = self.server_span();
         let answered = self.answer_unless(cancelled, &span).await;
-        let answered = answered.map(|(message, outcome)| (self.named(message), outcome));
+        let answered = answered.and_then(|(message, outcome)| self.held(message, outcome));
         let duration = started.elapsed();
         let outcome = match &answered {
             Ok((_, outcome)) => *outcome,
@@ -105,6 +105,13 @@ impl Request {
                 era: self.era,
             }),
         }
+    }
+
+    /// A response under the names that its client knows, held by the memory budget until it is written.
+    fn held(&self, message: Bytes, outcome: Outcome) -> Answered {
+        let held = self.shared.memory.track(self.named(message));
+        held.map(|message| (message, outcome))
+            .map_err(|exhausted| exhausted.fault(Delivered::Unknown))
     }
 
     /// The answer; or the end of a request that its client cancels while it waits for its turn, for the
@@ -194,6 +201,8 @@ impl Request {
             parent,
         );
         let frame = self.frame(&minted, handshake, &span, round)?;
+        let frame = self.shared.memory.track(frame.into());
+        let frame = frame.map_err(|exhausted| exhausted.fault(Delivered::No))?;
         self.upstream.hub.used_by(self.caller.principal.id);
         let mut questions = None;
         let entered = (self.caller.door == Door::Mcp || self.may_ask()).then(|| {
@@ -202,7 +211,7 @@ impl Request {
         });
         let submission = self.submission(entered.as_ref(), round);
         let raised = self.raise(handshake);
-        let receiver = mux.submit(id, frame.into(), submission)?;
+        let receiver = mux.submit(id, frame, submission)?;
         Ok(Round {
             receiver,
             entered,
