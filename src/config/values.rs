@@ -170,11 +170,14 @@ fn whole(node: &Node<'_>, least: u64, most: u64, scope: &mut Scope<'_>) -> Optio
             from_variable = Text::read(node, scope)?;
             from_variable.value.trim()
         }
-        Value::StringLit(_)
-        | Value::BooleanLit(_)
-        | Value::Object(_)
-        | Value::Array(_)
-        | Value::NullKeyword(_) => return node.mismatch("a number", scope),
+        Value::StringLit(_) => {
+            let text =
+                "expected a number, found a string: write it without quotes, or as \"${NAME}\"";
+            return scope.fault(&node.place, text);
+        }
+        Value::BooleanLit(_) | Value::Object(_) | Value::Array(_) | Value::NullKeyword(_) => {
+            return node.mismatch("a number", scope);
+        }
     };
     let is_shown = matches!(node.value, Value::NumberLit(_));
     match digits.parse() {

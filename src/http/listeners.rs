@@ -103,3 +103,49 @@ impl Listeners {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::fixture;
+
+    /// RG05: clients resolve `localhost` to either address.
+    #[tokio::test]
+    async fn a_second_address_is_listened_on_at_the_same_port() {
+        let also = std::net::Ipv6Addr::LOCALHOST.into();
+        let config = Config {
+            bind_also: Some(also),
+            ..fixture::config()
+        };
+        let listeners = bind(&config).await.unwrap();
+        let addresses = listeners.addresses();
+        if listen(SocketAddr::new(also, 0)).is_err_and(|error| is_absent(&error)) {
+            assert_eq!(addresses.len(), 1, "a machine without IPv6");
+            return;
+        }
+        let port = listeners.local_addr().unwrap().port();
+        assert_eq!(
+            addresses,
+            [
+                SocketAddr::new(config.bind.ip(), port),
+                SocketAddr::new(also, port)
+            ]
+        );
+        for address in addresses {
+            let (connected, accepted) =
+                tokio::join!(TcpStream::connect(address), listeners.accept());
+            let own = connected.unwrap().local_addr().unwrap();
+            assert_eq!(accepted.unwrap().1, own);
+        }
+
+        // A stranger at one of the two would be sent the tokens of those who resolve it first.
+        let stranger = listen(SocketAddr::new(also, 0)).unwrap();
+        let port = stranger.local_addr().unwrap().port();
+        let taken = Config {
+            bind: SocketAddr::new(config.bind.ip(), port),
+            ..config
+        };
+        let (address, error) = bind(&taken).await.unwrap_err();
+        assert_eq!((address.port(), is_in_use(&error)), (port, true));
+    }
+}

@@ -54,7 +54,7 @@ c.json: allowed_clients[1] (line 6): "0.0.0.0/0" lets any address in, expected n
 c.json: allowed_clients[3] (line 6): "010.0.0.1" is no address or network, expected such as "192.168.1.10", "192.168.1.0/24", "fd00::/8" or "localhost"
 c.json: allowed_hosts[0] (line 7): "*" cannot be matched, expected a name or an address, with or without a port, such as "mac-mini.local" or "192.168.1.10:7411"
 c.json: request_timeout_ms (line 8): expected 1 to 31536000000, found 0: 0 never means "unlimited", leave the key out for the default
-c.json: restart_backoff_ms (line 9): expected a number, found a string
+c.json: restart_backoff_ms (line 9): expected a number, found a string: write it without quotes, or as "${NAME}"
 c.json: restart_backoff_max_ms (line 10): expected a whole number from 1 to 31536000000, found 1.5
 c.json: restart_limit.window (line 11): unknown key, did you mean "window_ms"
 c.json: limits.max_queue (line 13): expected a whole number from 1 to 2147483647, found -1

@@ -125,3 +125,43 @@ fn a_server_that_is_to_run_unasked_starts_once_its_disabled_life_is_gone() {
     assert_eq!(rig.spawns, 2);
     assert!(matches!(rig.state(), State::Starting { .. }));
 }
+
+/// RG02: a server that is refused is failed whatever starts it, and starts once it is refused no more.
+#[test]
+fn a_server_that_the_config_does_not_say_how_to_start_is_failed() {
+    let config = fixture::config();
+    let refused = Config {
+        refused: Some("the variable X is not set".to_owned()),
+        ..fixture::config()
+    };
+    let mut rig = Rig::new(&refused);
+    for event in [Event::Demand, Event::Start, Event::Restart] {
+        assert_eq!(rig.step(event), []);
+        assert_eq!(rig.state(), &State::Failed);
+    }
+    let state = rig.configure(&config, Change::Process);
+    assert!(matches!(state, State::Starting { .. }), "{state:?}");
+
+    for mut running in [Rig::started(&config), Rig::ready(&config)] {
+        let next = State::Stopping(Next::GiveUp);
+        assert_eq!(running.configure(&refused, Change::Process), &next);
+        running.step(Event::Gone);
+        assert_eq!(running.state(), &State::Failed);
+        assert_eq!(
+            running.machine.last_error(),
+            Some("the variable X is not set")
+        );
+    }
+    let mut by_operator = Rig::ready(&config);
+    by_operator.step(Event::Stop);
+    by_operator.step(Event::Gone);
+    let state = by_operator.configure(&refused, Change::Process);
+    assert_eq!(state, &stopped(Rest::Decided));
+    let disabled = Config {
+        disabled: true,
+        ..refused.clone()
+    };
+    let mut off = Rig::new(&disabled);
+    assert_eq!(off.state(), &stopped(Rest::Decided));
+    assert_eq!(off.configure(&refused, Change::None), &State::Failed);
+}
