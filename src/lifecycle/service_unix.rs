@@ -17,7 +17,7 @@ pub(super) fn stopping() {}
 pub(super) struct Watchdog;
 
 /// Starts nothing.
-#[allow(
+#[expect(
     clippy::unnecessary_wraps,
     reason = "the twin for systemd starts a thread"
 )]

@@ -1,3 +1,5 @@
+//! What is kept in the state folder, and who may read it.
+
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 use super::*;
