@@ -66,7 +66,7 @@ pub struct Instruments {
     restarts: Counter<u64>,
     watched: Watched,
     dropped: Counter<u64>,
-    tolerated_ids: Counter<u64>,
+    tolerated_messages: Counter<u64>,
 }
 
 /// What is measured of every HTTP request.
@@ -190,10 +190,10 @@ impl Instruments {
                 "starts of a server after its first",
             ),
             watched: Watched::new(meter),
-            tolerated_ids: count(
-                own!("server.tolerated_ids"),
+            tolerated_messages: count(
+                own!("server.tolerated_messages"),
                 "{message}",
-                "answers of a server that were taken although their id came back as a string",
+                "messages of a server that were taken although they deviate from the specification, by deviation",
             ),
             dropped: count(
                 own!("server.dropped"),

@@ -138,10 +138,11 @@ impl ServerInstruments {
         Held::new(&self.0.streams)
     }
 
-    /// Counts one answer whose id was a string of the digits that were asked with.
-    pub fn tolerated_id(&self) {
+    /// Counts one message that was taken although it deviates from the specification in this way.
+    pub fn tolerated(&self, deviation: &'static str) {
         let Inner { all, server, .. } = &*self.0;
-        all.tolerated_ids.add(1, std::slice::from_ref(server));
+        let labels = [server.clone(), KeyValue::new("deviation", deviation)];
+        all.tolerated_messages.add(1, &labels);
     }
 
     /// Counts one message or line that was dropped.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::salvage::IdFinder;
+use super::salvage::{IdFinder, Salvaged};
 use super::spare;
 
 /// How much room is made for the first read: most children say little at a time, and there may be hundreds.
@@ -24,8 +24,8 @@ pub enum Line {
     Whole(Bytes),
     /// A line over the cap, which was discarded.
     Oversize {
-        /// Its top-level integer `id`, if it had one.
-        id: Option<u64>,
+        /// The ids of the messages on it.
+        ids: Salvaged,
         /// Its length in bytes.
         len: u64,
     },
@@ -101,9 +101,10 @@ impl LineBuffer {
         if self.discarding.is_some() || line.len() > self.cap {
             let Discarding { mut finder, len } = self.discarding.take().unwrap_or_default();
             finder.feed(line);
+            let len = len + line.len() as u64;
             return Some(Line::Oversize {
-                id: finder.found(),
-                len: len + line.len() as u64,
+                ids: finder.finish(),
+                len,
             });
         }
         if line.last() == Some(&b'\r') {

@@ -5,8 +5,10 @@
 
 use std::borrow::Cow;
 
+use super::deviation::Deviation;
 use super::envelope::{Envelope, ScanError, Span};
 use super::members::Object;
+use super::salvage::Salvaged;
 
 /// Longest id, progress token or method, in bytes of JSON text. Ids are echoed, methods become names
 /// of spans: neither may carry a payload.
@@ -198,8 +200,10 @@ pub enum ChildMessage<'a> {
         span: Span,
         /// What kind of answer it is.
         ending: Ending,
+        /// How the id differs from what was asked with.
+        deviation: Option<Deviation>,
     },
-    /// Bears the id of a request of ours, but is no response.
+    /// Bears the id of a request of ours, and is JSON, but no response.
     BadResponse {
         /// The id that we minted.
         id: u64,
@@ -216,6 +220,15 @@ pub enum ChildMessage<'a> {
         /// What is told.
         method: Cow<'a, str>,
     },
+    /// Answers or asks something, but not in a way that could be passed on: who waits for it is to be told.
+    Unreadable {
+        /// The ids that it bears.
+        ids: Salvaged,
+        /// Why it is no message.
+        error: InvalidMessage,
+    },
+    /// Can be read once [`Deviation::undo`] has made one or more messages of it.
+    Deviant(Deviation),
     /// Nothing that JSON-RPC knows.
     Garbage,
 }
@@ -223,21 +236,41 @@ pub enum ChildMessage<'a> {
 impl<'a> ChildMessage<'a> {
     /// Reads a line of the child's output.
     pub fn read(text: &'a [u8]) -> (Self, Envelope) {
-        if let Ok(envelope) = super::scan(text) {
-            return (Self::of(&envelope, text), envelope);
+        match super::scan(text) {
+            Ok(envelope) => (Self::of(&envelope, text), envelope),
+            Err(error) => (Self::unreadable(text, error), Envelope::default()),
         }
-        let bad = super::salvage::id_of(text).map(|id| Self::BadResponse { id });
-        (bad.unwrap_or(Self::Garbage), Envelope::default())
+    }
+
+    /// What a line was meant as that did not pass the scan.
+    #[cold]
+    fn unreadable(text: &[u8], error: ScanError) -> Self {
+        if let Some(deviation) = Deviation::of_text(text, error) {
+            return Self::Deviant(deviation);
+        }
+        let ids = super::salvage::ids_of(text);
+        if ids == Salvaged::default() {
+            return Self::Garbage;
+        }
+        let error = error.into();
+        Self::Unreadable { ids, error }
     }
 
     fn of(envelope: &Envelope, text: &'a [u8]) -> Self {
+        if envelope
+            .params
+            .is_some_and(|params| is_null(params.span, text))
+        {
+            return Self::Deviant(Deviation::NullMember);
+        }
         if let Some(method) = envelope.method {
-            let Some(method) = string(method.of(text)) else {
-                return Self::Garbage;
+            let Some(name) = string(method.of(text)) else {
+                return Self::without_method_name(envelope, method, text);
             };
             return match envelope.id {
-                Some(id) => Self::Request { id, method },
-                None => Self::Notification { method },
+                Some(id) if is_null(id, text) => Self::Deviant(Deviation::NullMember),
+                Some(id) => Self::Request { id, method: name },
+                None => Self::Notification { method: name },
             };
         }
         let Some((span, id)) = envelope
@@ -246,26 +279,53 @@ impl<'a> ChildMessage<'a> {
         else {
             return Self::Garbage;
         };
-        match (envelope.result, envelope.error) {
-            (Some(_), None) => Self::Response {
-                id,
-                span,
-                ending: if envelope.result_is_error {
-                    Ending::ToolError
-                } else if envelope.result_is_input_required {
-                    Ending::InputRequired
-                } else {
-                    Ending::Result
-                },
-            },
-            (None, Some(error)) if is_error(text, error) => Self::Response {
-                id,
-                span,
-                ending: Ending::Error(error),
-            },
-            _ => Self::BadResponse { id },
+        let ending = match (envelope.result, envelope.error) {
+            (Some(_), None) if envelope.result_is_error => Ending::ToolError,
+            (Some(_), None) if envelope.result_is_input_required => Ending::InputRequired,
+            (Some(_), None) => Ending::Result,
+            (None, Some(error)) if is_error(text, error) => Ending::Error(error),
+            (Some(result), Some(error)) if is_null(result, text) || is_null(error, text) => {
+                return Self::Deviant(Deviation::NullMember);
+            }
+            _ => return Self::BadResponse { id },
+        };
+        Self::Response {
+            id,
+            span,
+            ending,
+            deviation: Deviation::of_id(span.of(text)),
         }
     }
+
+    /// What a message is whose method is no string.
+    #[cold]
+    fn without_method_name(envelope: &Envelope, method: Span, text: &[u8]) -> Self {
+        if is_null(method, text) {
+            return Self::Deviant(Deviation::NullMember);
+        }
+        match envelope.id.filter(|id| !is_null(*id, text)) {
+            Some(id) => Self::Unreadable {
+                ids: Salvaged {
+                    request: Some(id.of(text).to_vec()),
+                    response: None,
+                },
+                error: wrong("method", Some(method.of(text)), "a string"),
+            },
+            None => Self::Garbage,
+        }
+    }
+}
+
+/// The frame that refuses a request of a child whose id was found, one line with its newline.
+pub fn refusal(id: &[u8], code: i32, message: &str) -> Vec<u8> {
+    let message = serde_json::Value::from(message).to_string();
+    let error = format!(r#","error":{{"code":{code},"message":{message}}}}}"#);
+    let answer = [br#"{"jsonrpc":"2.0","id":"#, id, error.as_bytes()].concat();
+    super::splice::into_frame(answer)
+}
+
+fn is_null(span: Span, text: &[u8]) -> bool {
+    span.of(text) == b"null"
 }
 
 /// Whether a value is an error object: with one code, an integer (JSON-RPC 2.0, 5.1). Without it no client
@@ -283,15 +343,43 @@ fn is_error(text: &[u8], error: Span) -> bool {
     is_integer && !members.ambiguous
 }
 
-/// An id of ours as a child gives it back: an integer, or the same digits as a string, which is not
-/// right and yet cannot mean another, since we mint integers only.
-fn minted(json: &[u8]) -> Option<u64> {
-    let digits = json
+/// An id of ours as a child gives it back: an integer. As a number of the same value (`3.0`, `3E0`) or as
+/// a string it is not right and yet cannot mean another, since we mint integers only.
+pub fn minted(json: &[u8]) -> Option<u64> {
+    let number = json
         .strip_prefix(b"\"")
         .and_then(|json| json.strip_suffix(b"\""))
         .unwrap_or(json);
-    if !digits.iter().all(u8::is_ascii_digit) {
+    if !number.iter().all(u8::is_ascii_digit) {
+        return whole_number(number);
+    }
+    std::str::from_utf8(number).ok()?.parse().ok()
+}
+
+/// The value of a number with a fraction or an exponent, where it is a whole one that is not negative.
+#[cold]
+fn whole_number(number: &[u8]) -> Option<u64> {
+    let number = std::str::from_utf8(number).ok()?;
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let digits = [whole, fraction].concat();
+    // The parser of Rust takes a sign, and there can be none here.
+    if whole.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    let mut value: u64 = digits.parse().ok()?;
+    let exponent: i32 = exponent.parse().ok()?;
+    let mut shift = exponent.checked_sub(i32::try_from(fraction.len()).ok()?)?;
+    while value > 0 && shift != 0 {
+        value = if shift > 0 {
+            value.checked_mul(10)?
+        } else if value.is_multiple_of(10) {
+            value / 10
+        } else {
+            return None;
+        };
+        shift -= shift.signum();
+    }
+    Some(value)
 }

@@ -244,10 +244,15 @@ fn a_childs_line_is_taken_for_what_it_is() {
         r#"{"id":7,"error":{"code":"1","message":"x"}}"#,
         r#"{"id":7,"error":{"message":"x"}}"#,
         r#"{"id":7,"error":{"code":1,"code":2,"message":"x"}}"#,
-        r#"{"result": no, "id":7}"#,
+        r#"{"id":7,"error":null}"#,
     ] {
         assert_eq!(read(bad), ChildMessage::BadResponse { id: 7 }, "{bad}");
     }
+    let unreadable = read(r#"{"result": no, "id":7}"#);
+    let ChildMessage::Unreadable { ids, .. } = unreadable else {
+        panic!("{unreadable:?}")
+    };
+    assert_eq!((ids.response, ids.request), (Some(7), None));
     // Whatever else a child writes beside its response is nobody's business.
     assert!(matches!(
         read(r#"{"ID":1,"id":7,"Result":2,"result":{},"jsonrpc":"1.0"}"#),
@@ -256,9 +261,9 @@ fn a_childs_line_is_taken_for_what_it_is() {
     for garbage in [
         "hello",
         r#"{"id":null,"result":1}"#,
-        r#"{"id":1.0,"result":1}"#,
+        r#"{"id":1.5,"result":1}"#,
         r#"{"id":"x","result":1}"#,
-        "[]",
+        r#"{"method":5}"#,
     ] {
         assert_eq!(read(garbage), ChildMessage::Garbage, "{garbage}");
     }
@@ -354,7 +359,10 @@ fn an_oversize_line_costs_no_memory_and_keeps_its_id() {
     assert_eq!(
         lines.next_line(),
         Some(Line::Oversize {
-            id: Some(5),
+            ids: Salvaged {
+                response: Some(5),
+                request: None
+            },
             len: 1_000_020
         })
     );

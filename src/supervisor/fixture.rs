@@ -22,7 +22,7 @@ use super::pipes::Reader;
 use super::stderr::StderrRing;
 use super::{Mux, State, Status};
 use crate::instruments::DropReason;
-use crate::protocol::Envelope;
+use crate::protocol::{Deviation, Envelope};
 use crate::types::Incarnation;
 
 /// A server of the name `test` that can never be started, with times a person can multiply.
@@ -118,8 +118,9 @@ impl Listener for Heard {
         self.note(format!("dropped {} {bytes}", why.as_str()));
     }
 
-    fn tolerated_id(&self) {
-        self.note("tolerated an id".to_owned());
+    fn tolerated(&self, deviation: Deviation, first: bool) {
+        let again = if first { "" } else { " again" };
+        self.note(format!("tolerated {}{again}", deviation.as_str()));
     }
 
     fn is_behind(&self) -> bool {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::instruments::DropReason;
-use crate::protocol::{Envelope, Misframed};
+use crate::protocol::{Deviation, Envelope, Misframed};
 use crate::types::Incarnation;
 
 use super::handshake::Handshake;
@@ -38,8 +38,8 @@ pub trait Listener: Send + Sync + std::fmt::Debug {
     /// Something was dropped; `bytes` is its length.
     fn dropped(&self, why: DropReason, bytes: usize);
 
-    /// An answer was taken although its id is not written as it was asked: a string of the same digits.
-    fn tolerated_id(&self);
+    /// A message was taken although it is not written as the specification wants it; `first` in its life.
+    fn tolerated(&self, deviation: Deviation, first: bool);
 
     /// Whether somebody who hears the child has yet to catch up with it, and may. The child is read on when
     /// nobody has; the answer stays `true` for a short time at most.

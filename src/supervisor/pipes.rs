@@ -15,9 +15,10 @@ use super::listener::Listener;
 use super::mux::{Answer, Frame, Mux, Progress};
 use super::stderr::StderrRing;
 use super::stdout::StdoutFault;
+use crate::fault::Fault;
 use crate::instruments::DropReason;
-use crate::protocol::message::string;
-use crate::protocol::{ChildMessage, Envelope, Line, LineBuffer};
+use crate::protocol::message::{InvalidMessage, minted, refusal};
+use crate::protocol::{ChildMessage, Deviation, Envelope, Line, LineBuffer, Salvaged};
 use crate::types::Incarnation;
 
 /// After the process ended, its pipe may be held open by a process it left behind: what is still in it
@@ -28,6 +29,10 @@ const DRAIN_CAP: Duration = Duration::from_secs(2);
 
 /// How soon it is looked again whether those who hear the child have caught up with it.
 const GIVE_WAY: Duration = Duration::from_millis(1);
+
+/// Codes of JSON-RPC 2.0, 5.1, by which a child is told that its own request is none.
+const PARSE_ERROR: i32 = -32_700;
+const INVALID_REQUEST: i32 = -32_600;
 
 /// How much of stderr is read at a time.
 const STDERR_READ: usize = 8 * 1024;
@@ -138,9 +143,13 @@ impl Reader {
         let mut draining = Draining::when(self.ended.clone());
         while draining.read(&mut stdout, lines.room()).await {
             while let Some(line) = lines.next_line() {
-                self.line(line);
-                while self.listener.is_behind() {
-                    sleep(GIVE_WAY).await;
+                let batch = self.line(line);
+                self.give_way().await;
+                for message in batch {
+                    self.batched(message);
+                    self.give_way().await;
+                    // Nothing else waits between the messages of a batch.
+                    tokio::task::consume_budget().await;
                 }
             }
         }
@@ -150,27 +159,60 @@ impl Reader {
         }
     }
 
-    fn line(&self, line: Line) {
+    async fn give_way(&self) {
+        while self.listener.is_behind() {
+            sleep(GIVE_WAY).await;
+        }
+    }
+
+    /// Hands a line on; gives the messages that are to be handed on after it, where it is a batch.
+    fn line(&self, line: Line) -> Vec<Bytes> {
         match line {
             Line::Whole(line) => self.message(line),
-            Line::Oversize { id, len } => {
-                let known =
-                    id.is_some_and(|id| self.mux.answer(id, Err(faults::reply_too_large())));
-                if !known {
+            Line::Oversize { ids, len } => {
+                let max = self.max_line_bytes;
+                let problem = format!("the request has {len} bytes, max_line_bytes is {max}");
+                if !self.unreadable(ids, faults::reply_too_large(), INVALID_REQUEST, &problem) {
                     self.listener.dropped(
                         DropReason::OversizeLine,
                         usize::try_from(len).unwrap_or(usize::MAX),
                     );
                 }
+                Vec::new()
             }
         }
     }
 
-    fn message(&self, line: Bytes) {
+    /// Ends the call that a line meant to answer with this fault, and refuses the request that it meant to
+    /// make; `false` where it answers nothing.
+    fn unreadable(&self, ids: Salvaged, fault: Fault, code: i32, problem: &str) -> bool {
+        let Salvaged { response, request } = ids;
+        if let Some(id) = request {
+            let refusal = refusal(&id, code, problem);
+            // Where it cannot be written, too much waits for a child that does not read.
+            self.mux.reply(self.incarnation, refusal.into());
+        }
+        response.is_some_and(|id| self.mux.answer(id, Err(fault)))
+    }
+
+    /// A message of a batch, which is no batch itself.
+    fn batched(&self, message: Bytes) {
+        for part in self.message(message) {
+            self.listener.dropped(DropReason::GarbageLine, part.len());
+        }
+    }
+
+    /// Hands a message on; gives those that are to be handed on after it, where it is a batch.
+    fn message(&self, line: Bytes) -> Vec<Bytes> {
         let (message, envelope) = ChildMessage::read(&line);
         match message {
-            ChildMessage::Response { id, span, ending } => {
-                let (len, is_text) = (line.len(), span.of(&line).first() == Some(&b'"'));
+            ChildMessage::Response {
+                id,
+                span,
+                ending,
+                deviation,
+            } => {
+                let len = line.len();
                 // The line is given away, not shared: whoever has it may change it where it lies.
                 let answer = Answer {
                     line,
@@ -179,9 +221,8 @@ impl Reader {
                 };
                 if !self.mux.answer(id, Ok(answer)) {
                     self.listener.dropped(self.mux.unexpected(id), len);
-                } else if is_text {
-                    // We mint integers only, so the digits in a string can mean no other request.
-                    self.listener.tolerated_id();
+                } else if let Some(deviation) = deviation {
+                    self.tolerate(deviation);
                 }
             }
             ChildMessage::BadResponse { id } => {
@@ -204,8 +245,42 @@ impl Reader {
                 self.listener
                     .notification(self.incarnation, &method, &line, &envelope);
             }
+            ChildMessage::Unreadable { ids, error } => {
+                let code = match error {
+                    InvalidMessage::Scan(_) => PARSE_ERROR,
+                    _ => INVALID_REQUEST,
+                };
+                if !self.unreadable(ids, faults::bad_reply(), code, &error.to_string()) {
+                    self.garbage(&line);
+                }
+            }
+            ChildMessage::Deviant(deviation) => return self.deviant(deviation, line),
             ChildMessage::Garbage => self.garbage(&line),
         }
+        Vec::new()
+    }
+
+    /// A message that is read once it was set right.
+    #[cold]
+    fn deviant(&self, deviation: Deviation, line: Bytes) -> Vec<Bytes> {
+        let len = line.len();
+        let mut messages = deviation.undo(line);
+        if messages.is_empty() {
+            self.listener.dropped(DropReason::GarbageLine, len);
+            return messages;
+        }
+        self.tolerate(deviation);
+        if deviation == Deviation::Batch {
+            return messages;
+        }
+        messages
+            .pop()
+            .map_or(messages, |message| self.message(message))
+    }
+
+    fn tolerate(&self, deviation: Deviation) {
+        let first = self.fault.tolerate(deviation);
+        self.listener.tolerated(deviation, first);
     }
 
     fn garbage(&self, line: &Bytes) {
@@ -217,11 +292,7 @@ impl Reader {
 
     fn progress(&self, line: &Bytes, envelope: &Envelope) {
         let token = envelope.params.and_then(|params| params.progress_token);
-        let id = token.and_then(|span| {
-            let json = span.of(line);
-            // We mint integers; a child that hands the digits back as a string means the same.
-            string(json).map_or_else(|| parse(json), |text| parse(text.as_bytes()))
-        });
+        let id = token.and_then(|span| minted(span.of(line)));
         match (token, id.map(|id| self.mux.progress(id))) {
             (Some(token), Some(Progress::Heard(observer))) => observer.progress(line, token),
             (Some(_), Some(Progress::Unheard)) => {}
@@ -231,10 +302,6 @@ impl Reader {
             }
         }
     }
-}
-
-fn parse(digits: &[u8]) -> Option<u64> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Reads stderr to its end, so that a child never blocks on it, and keeps its newest lines; after the

@@ -9,6 +9,7 @@ mod drain;
 mod gateway_killed;
 mod inheritance;
 mod instances;
+mod loose_servers;
 mod noise;
 mod pipes;
 mod stops;

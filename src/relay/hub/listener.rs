@@ -8,7 +8,7 @@ use super::{Capabilities, Hearer, Hub, Life, Mark, Told, Users};
 use crate::instruments::DropReason;
 use crate::protocol::message::string;
 use crate::protocol::splice::into_frame;
-use crate::protocol::{Envelope, Era, Level, Misframed};
+use crate::protocol::{Deviation, Envelope, Era, Level, Misframed};
 use crate::supervisor::{Handshake, Listener};
 use crate::types::{Incarnation, PrincipalId};
 
@@ -72,8 +72,12 @@ impl Listener for Hub {
         tracing::debug!(server_id = %self.server, reason = why.as_str(), bytes, "dropped a message of the server");
     }
 
-    fn tolerated_id(&self) {
-        self.instruments.tolerated_id();
+    fn tolerated(&self, deviation: Deviation, first: bool) {
+        self.instruments.tolerated(deviation.as_str());
+        if first {
+            let id = &self.server;
+            tracing::info!(server_id = %id, deviation = deviation.as_str(), "server {id} {}; taken as meant", deviation.sentence());
+        }
     }
 
     fn is_behind(&self) -> bool {

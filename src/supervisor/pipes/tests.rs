@@ -3,6 +3,7 @@
 mod both;
 mod former;
 mod later;
+mod refused;
 mod slept;
 
 use std::sync::Mutex;
@@ -259,7 +260,7 @@ async fn every_line_finds_its_place_or_is_counted() {
         "notification notifications/message".to_owned(),
         "request roots/list \"a\"".to_owned(),
         "dropped garbage_line 0".to_owned(),
-        "tolerated an id".to_owned(),
+        "tolerated id_as_string".to_owned(),
         format!("dropped unfinished_line {}", lines[11].len()),
     ];
     assert_eq!(heard.take(), expected);

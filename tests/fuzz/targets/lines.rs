@@ -59,12 +59,16 @@ fn compare(cap: usize, output: &[u8], (lines, unfinished): &(Vec<Line>, usize)) 
                 assert!(expected.len() <= cap);
                 assert_eq!(line, expected.strip_suffix(b"\r").unwrap_or(expected));
             }
-            Line::Oversize { id, len } => {
+            Line::Oversize { ids, len } => {
                 assert!(expected.len() > cap);
                 assert_eq!(usize::try_from(*len), Ok(expected.len()));
                 // Of what is no JSON nothing is promised but that nothing breaks.
-                if let Ok(message) = reference::read(expected) {
-                    assert_eq!(*id, id_of(&message, expected));
+                if let Ok(message) = reference::read(expected)
+                    && let Some(id) = id_of(&message, expected)
+                {
+                    let request = message.member("method").is_some();
+                    assert_eq!(ids.request.is_some(), request);
+                    assert_eq!(ids.response, (!request).then_some(id));
                 }
             }
         }

@@ -51,8 +51,7 @@ async fn of_two_answers_the_first_counts_and_a_stray_one_for_nobody() {
     // The gateway mints integers only, so the digits as text can mean nothing else.
     let text = json!({"do": "string_id", "say": "text"});
     assert_eq!(echoed(&client.deed("g1", &text).await), "text");
-    let tolerated =
-        "host_mcp_gateway_server_tolerated_ids_total{host_mcp_gateway_server_id=\"g1\"}";
+    let tolerated = "host_mcp_gateway_server_tolerated_messages_total{deviation=\"id_as_string\",host_mcp_gateway_server_id=\"g1\"}";
     let counted = metric(&client, tolerated).await;
     assert!((counted - 1.0).abs() < 0.5, "{counted} counted");
     let status = client.status("g1").await;
