@@ -91,8 +91,10 @@ fault_kinds! {
     ServerStarting = "server_starting", -31001;
     /// The supervisor gave the server up.
     ServerFailed = "server_failed", -31002;
-    /// Stopped by the operator or by its restart policy.
+    /// Stopped by the operator, or disabled.
     ServerStopped = "server_stopped", -31003;
+    /// An operator's verb for a server that the configuration disables.
+    ServerDisabled = "server_disabled", -32600;
     /// The in-flight or queue bound of the server is reached.
     ServerBusy = "server_busy", -31004;
     /// The child was lost after the write began.
@@ -128,7 +130,8 @@ fault_kinds! {
 pub struct Fault {
     /// Which entry of the catalogue.
     pub kind: FaultKind,
-    /// One sentence for a person, naming the input; never a secret, a path or a pid.
+    /// One sentence for a person, naming the input; never a secret or a pid, and no path but that of a
+    /// server's own program.
     pub message: Cow<'static, str>,
     /// Whether the request can have run, where that has a meaning.
     pub delivered: Option<Delivered>,

@@ -186,6 +186,12 @@ impl Relay {
             .collect())
     }
 
+    /// Whether the configuration disables the server with this id.
+    pub fn is_disabled(&self, principal: &Principal, id: &str) -> Result<bool, Fault> {
+        let server = self.servers.find(principal, id)?;
+        Ok(server.instances.config().supervisor.disabled)
+    }
+
     /// The first of these processes, where there is one.
     pub fn server(&self, principal: &Principal, id: &str) -> Result<ServerHandle, Fault> {
         let first = self.processes(principal, id)?.into_iter().next();

@@ -16,6 +16,7 @@ mod actor;
 mod backoff;
 mod child;
 mod config;
+mod diagnosis;
 mod faults;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -31,6 +32,7 @@ mod mux;
 mod orphans;
 mod pipes;
 mod platform;
+mod script;
 mod status;
 mod stderr;
 mod stdout;
@@ -54,6 +56,7 @@ pub use mux::{Answer, Load, Mux, Observer, Origin, Outcome, Submission};
 pub use status::{Exit, State, Status};
 
 use actor::{Actor, OrderKind};
+use diagnosis::Diagnosis;
 use handle::Inner;
 use machine::{Event, Machine};
 use stderr::StderrRing;
@@ -109,9 +112,12 @@ impl Supervisor {
             machine.step(Event::Shutdown, Instant::now());
         }
         let labels = self.instruments.for_server(&config.id);
-        let mux = Arc::new(Mux::new(config.requests, machine.gate()));
         let stderr = Arc::new(StderrRing::new());
-        let stdout = Arc::new(StdoutFault::default());
+        let stdout = Arc::new(StdoutFault::of(Arc::clone(&stderr)));
+        let diagnosis = Arc::new(Diagnosis::new(config.id.clone(), Arc::clone(&stderr)));
+        let mux = Mux::new(config.requests, machine.gate()).explained_by(diagnosis);
+        mux.note_cause(machine.last_error(), None);
+        let mux = Arc::new(mux);
         let (orders, order_receiver) = mpsc::channel(ORDER_QUEUE);
         let shared = life::Shared {
             config: Arc::clone(&config),

@@ -135,6 +135,9 @@ pub(super) struct CheckArgs {
     /// How to print the report
     #[arg(long, value_enum, default_value_t)]
     pub(super) output: OutputForm,
+    /// With --start: the servers to start [default: all that are not disabled]
+    #[arg(value_name = "ID", requires = "start")]
+    pub(super) servers: Vec<String>,
     /// With --start: how long one server may take, in seconds [default: its own deadlines]
     #[arg(long, value_name = "SECONDS", requires = "start",
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -143,6 +146,9 @@ pub(super) struct CheckArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct StatusArgs {
+    /// The servers to show [default: all]
+    #[arg(value_name = "ID")]
+    pub(super) servers: Vec<String>,
     #[command(flatten)]
     pub(super) config: ConfigArg,
     /// Where the gateway is reached [default: the address in the config]

@@ -2,6 +2,8 @@
 
 pub(super) mod report;
 
+pub(super) mod telling;
+
 mod render;
 
 use std::collections::BTreeSet;
@@ -36,8 +38,11 @@ pub(super) trait Prober: Sync {
     /// any point; [`stop`](Self::stop) follows in any case.
     fn probe(&self, server: &supervisor::Config) -> impl Future<Output = Outcome> + Send;
 
-    /// The newest lines of its stderr, oldest first.
+    /// The most telling lines of its stderr, oldest first.
     fn stderr_tail(&self, server: &ServerId) -> Vec<String>;
+
+    /// The reason that it is not ready by now, if one is known.
+    fn last_error(&self, server: &ServerId) -> Option<String>;
 
     /// Stops a server, started or not, and returns when no process of it is left.
     fn stop(&self, server: &ServerId) -> impl Future<Output = ()> + Send;
@@ -47,6 +52,9 @@ pub(super) fn run(args: &CheckArgs, config: &Path, out: &mut dyn Write) -> anyho
     let report = match assembly::load(config) {
         Err(refused) => Report::refused(config, refused),
         Ok(loaded) if args.start => {
+            let Some(loaded) = only(loaded, &args.servers) else {
+                return Ok(Exit::Usage);
+            };
             let limit = args.timeout.map(Duration::from_secs);
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
@@ -65,6 +73,29 @@ pub(super) fn run(args: &CheckArgs, config: &Path, out: &mut dyn Write) -> anyho
         OutputForm::Json => writeln!(out, "{:#}", report.json())?,
     }
     Ok(report.exit())
+}
+
+/// The config with the named servers alone, or with all where none is named; `None` after a complaint.
+fn only(mut loaded: Loaded, names: &[String]) -> Option<Loaded> {
+    if names.is_empty() {
+        return Some(loaded);
+    }
+    let is_known = |name: &String| {
+        let mut servers = loaded.servers.iter();
+        servers.any(|server| server.id.as_str() == name)
+    };
+    if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
+        let known = loaded.servers.iter().map(|server| server.id.as_str());
+        let known = known.collect::<Vec<_>>().join(", ");
+        terminal::complain(&format!(
+            "the config has no server {unknown:?}, expected one of {known}"
+        ));
+        return None;
+    }
+    loaded
+        .servers
+        .retain(|server| names.iter().any(|name| server.id.as_str() == name));
+    Some(loaded)
 }
 
 /// Probes every server that is not disabled, a few at a time; the report has the order of the file.
@@ -112,17 +143,22 @@ async fn probe(
     limit: Option<Duration>,
     prober: &impl Prober,
 ) -> Outcome {
-    // Where the caller names no limit, the server's own deadlines hold: one for the start, one for the
-    // request for its tools.
+    // Where the caller names no limit, the server's own deadlines hold: one for the start, which may take two
+    // lives where the era probe ends the first, and one for the request for its tools.
     let limit = limit.unwrap_or(
         server
             .startup_timeout
+            .saturating_mul(2)
             .saturating_add(server.requests.timeout),
     );
     let outcome = tokio::time::timeout(limit, prober.probe(server)).await;
-    outcome.unwrap_or_else(|_elapsed| Outcome::Failed {
-        reason: format!("not done after {} ms", limit.as_millis()),
-        stderr_tail: prober.stderr_tail(&server.id),
+    outcome.unwrap_or_else(|_elapsed| {
+        let late = format!("not done after {} ms", limit.as_millis());
+        let known = prober.last_error(&server.id);
+        Outcome::Failed {
+            reason: known.map_or(late.clone(), |error| format!("{late}: {error}")),
+            stderr_tail: prober.stderr_tail(&server.id),
+        }
     })
 }
 

@@ -47,6 +47,14 @@ pub(super) fn run(args: &StatusArgs, config: &Path, out: &mut dyn Write) -> anyh
         .get("servers")
         .and_then(Value::as_array)
         .map_or(&[][..], Vec::as_slice);
+    let shown = match chosen(&args.servers, servers) {
+        Ok(shown) => shown,
+        Err(unknown) => {
+            terminal::complain(&unknown);
+            return Ok(Exit::Usage);
+        }
+    };
+    let servers = shown.as_slice();
     match args.output {
         OutputForm::Text => {
             let text = text(&base_url, &health, servers, &on_disk);
@@ -66,6 +74,26 @@ pub(super) fn run(args: &StatusArgs, config: &Path, out: &mut dyn Write) -> anyh
         }
     }
     Ok(exit(&health, servers))
+}
+
+/// The servers of these names, or all where none is named; the error names one that is not there.
+fn chosen(names: &[String], servers: &[Value]) -> Result<Vec<Value>, String> {
+    if names.is_empty() {
+        return Ok(servers.to_vec());
+    }
+    let mut chosen = Vec::new();
+    for name in names {
+        let found = servers
+            .iter()
+            .find(|server| server["server_id"] == name.as_str());
+        let Some(server) = found else {
+            return Err(format!(
+                "unknown server {name:?}, see host-mcp-gateway status"
+            ));
+        };
+        chosen.push(server.clone());
+    }
+    Ok(chosen)
 }
 
 /// The worst of what is wrong. A server that sleeps because nobody asked for it is fine.
@@ -111,6 +139,9 @@ fn text(base_url: &str, health: &Value, servers: &[Value], on_disk: &[String]) -
         // Its state says it already.
         if let Some(error) = error.filter(|_| server["disabled"] != true) {
             lines.push(format!("    {BAD}{}{BAD:#}", printable(error)));
+        }
+        if let Some(ms) = server["next_start_in_ms"].as_u64() {
+            lines.push(format!("    next start in {}", span(ms.div_ceil(1000))));
         }
         if !is_as_it_should_be(server) {
             let tail = server["stderr_tail"]
@@ -315,6 +346,21 @@ mod tests {
         b       stopped   7    1 min 1 s  0         2 MiB
         c       disabled  7    1 min 1 s  0         2 MiB
         ");
+    }
+
+    /// RC02: when a server that was given up is tried again, and nothing of the others where one is named.
+    #[test]
+    fn a_server_that_is_named_is_shown_alone_with_its_next_start() {
+        let mut failed = server("b", "failed");
+        failed["next_start_in_ms"] = 241_500.into();
+        let servers = [server("a", "ready"), failed];
+        let shown = chosen(&["b".to_owned()], &servers).unwrap();
+        let health = json!({"status": "degraded", "version": "1.2.3", "uptime_seconds": 1});
+        let text = text("http://h:1", &health, &shown, &[]);
+        let text = anstream::adapter::strip_str(&text).to_string();
+        assert!(text.contains("    next start in 4 min 2 s\n"), "{text}");
+        assert!(!text.contains("\na "), "{text}");
+        assert!(chosen(&["c".to_owned()], &servers).is_err());
     }
 
     #[test]

@@ -45,6 +45,8 @@ section! {
         probe_timeout_ms: Millis = 10_000_u64,
         /// After how many missed probes in a row a server is restarted.
         probe_misses: Count = 3_u64,
+        /// How long a server that was given up is left alone before the next try.
+        failed_retry_ms: Millis = 300_000_u64,
         /// How long a new server may leave `server/discover` unanswered before it is taken for one of an older revision.
         era_probe_ms: Millis = 3_000_u64,
         /// Processes of one server with `instance` `session` or `client`.
@@ -96,6 +98,8 @@ section! {
         probe_timeout_ms: Millis,
         /// After how many missed probes in a row the server is restarted.
         probe_misses: Count,
+        /// How long the server is left alone before the next try, after it was given up.
+        failed_retry_ms: Millis,
         /// How long the new server may leave `server/discover` unanswered before it is taken for one of an older revision.
         era_probe_ms: Millis,
         /// Its processes, with `instance` `session` or `client`.

@@ -28,20 +28,17 @@ pub(super) fn locate(
     if named.as_os_str().as_bytes().contains(&b'/') {
         let file = base.join(named);
         if !is_executable(&file) {
+            let (file, hint) = (file.display(), arguments_hint(command));
             scope.warn(
                 &command.place,
-                format!("{} is no executable file now", file.display()),
+                format!("{file} is no executable file now{hint}"),
             );
         }
         return Some(file);
     }
     let found = search(&named, path, command, scope);
     if found.is_none() {
-        let hint = if command.value.contains(char::is_whitespace) {
-            ", and arguments go into \"args\""
-        } else {
-            ""
-        };
+        let hint = arguments_hint(command);
         let place = if path.is_some() {
             "was not found in the server's PATH"
         } else {
@@ -50,6 +47,15 @@ pub(super) fn locate(
         scope.warn(&command.place, format!("{} {place}{hint}", command.shown()));
     }
     Some(found.unwrap_or(named))
+}
+
+/// What to say beside a program that does not exist: with white space in it, it is one with its arguments.
+fn arguments_hint(command: &Text) -> &'static str {
+    if command.value.contains(char::is_whitespace) {
+        ", and arguments go into \"args\""
+    } else {
+        ""
+    }
 }
 
 /// Looks for a name in the absolute directories of a PATH.

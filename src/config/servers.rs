@@ -34,7 +34,7 @@ section! {
         inherit_env: Vec<Text>,
         /// Start it with the gateway; otherwise at the first request.
         autostart: bool = false,
-        /// When it is started again after it ended.
+        /// When it is started again after it ended, without a request; a request starts it in any case.
         restart_policy: RestartPolicy = "on-failure",
         /// From its start to the end of the MCP handshake; 0 means the default.
         startup_timeout_ms: MillisOrDefault = 60_000_u64,
@@ -127,6 +127,8 @@ pub(super) fn build(
         },
         backoff,
         restart_limit,
+        failed_retry: pick(own.map(|own| &own.failed_retry_ms), &limits.failed_retry_ms)?
+            .duration(),
         startup_timeout: Millis(startup_timeout).duration(),
         era_probe: pick(own.map(|own| &own.era_probe_ms), &limits.era_probe_ms)?.duration(),
         client_capabilities: instances::client_capabilities(server).json(),

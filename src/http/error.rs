@@ -90,7 +90,7 @@ pub fn status(kind: FaultKind) -> StatusCode {
         FaultKind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         FaultKind::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
         // Standard codes have none for "the caller took it back"; the request met a state of its own.
-        FaultKind::RequestCancelled => StatusCode::CONFLICT,
+        FaultKind::RequestCancelled | FaultKind::ServerDisabled => StatusCode::CONFLICT,
         FaultKind::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         FaultKind::UriTooLong => StatusCode::URI_TOO_LONG,
         FaultKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -241,7 +241,7 @@ mod tests {
             404 session_not_found|405 method_not_allowed|406 not_acceptable|408 body_timeout|\
             413 payload_too_large|414 uri_too_long|415 unsupported_media_type|\
             431 headers_too_large|429 rate_limited|503 server_starting|503 server_failed|\
-            503 server_stopped|503 server_busy|502 server_lost|504 server_timeout|\
+            503 server_stopped|409 server_disabled|503 server_busy|502 server_lost|504 server_timeout|\
             400 unsupported_version|400 invalid_params|404 method_not_found|\
             400 header_mismatch|400 missing_capability|\
             502 reply_too_large|502 bad_reply|503 shutting_down|409 request_cancelled|\

@@ -1,4 +1,4 @@
-//! `GET /servers/{id}/logs`: what a server wrote to its stderr.
+//! `GET /servers/{id}/logs`: what a server wrote to its stderr, and what on its stdout is no message.
 
 use std::sync::Arc;
 
@@ -40,15 +40,15 @@ pub(super) async fn logs(
     if !ask::switch(request.uri().query(), "follow") {
         return Ok(json(&Lines {
             server_id: &server,
-            lines: handle.stderr_tail(),
+            lines: handle.output_tail(),
         }));
     }
     require_accept(request.headers(), Offer::EventStream)?;
     let place = sse::Place::take(&edge.guard, let_in)?;
     // Subscribed before the tail is read: a line in between may come twice, but is not lost.
-    let news = handle.stderr_follow();
+    let news = handle.output_follow();
     let tail: Vec<_> = handle
-        .stderr_tail()
+        .output_tail()
         .iter()
         .map(|line| sse::event(line.as_bytes()))
         .collect();

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::Edge;
 use super::ask::{self, PathServer};
 use super::error::{Problem, json};
+use crate::fault::{Delivered, Fault, FaultKind};
 use crate::supervisor::{ServerHandle, Status};
 use crate::types::ServerId;
 
@@ -66,6 +67,14 @@ pub(super) async fn restart(
     carry_out(&edge, Verb::Restart, &path, request).await
 }
 
+fn refused_for_disabled(verb: Verb) -> Fault {
+    let text = format!(
+        "{} does nothing: the server has \"disabled\": true in the config; remove that and reload",
+        verb.as_str()
+    );
+    Fault::new(FaultKind::ServerDisabled, text).delivered(Delivered::No)
+}
+
 async fn carry_out(
     edge: &Edge,
     verb: Verb,
@@ -77,6 +86,10 @@ async fn carry_out(
     ask::require_admin(&principal)?;
     let server = path.server()?;
     let of_server = |fault| Problem::from(fault).of(&server);
+    let disabled = edge.relay.is_disabled(&principal, server.as_str());
+    if disabled.map_err(of_server)? {
+        return Err(of_server(refused_for_disabled(verb)));
+    }
     let processes = edge.relay.processes(&principal, server.as_str());
     let processes = processes.map_err(of_server)?;
     let wait = ask::switch(request.uri().query(), "wait");

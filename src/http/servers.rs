@@ -49,8 +49,8 @@ struct View {
     last_exit_signal: Option<String>,
     last_error: Option<String>,
     stderr_tail: Vec<String>,
-    /// What is wrong with how it writes its messages, where the mistake is known.
-    stdout_fault: Option<&'static str>,
+    /// What is wrong with how it writes its messages, with the newest lines that are none.
+    stdout_fault: Option<String>,
     protocol: Option<String>,
     server_info: Option<Box<RawValue>>,
     in_flight: usize,
@@ -83,7 +83,7 @@ struct Found {
     name: Option<Arc<str>>,
     status: Arc<Status>,
     stderr_tail: Vec<String>,
-    stdout_fault: Option<&'static str>,
+    stdout_fault: Option<String>,
     in_flight: usize,
     memory_bytes: Option<u64>,
 }
@@ -212,7 +212,9 @@ fn view(overview: &Overview, found: &[Found], now: Instant) -> View {
             .map(|process| process.stderr_tail.clone())
             .unwrap_or_default(),
         // All run the same program: what one of them does wrong, the others do.
-        stdout_fault: found.iter().find_map(|process| process.stdout_fault),
+        stdout_fault: found
+            .iter()
+            .find_map(|process| process.stdout_fault.clone()),
         protocol: status.protocol.clone(),
         // The child's own words; what is no JSON is shown as unknown.
         server_info: info.and_then(|info| serde_json::from_str(info).ok()),

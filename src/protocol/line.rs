@@ -31,6 +31,16 @@ pub enum Line {
     },
 }
 
+impl Line {
+    /// Whether it begins as JSON does that can be a message.
+    pub fn may_be_message(&self) -> bool {
+        match self {
+            Self::Whole(line) => matches!(line.first(), Some(b'{' | b'[')),
+            Self::Oversize { .. } => true,
+        }
+    }
+}
+
 /// Cuts what was read into lines at `\n`; a `\r` before it is dropped.
 ///
 /// Memory stays below twice the cap and one read, and goes back to one read after a long line: of a longer
@@ -128,6 +138,11 @@ impl LineBuffer {
         let discarded = self.discarding.as_ref().map_or(0, |line| line.len);
         (self.buffer.len() - self.given)
             .saturating_add(usize::try_from(discarded).unwrap_or(usize::MAX))
+    }
+
+    /// What is there of a line that was begun and not ended; nothing where it is over the cap.
+    pub fn begun(&self) -> &[u8] {
+        self.buffer.get(self.given..).unwrap_or_default()
     }
 
     fn discard_if_over(&mut self) {

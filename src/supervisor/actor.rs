@@ -15,6 +15,7 @@ use super::config::Config;
 use super::handshake::Handshake;
 use super::life::{self, Ends, News, NewsSender, Shared};
 use super::machine::{Action, Change, Event, Machine, Rest, State};
+use super::script;
 use super::status::{Exit, Status};
 use crate::instruments::ServerInstruments;
 use crate::protocol::Era;
@@ -214,6 +215,7 @@ impl Actor {
             News::Ready(handshake) => {
                 self.era = Some(handshake.era);
                 self.machine.settle_era(handshake.era);
+                self.shared.stdout.serve();
                 self.handshake.send_replace(Some(Arc::new(handshake)));
                 self.next_probe = Instant::now() + self.shared.config.probe.interval;
                 self.step(Event::Ready);
@@ -274,11 +276,28 @@ impl Actor {
     }
 
     fn step(&mut self, event: Event) {
+        if let State::Starting { .. } = self.machine.state() {
+            let remark = self.shared.stdout.remark();
+            self.machine
+                .note_remark(remark.or_else(|| self.script_fault(&event)));
+        }
         let actions = self.machine.step(event, Instant::now());
         self.carry_out(actions);
     }
 
+    /// What is wrong with the program of a server that ended as one does whose interpreter is not found.
+    fn script_fault(&self, event: &Event) -> Option<String> {
+        let Event::Ended(Exit::Code(126 | 127)) = event else {
+            return None;
+        };
+        script::fault_of(&self.shared.config.launch.program)
+    }
+
     fn carry_out(&mut self, actions: Vec<Action>) {
+        // Before requests are refused for it.
+        let next_start = self.machine.state().next_start();
+        let mux = &self.shared.mux;
+        mux.note_cause(self.machine.last_error(), next_start);
         for action in actions {
             match action {
                 Action::Spawn(incarnation) => self.spawn(incarnation),
@@ -295,7 +314,7 @@ impl Actor {
         let id = &self.shared.config.id;
         let state = state_word(self.machine.state());
         match self.machine.state() {
-            State::Failed => {
+            State::Failed { .. } => {
                 let stderr = self.shared.stderr.tail(5).join("\n");
                 let hint = self.hint();
                 tracing::error!(server_id = %id, state, reason, hint, stderr, "server {id} has failed");

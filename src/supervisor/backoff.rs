@@ -85,6 +85,11 @@ impl Restarts {
             return Verdict::GiveUp;
         }
         self.recent.push_back(now);
+        Verdict::After(self.delay())
+    }
+
+    /// The next delay, of a restart that does not count.
+    pub(super) fn delay(&mut self) -> Duration {
         let doubled = 1u32
             .checked_shl(self.steps)
             .map_or(Duration::MAX, |factor| {
@@ -93,7 +98,12 @@ impl Restarts {
         self.steps = self.steps.saturating_add(1);
         let nominal = doubled.min(self.backoff.max);
         self.last_delay = nominal;
-        Verdict::After(nominal.mul_f64(0.8 + 0.4 * self.fraction()))
+        nominal.mul_f64(0.8 + 0.4 * self.fraction())
+    }
+
+    /// A pause with up to a fifth of jitter, never shorter than `least`.
+    pub(super) fn pause(&mut self, least: Duration) -> Duration {
+        least.mul_f64(1.0 + 0.2 * self.fraction())
     }
 
     /// The config has changed: other delays and another limit, from the beginning.

@@ -26,6 +26,8 @@ pub struct Config {
     pub backoff: BackoffConfig,
     /// When to give up.
     pub restart_limit: RestartLimit,
+    /// From giving up to the next try.
+    pub failed_retry: Duration,
     /// Spawn to finished handshake.
     pub startup_timeout: Duration,
     /// How long the era probe (`server/discover`) may stay unanswered before the child is taken for legacy.
@@ -58,6 +60,7 @@ impl Config {
             restart_policy: _,
             backoff: _,
             restart_limit: _,
+            failed_retry: _,
             startup_timeout: _,
             era_probe: _,
             client_capabilities,
@@ -109,7 +112,7 @@ impl std::fmt::Debug for Launch {
     }
 }
 
-/// When an ended process is started again. An operator's stop is never undone.
+/// When an ended process is started again without a request. An operator's stop is never undone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RestartPolicy {
     /// After every end.

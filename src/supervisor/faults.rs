@@ -12,7 +12,7 @@ pub(super) fn refused(gate: Gate) -> Fault {
     let fault = match gate {
         Gate::Failed => Fault::new(
             FaultKind::ServerFailed,
-            "the server could not be kept running; see /servers for the reason",
+            "the server could not be kept running",
         ),
         Gate::Stopped => Fault::new(FaultKind::ServerStopped, "the server is stopped"),
         Gate::ShuttingDown => return shutting_down(Delivered::No),

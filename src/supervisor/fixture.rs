@@ -49,6 +49,7 @@ pub(crate) fn config() -> Config {
             count: 5,
             window: Duration::from_secs(10),
         },
+        failed_retry: Duration::from_secs(30),
         startup_timeout: Duration::from_secs(2),
         era_probe: Duration::from_millis(300),
         client_capabilities: "{}".into(),

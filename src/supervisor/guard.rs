@@ -27,11 +27,13 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use super::platform::PLAIN_UNIX;
+use super::script;
+
 pub(super) use control::{Order, Report};
 #[cfg(target_os = "linux")]
 pub(super) use tree::{Stat, children_of, parents, stat, with_descendants};
@@ -178,7 +180,7 @@ fn start(orders: &Orders, stdin: File) -> Result<rustix::process::Pid, String> {
         command.current_dir(dir);
     }
     let child = oom_score::raised(|| command.spawn())
-        .map_err(|error| format!("cannot execute {}: {error}", orders.program.display()))?;
+        .map_err(|error| script::cannot_execute(Path::new(&orders.program), &error))?;
     i32::try_from(child.id())
         .ok()
         .and_then(rustix::process::Pid::from_raw)

@@ -102,7 +102,7 @@ impl ServerHandle {
                         .mux
                         .knock()
                         .err()
-                        .unwrap_or_else(|| faults::starting(None)));
+                        .unwrap_or_else(|| self.0.mux.explain(faults::starting(None))));
                 }
                 status.next_start
             };
@@ -122,7 +122,7 @@ impl ServerHandle {
                         continue;
                     }
                     let wait = next_start.map(|at| at.saturating_duration_since(Instant::now()));
-                    return Err(faults::starting(wait));
+                    return Err(self.0.mux.explain(faults::starting(wait)));
                 }
             }
         }
@@ -185,12 +185,22 @@ impl ServerHandle {
 
     /// What is wrong with how the server writes its messages, where its present or last life made a mistake
     /// that is known.
-    pub fn stdout_fault(&self) -> Option<&'static str> {
+    pub fn stdout_fault(&self) -> Option<String> {
         self.0.stdout.told()
     }
 
-    /// The lines of stderr from now on; slow readers lose the oldest.
-    pub fn stderr_follow(&self) -> broadcast::Receiver<Arc<str>> {
+    /// All lines of stderr that are kept, oldest first.
+    pub fn stderr_kept(&self) -> Vec<String> {
+        self.0.stderr.tail(usize::MAX)
+    }
+
+    /// The newest lines of stderr, and of stdout those that are no messages, marked as such; oldest first.
+    pub fn output_tail(&self) -> Vec<String> {
+        self.0.stderr.all(TAIL_LINES)
+    }
+
+    /// These lines from now on; slow readers lose the oldest.
+    pub fn output_follow(&self) -> broadcast::Receiver<Arc<str>> {
         self.0.stderr.follow()
     }
 
@@ -211,12 +221,13 @@ impl ServerHandle {
             .await
             .map_err(|_closed| gone())?
             .state;
-        match settled {
-            State::Ready | State::Unhealthy => Ok(()),
-            State::Backoff | State::Starting | State::Stopping => Err(faults::starting(None)),
-            State::Stopped => Err(faults::refused(machine::Gate::Stopped)),
-            State::Failed => Err(faults::refused(machine::Gate::Failed)),
-        }
+        let fault = match settled {
+            State::Ready | State::Unhealthy => return Ok(()),
+            State::Backoff | State::Starting | State::Stopping => faults::starting(None),
+            State::Stopped => faults::refused(machine::Gate::Stopped),
+            State::Failed => faults::refused(machine::Gate::Failed),
+        };
+        Err(self.0.mux.explain(fault))
     }
 }
 

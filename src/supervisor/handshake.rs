@@ -18,6 +18,8 @@ use crate::fault::FaultKind;
 use crate::protocol::era::{Era, LEGACY_REVISIONS, MODERN_REVISION, NEWEST_LEGACY, meta_key};
 use crate::protocol::{scan, splice};
 
+/// `ClientCapabilities` of a client that cannot be asked anything.
+const NO_CAPABILITIES: &str = "{}";
 /// Codes that only the modern era uses (MCP 2026-07-28, basic/index, Error Codes).
 const MODERN_ERRORS: std::ops::RangeInclusive<i64> = -32_099..=-32_020;
 
@@ -90,21 +92,62 @@ pub(super) async fn shake(
         Ok(handshake) => Ok(handshake),
         // It was too busy starting to answer the probe in time, has read it since, and takes nothing of
         // the legacy era any more. It is up now: what bounds it from here is the startup timeout.
-        Err(Refusal { modern: true, why }) => discover(mux, None).await?.ok_or(why),
-        Err(Refusal { modern: false, why }) => Err(why),
+        Err(Refusal {
+            kind: RefusalKind::Modern,
+            why,
+        }) => discover(mux, None).await?.ok_or(why),
+        Err(Refusal {
+            kind: RefusalKind::Error,
+            why,
+        }) if &*config.client_capabilities != NO_CAPABILITIES => {
+            initialize_without_capabilities(mux, config, &why).await
+        }
+        Err(Refusal { kind: _, why }) => Err(why),
+    }
+}
+
+/// Does once more what was answered with an error: servers on old strict libraries fail on capabilities, or
+/// on members of them, that are newer than they are.
+async fn initialize_without_capabilities(
+    mux: &Mux,
+    config: &Config,
+    why: &str,
+) -> Result<Handshake, String> {
+    match initialize(mux, NO_CAPABILITIES).await {
+        Ok(handshake) => {
+            let id = &config.id;
+            tracing::warn!(server_id = %id, why, "server {id} fails on its client_capabilities and was told of none: {why}; \"client_capabilities\": [] in its entry spares the second try");
+            Ok(handshake)
+        }
+        Err(again) => Err(format!(
+            "{why}; and with \"client_capabilities\": [] as well: {}",
+            again.why
+        )),
     }
 }
 
 /// Why `initialize` failed.
 struct Refusal {
-    /// With an error that only a server of the modern era gives.
-    modern: bool,
+    kind: RefusalKind,
     why: String,
+}
+
+/// How `initialize` failed.
+enum RefusalKind {
+    /// With an error that only a server of the modern era gives.
+    Modern,
+    /// With another error.
+    Error,
+    /// Without an answer, or with one that is no handshake.
+    NoAnswer,
 }
 
 impl From<String> for Refusal {
     fn from(why: String) -> Self {
-        Self { modern: false, why }
+        Self {
+            kind: RefusalKind::NoAnswer,
+            why,
+        }
     }
 }
 
@@ -189,8 +232,13 @@ async fn initialize(mux: &Mux, capabilities: &str) -> Result<Handshake, Refusal>
             code: 0,
             message: String::new(),
         });
+        let kind = if MODERN_ERRORS.contains(&error.code) {
+            RefusalKind::Modern
+        } else {
+            RefusalKind::Error
+        };
         return Err(Refusal {
-            modern: MODERN_ERRORS.contains(&error.code),
+            kind,
             why: format!(
                 "initialize was answered with error {}: {}",
                 error.code,

@@ -20,7 +20,7 @@ use first_message::EraProbe;
 
 pub(super) use configured::Change;
 pub(super) use first_message::FirstMessage;
-pub(super) use words::{Action, Event, Gate, Next, Rest, State};
+pub(super) use words::{Action, Event, Gate, Next, Rest, Retry, State};
 
 /// Why a server that is disabled does not run.
 const DISABLED: &str = "disabled in the configuration";
@@ -39,16 +39,19 @@ pub(super) struct Machine {
     /// The reason that there is nothing to start.
     refused: Option<String>,
     startup_timeout: Duration,
+    failed_retry: Duration,
     hold: Duration,
     probe_misses: u32,
     last_error: Option<String>,
+    /// What the start that is under way has shown of its trouble.
+    remark: Option<String>,
 }
 
 impl Machine {
     pub(super) fn new(config: &Config, seed: u64) -> Self {
         let (state, last_error) = match &config.refused {
             _ if config.disabled => (State::Stopped(Rest::Decided), Some(DISABLED.to_owned())),
-            Some(reason) => (State::Failed, Some(reason.clone())),
+            Some(reason) => (State::Failed(Retry::Never), Some(reason.clone())),
             None => (State::Stopped(Rest::Asleep), None),
         };
         Self {
@@ -61,9 +64,11 @@ impl Machine {
             disabled: config.disabled,
             refused: config.refused.clone(),
             startup_timeout: config.startup_timeout,
+            failed_retry: config.failed_retry,
             hold: config.requests.hold,
             probe_misses: config.probe.misses,
             last_error,
+            remark: None,
         }
     }
 
@@ -89,16 +94,21 @@ impl Machine {
         self.era_probe.settle(era);
     }
 
+    /// Keeps what is to be said beside the error if this start fails.
+    pub(super) fn note_remark(&mut self, remark: Option<String>) {
+        self.remark = remark;
+    }
+
     /// When `Timer` is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.state {
             State::Starting { deadline } => Some(deadline),
             State::Backoff { until } => Some(until),
+            State::Failed(retry) => retry.at(),
             State::Stopped(_)
             | State::Ready { .. }
             | State::Unhealthy { .. }
-            | State::Stopping(_)
-            | State::Failed => None,
+            | State::Stopping(_) => None,
         }
     }
 
@@ -121,17 +131,19 @@ impl Machine {
             }
             State::Starting { .. }
             | State::Backoff { .. }
-            | State::Stopping(Next::Start | Next::Retry) => Gate::Hold(self.hold),
-            State::Stopped(Rest::Asleep) | State::Stopping(Next::Rest(Rest::Asleep)) => {
-                Gate::Asleep(self.startup_timeout)
-            }
+            | State::Stopping(Next::Start | Next::Retry | Next::Again) => Gate::Hold(self.hold),
+            State::Stopped(Rest::Asleep)
+            | State::Stopping(Next::Rest(Rest::Asleep))
+            | State::Failed(Retry::OnRequest) => Gate::Asleep(self.startup_timeout),
             State::Stopped(Rest::Decided) | State::Stopping(Next::Rest(Rest::Decided)) => {
                 Gate::Stopped
             }
             State::Stopped(Rest::Shutdown) | State::Stopping(Next::Rest(Rest::Shutdown)) => {
                 Gate::ShuttingDown
             }
-            State::Failed | State::Stopping(Next::GiveUp) => Gate::Failed,
+            State::Failed(Retry::At(_) | Retry::Never) | State::Stopping(Next::GiveUp) => {
+                Gate::Failed
+            }
         }
     }
 
@@ -167,17 +179,25 @@ impl Machine {
         actions
     }
 
-    // Stopped(Asleep) => Starting
+    // (Stopped(Asleep) | Failed, when its time is up) => Starting; Stopping(Asleep) => Stopping(Start)
     fn demand(&mut self, now: Instant) -> Vec<Action> {
         match self.state {
-            State::Stopped(Rest::Asleep) => self.start(now),
+            State::Stopped(Rest::Asleep) | State::Failed(Retry::OnRequest) => {
+                self.first_start = self.incarnation.next();
+                self.start(now)
+            }
+            State::Stopping(Next::Rest(Rest::Asleep)) => {
+                self.first_start = self.incarnation.next();
+                self.state = State::Stopping(Next::Start);
+                Vec::new()
+            }
             State::Stopped(Rest::Decided | Rest::Shutdown)
             | State::Starting { .. }
             | State::Ready { .. }
             | State::Unhealthy { .. }
             | State::Stopping(_)
             | State::Backoff { .. }
-            | State::Failed => Vec::new(),
+            | State::Failed(Retry::At(_) | Retry::Never) => Vec::new(),
         }
     }
 
@@ -189,12 +209,12 @@ impl Machine {
         match self.state {
             State::Stopped(Rest::Asleep | Rest::Decided)
             | State::Backoff { .. }
-            | State::Failed => {
+            | State::Failed { .. } => {
                 self.restarts.forget();
                 self.start(now)
             }
             State::Stopping(
-                Next::Rest(Rest::Asleep | Rest::Decided) | Next::Retry | Next::GiveUp,
+                Next::Rest(Rest::Asleep | Rest::Decided) | Next::Retry | Next::Again | Next::GiveUp,
             ) => {
                 self.restarts.forget();
                 self.state = State::Stopping(Next::Start);
@@ -216,9 +236,10 @@ impl Machine {
                 self.last_error = Some("restarted by the operator".to_owned());
                 self.stop(Next::Start)
             }
-            State::Stopped(_) | State::Stopping(_) | State::Backoff { .. } | State::Failed => {
-                self.operator_start(now)
-            }
+            State::Stopped(_)
+            | State::Stopping(_)
+            | State::Backoff { .. }
+            | State::Failed { .. } => self.operator_start(now),
         }
     }
 
@@ -228,7 +249,7 @@ impl Machine {
             State::Stopped(Rest::Shutdown) | State::Stopping(Next::Rest(Rest::Shutdown)) => {
                 Vec::new()
             }
-            State::Stopped(_) | State::Backoff { .. } | State::Failed => {
+            State::Stopped(_) | State::Backoff { .. } | State::Failed { .. } => {
                 self.state = State::Stopped(rest);
                 self.explain_rest(rest);
                 Vec::new()
@@ -293,7 +314,7 @@ impl Machine {
             | State::Starting { .. }
             | State::Stopping(_)
             | State::Backoff { .. }
-            | State::Failed => {
+            | State::Failed { .. } => {
                 return Vec::new();
             }
         };
@@ -306,7 +327,8 @@ impl Machine {
         vec![Action::Note(reason)]
     }
 
-    // Starting => Stopping(Retry | GiveUp), when its time is up; Backoff => Starting
+    // Starting => Stopping(Retry | GiveUp), when its time is up; (Backoff | Failed) => Starting. By policy
+    // `never` a server that was given up is not started unasked: Failed => Failed, for the next request
     fn timer(&mut self, now: Instant) -> Vec<Action> {
         match self.state {
             State::Starting { deadline } if now >= deadline => {
@@ -319,19 +341,26 @@ impl Machine {
                 )
             }
             State::Backoff { until } if now >= until => self.start(now),
+            State::Failed(Retry::At(at)) if now >= at => {
+                if self.policy == RestartPolicy::Never {
+                    self.state = State::Failed(Retry::OnRequest);
+                    return Vec::new();
+                }
+                self.start(now)
+            }
             State::Starting { .. }
             | State::Backoff { .. }
             | State::Stopped(_)
             | State::Ready { .. }
             | State::Unhealthy { .. }
             | State::Stopping(_)
-            | State::Failed => Vec::new(),
+            | State::Failed { .. } => Vec::new(),
         }
     }
 
     fn start(&mut self, now: Instant) -> Vec<Action> {
         if let Some(reason) = &self.refused {
-            self.state = State::Failed;
+            self.state = State::Failed(Retry::Never);
             self.last_error = Some(reason.clone());
             return Vec::new();
         }

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::config::RequestConfig;
+use super::diagnosis::Diagnosis;
 use super::machine::Gate;
 use crate::fault::Fault;
 use crate::protocol::Span;
@@ -134,6 +135,7 @@ pub struct Mux {
     writable: Notify,
     /// A request waits for a server that is asleep.
     demand: Notify,
+    diagnosis: Option<Arc<Diagnosis>>,
 }
 
 impl Mux {
@@ -143,6 +145,29 @@ impl Mux {
             table: Mutex::new(Table::new(gate, config)),
             writable: Notify::new(),
             demand: Notify::new(),
+            diagnosis: None,
+        }
+    }
+
+    /// The same, with faults that say why the server cannot be reached.
+    pub(super) fn explained_by(mut self, diagnosis: Arc<Diagnosis>) -> Self {
+        self.diagnosis = Some(diagnosis);
+        self
+    }
+
+    /// The fault with what is known of its cause.
+    #[cold]
+    pub(super) fn explain(&self, fault: Fault) -> Fault {
+        match &self.diagnosis {
+            Some(diagnosis) => diagnosis.explain(fault),
+            None => fault,
+        }
+    }
+
+    /// Notes why the server does not serve, and when it is started next.
+    pub(super) fn note_cause(&self, last_error: Option<&str>, next_start: Option<Instant>) {
+        if let Some(diagnosis) = &self.diagnosis {
+            diagnosis.note(last_error, next_start);
         }
     }
 
@@ -176,7 +201,9 @@ impl Mux {
         let patience = if internal {
             timeout
         } else {
-            table.patience(timeout)?
+            table
+                .patience(timeout)
+                .map_err(|fault| self.explain(fault))?
         };
         let entry = Entry {
             submission,
@@ -208,7 +235,8 @@ impl Mux {
     /// Takes a client's notification over, to be written after what came before it.
     pub fn notify(&self, frame: Bytes) -> Result<(), Fault> {
         let mut table = self.table();
-        table.patience(table.config.timeout)?;
+        let patience = table.patience(table.config.timeout);
+        patience.map_err(|fault| self.explain(fault))?;
         self.wake(&table);
         table.queue.push_back(Frame {
             own: false,
@@ -243,6 +271,13 @@ impl Mux {
         }
     }
 
+    /// Wakes the server, if it sleeps, for what was let in before it did.
+    fn wake_for_waiting(&self, table: &Table) {
+        if !table.queue.is_empty() {
+            self.wake(table);
+        }
+    }
+
     /// Sets deadlines and bounds anew. Requests that are there keep the deadlines they have.
     pub(super) fn configure(&self, config: RequestConfig) {
         self.table().config = config;
@@ -273,7 +308,10 @@ impl Mux {
     ///
     /// Where requests are refused by now, so are they: there may be no next child to wait for.
     pub(super) fn put_back(&self, frames: Vec<Frame>) {
-        self.table().put_back(frames);
+        let mut table = self.table();
+        table.put_back(frames);
+        self.wake_for_waiting(&table);
+        drop(table);
         self.refuse_waiting();
     }
 
@@ -281,7 +319,8 @@ impl Mux {
     pub(super) fn knock(&self) -> Result<Duration, Fault> {
         let table = self.table();
         self.wake(&table);
-        table.patience(table.config.timeout)
+        let patience = table.patience(table.config.timeout);
+        patience.map_err(|fault| self.explain(fault))
     }
 
     /// Waits until a request wants a server that is asleep. Cancel safe.

@@ -141,8 +141,11 @@ impl Reader {
     pub(super) async fn run(self, mut stdout: impl AsyncRead + Unpin) {
         let mut lines = LineBuffer::new(self.max_line_bytes);
         let mut draining = Draining::when(self.ended.clone());
+        // It has written JSON: what is there of a line is a message that is on its way.
+        let mut speaks = false;
         while draining.read(&mut stdout, lines.room()).await {
             while let Some(line) = lines.next_line() {
+                speaks |= line.may_be_message();
                 let batch = self.line(line);
                 self.give_way().await;
                 for message in batch {
@@ -152,8 +155,12 @@ impl Reader {
                     tokio::task::consume_budget().await;
                 }
             }
+            if !speaks {
+                self.fault.begin(lines.begun());
+            }
         }
         if lines.unfinished() > 0 {
+            self.fault.end(lines.begun());
             self.listener
                 .dropped(DropReason::UnfinishedLine, lines.unfinished());
         }
@@ -250,7 +257,9 @@ impl Reader {
                     InvalidMessage::Scan(_) => PARSE_ERROR,
                     _ => INVALID_REQUEST,
                 };
-                if !self.unreadable(ids, faults::bad_reply(), code, &error.to_string()) {
+                if self.unreadable(ids, faults::bad_reply(), code, &error.to_string()) {
+                    self.note_mistake(&line);
+                } else {
                     self.garbage(&line);
                 }
             }
@@ -285,6 +294,11 @@ impl Reader {
 
     fn garbage(&self, line: &Bytes) {
         self.listener.dropped(DropReason::GarbageLine, line.len());
+        self.note_mistake(line);
+    }
+
+    /// Keeps a line that is no message for operators.
+    fn note_mistake(&self, line: &[u8]) {
         if let Some(mistake) = self.fault.look_at(line) {
             self.listener.misframed(mistake);
         }

@@ -21,7 +21,7 @@ pub enum State {
     Backoff,
     /// Being stopped.
     Stopping,
-    /// Given up, until an operator starts it.
+    /// Given up: tried again from time to time, or when an operator starts it.
     Failed,
 }
 
@@ -82,8 +82,10 @@ impl std::fmt::Display for Exit {
 pub struct Status {
     /// The state in one word.
     pub state: State,
-    /// Stopped for lack of demand, not by anybody's decision: a request starts it.
+    /// Stopped for lack of demand or by its own end, not by anybody's decision: a request starts it.
     pub asleep: bool,
+    /// Given up, for long enough that the next request may try it again.
+    pub tries_on_request: bool,
     /// The server's own process, while there is one.
     pub pid: Option<u32>,
     /// The present or last life; 0 before the first.
@@ -94,7 +96,7 @@ pub struct Status {
     pub restart_count: u64,
     /// When the present life became ready.
     pub ready_since: Option<Instant>,
-    /// When the next start is due, in `backoff`.
+    /// When the next start is due, in `backoff` and `failed`.
     pub next_start: Option<Instant>,
     /// How the last process ended.
     pub last_exit: Option<Exit>,
@@ -112,7 +114,7 @@ impl Status {
     /// It does not run, and no request will change that.
     pub fn has_ended(&self) -> bool {
         match self.state {
-            State::Failed => true,
+            State::Failed => !self.tries_on_request,
             State::Stopped => !self.asleep,
             State::Starting
             | State::Ready
@@ -172,6 +174,7 @@ impl Status {
         Self {
             state: State::Stopped,
             asleep: true,
+            tries_on_request: false,
             pid: None,
             incarnation: Incarnation::default(),
             session_id: None,

@@ -7,6 +7,10 @@ use tokio::sync::broadcast;
 
 /// Lines that are kept.
 const KEPT_LINES: usize = 200;
+/// Of them, lines of stdout: a server whose logger writes there must not hide what it writes to stderr.
+const KEPT_STDOUT: usize = 50;
+/// What stands before a line of stdout.
+const STDOUT: &str = "[stdout] ";
 /// Bytes of one line that are kept.
 const MAX_LINE: usize = 2 * 1024;
 /// Lines that wait for a follower who is slow.
@@ -21,8 +25,20 @@ pub(super) struct StderrRing {
 
 #[derive(Debug, Default)]
 struct State {
-    lines: VecDeque<Arc<str>>,
+    lines: VecDeque<Kept>,
     partial: Vec<u8>,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    text: Arc<str>,
+    from_stdout: bool,
+}
+
+impl Default for StderrRing {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl StderrRing {
@@ -53,28 +69,56 @@ impl StderrRing {
         }
     }
 
+    /// Takes a line of stdout that is no message, so that it stands among those of stderr.
+    pub(super) fn take_stdout(&self, line: &[u8]) {
+        let line = line.get(..MAX_LINE).unwrap_or(line);
+        let text = String::from_utf8_lossy(line);
+        let text = format!("{STDOUT}{}", escape_controls(text.trim_end_matches('\r')));
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let stdout = state.lines.iter().filter(|line| line.from_stdout).count();
+        if stdout >= KEPT_STDOUT
+            && let Some(oldest) = state.lines.iter().position(|line| line.from_stdout)
+        {
+            state.lines.remove(oldest);
+        }
+        self.keep(&mut state, text.into(), true);
+    }
+
     fn finish(&self, state: &mut State) {
         let text = String::from_utf8_lossy(&state.partial);
-        let line: Arc<str> = escape_controls(text.trim_end_matches('\r')).into();
+        let text = escape_controls(text.trim_end_matches('\r')).into();
         state.partial.clear();
+        self.keep(state, text, false);
+    }
+
+    fn keep(&self, state: &mut State, text: Arc<str>, from_stdout: bool) {
         if state.lines.len() == KEPT_LINES {
             state.lines.pop_front();
         }
         // Fails where nobody follows, which is no fault.
-        let _ = self.follow.send(Arc::clone(&line));
-        state.lines.push_back(line);
+        let _ = self.follow.send(Arc::clone(&text));
+        state.lines.push_back(Kept { text, from_stdout });
     }
 
-    /// The newest lines, at most `count`, oldest first.
+    /// The newest lines of stderr, at most `count`, oldest first.
     pub(super) fn tail(&self, count: usize) -> Vec<String> {
+        self.newest(count, |line| !line.from_stdout)
+    }
+
+    /// The newest lines of stderr, and those of stdout that are no messages, at most `count`, oldest first.
+    pub(super) fn all(&self, count: usize) -> Vec<String> {
+        self.newest(count, |_| true)
+    }
+
+    fn newest(&self, count: usize, which: impl Fn(&Kept) -> bool) -> Vec<String> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let skip = state.lines.len().saturating_sub(count);
-        state
-            .lines
-            .iter()
-            .skip(skip)
-            .map(|line| line.as_ref().to_owned())
-            .collect()
+        let newest = state.lines.iter().rev().filter(|line| which(line));
+        let mut lines: Vec<_> = newest
+            .take(count)
+            .map(|line| line.text.as_ref().to_owned())
+            .collect();
+        lines.reverse();
+        lines
     }
 
     /// The lines from now on.
@@ -93,7 +137,7 @@ impl State {
 
 /// The text with control characters written as escapes, so that no line can steer a terminal or forge
 /// another line.
-fn escape_controls(text: &str) -> String {
+pub(super) fn escape_controls(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() && c != '\t' {
@@ -124,5 +168,18 @@ mod tests {
         }
         assert_eq!(ring.tail(2), ["998", "999"]);
         assert_eq!(ring.tail(1000).len(), KEPT_LINES);
+    }
+
+    /// RB03.
+    #[test]
+    fn lines_of_stdout_are_marked_and_push_no_others_out() {
+        let ring = StderrRing::new();
+        ring.take(b"no licence\n");
+        for number in 0..1000 {
+            ring.take_stdout(format!("info {number}\x1b\r").as_bytes());
+        }
+        assert_eq!(ring.tail(9), ["no licence"]);
+        assert_eq!(ring.all(1), ["[stdout] info 999\\u{1b}"]);
+        assert_eq!(ring.all(1000).len(), 1 + KEPT_STDOUT);
     }
 }

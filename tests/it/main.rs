@@ -91,6 +91,8 @@ mod silence;
 #[cfg(test)]
 mod soak;
 #[cfg(test)]
+mod start_trouble;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod support_itself;

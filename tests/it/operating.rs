@@ -219,6 +219,7 @@ async fn only_an_administrator_gives_orders_and_only_to_its_own_servers() {
     assert_eq!(keeper.get("/metrics").await.error_code(), "auth_denied");
 }
 
+/// RC08: a verb that could do nothing says so, and why.
 #[tokio::test]
 async fn a_disabled_server_is_listed_and_never_started() {
     let gateway = Gateway::builder()
@@ -226,8 +227,12 @@ async fn a_disabled_server_is_listed_and_never_started() {
         .start();
     let client = gateway.client();
     assert_eq!(echo(&client, "g1").await.error_code(), "server_stopped");
-    let answer = order(&client, "/servers/g1/start?wait").await;
-    assert_eq!(answer.error_code(), "server_stopped", "{}", answer.text());
+    for verb in ["start", "start?wait", "restart", "stop"] {
+        let answer = order(&client, &format!("/servers/g1/{verb}")).await;
+        let told = (answer.status, answer.error_code());
+        assert_eq!(told, (409, json!("server_disabled")), "{}", answer.text());
+        assert!(answer.text().contains("disabled"), "{}", answer.text());
+    }
     assert_eq!(client.status("g1").await["status"], "stopped");
     assert_eq!(
         client.get("/ready").await.status,

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::cli::check::Prober;
 use crate::cli::check::report::Outcome;
+use crate::cli::check::telling;
 use crate::instruments::Instruments;
 use crate::relay::{
     self, Answer, Caller, ClientCapabilities, ClientFeatures, Door, Instance, Relay,
@@ -20,8 +21,6 @@ use crate::state_dir::StateDir;
 use crate::supervisor::{self, RestartPolicy, ServerHandle};
 use crate::types::{Principal, PrincipalId, ServerId};
 
-/// Lines of stderr that are shown for a server that failed.
-const TAIL: usize = 5;
 const LIST_TOOLS: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 
 /// Starts servers through the supervisor, each with a relay of its own.
@@ -65,10 +64,7 @@ impl Prober for SupervisedProber {
         };
         if let Err(fault) = handle.start(true).await {
             let reason = handle.status().last_error.clone();
-            let mut reason = reason.unwrap_or_else(|| fault.message.into_owned());
-            if let Some(mistake) = handle.stdout_fault() {
-                reason = format!("{reason}: it {mistake}");
-            }
+            let reason = reason.unwrap_or_else(|| fault.message.into_owned());
             return failed(reason, Some(&handle));
         }
         let caller = Caller {
@@ -103,8 +99,14 @@ impl Prober for SupervisedProber {
         relay
             .as_ref()
             .and_then(|relay| relay.server(&person, server.as_str()).ok())
-            .map(|handle| newest(&handle))
+            .map(|handle| told(&handle))
             .unwrap_or_default()
+    }
+
+    fn last_error(&self, server: &ServerId) -> Option<String> {
+        let relay = self.relays().get(server).map(Arc::clone)?;
+        let handle = relay.server(&person(), server.as_str()).ok()?;
+        handle.status().last_error.clone()
     }
 
     async fn stop(&self, server: &ServerId) {
@@ -118,15 +120,12 @@ impl Prober for SupervisedProber {
 fn failed(reason: String, handle: Option<&ServerHandle>) -> Outcome {
     Outcome::Failed {
         reason,
-        stderr_tail: handle.map(newest).unwrap_or_default(),
+        stderr_tail: handle.map(told).unwrap_or_default(),
     }
 }
 
-fn newest(handle: &ServerHandle) -> Vec<String> {
-    let tail = handle.stderr_tail();
-    tail.get(tail.len().saturating_sub(TAIL)..)
-        .unwrap_or_default()
-        .to_vec()
+fn told(handle: &ServerHandle) -> Vec<String> {
+    telling::most_telling(handle.stderr_kept())
 }
 
 /// How many tools a response to `tools/list` names; `None` where it is an error: a server without tools.

@@ -5,9 +5,6 @@ use std::fmt::Write as _;
 use super::report::{Outcome, Report, ServerReport};
 use crate::cli::terminal::{BAD, FAINT, GOOD, HEAD, WARN, columns, printable};
 
-/// How many of a failed server's last lines are shown.
-const STDERR_LINES: usize = 10;
-
 /// The whole report, ending in one line that sums it up. Colours are ANSI sequences; the stream they
 /// are written to drops them where there is no terminal.
 pub(super) fn text(report: &Report) -> String {
@@ -90,8 +87,7 @@ fn stderr(server: &ServerReport) -> Vec<String> {
     let Outcome::Failed { stderr_tail, .. } = &server.outcome else {
         return Vec::new();
     };
-    let newest = stderr_tail.len().saturating_sub(STDERR_LINES);
-    let lines = stderr_tail.iter().skip(newest);
+    let lines = stderr_tail.iter();
     lines
         .map(|line| format!("    {FAINT}stderr: {}{FAINT:#}", printable(line)))
         .collect()

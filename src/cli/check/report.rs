@@ -55,7 +55,7 @@ pub(in crate::cli) enum Outcome {
     Failed {
         /// Why, in one sentence.
         reason: String,
-        /// The last lines of its stderr, oldest first.
+        /// The most telling lines of its stderr, oldest first.
         stderr_tail: Vec<String>,
     },
 }

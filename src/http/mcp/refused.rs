@@ -147,6 +147,7 @@ fn status_of_fault(era: Era, kind: FaultKind, has_id: bool) -> StatusCode {
         | FaultKind::MissingCapability
         | FaultKind::NotFound
         | FaultKind::ServerNotFound
+        | FaultKind::ServerDisabled
         | FaultKind::SessionNotFound
         | FaultKind::MethodNotAllowed
         | FaultKind::NotAcceptable

@@ -36,6 +36,7 @@ fn config() -> supervisor::Config {
             count: 1,
             window: second,
         },
+        failed_retry: Duration::from_mins(5),
         startup_timeout: second,
         era_probe: second,
         client_capabilities: "{}".into(),
@@ -64,6 +65,7 @@ fn status() -> Status {
     Status {
         state: Word::Stopped,
         asleep: true,
+        tries_on_request: false,
         pid: None,
         incarnation: Incarnation(0),
         session_id: None,
@@ -83,7 +85,7 @@ fn found(name: Option<&str>, status: Status) -> Found {
         name: name.map(Arc::from),
         status: Arc::new(status),
         stderr_tail: vec!["a \"line\"".to_owned()],
-        stdout_fault: name.is_none().then_some("writes nonsense"),
+        stdout_fault: name.is_none().then(|| "writes nonsense".to_owned()),
         in_flight: 3,
         memory_bytes: Some(4096),
     }
@@ -173,6 +175,7 @@ fn a_server_that_is_not_shared_shows_each_of_its_processes_and_the_sum() {
     let failed = Status {
         state: Word::Failed,
         asleep: false,
+        tries_on_request: false,
         incarnation: Incarnation(3),
         restart_count: 2,
         last_error: Some("given up".to_owned()),

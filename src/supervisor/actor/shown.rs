@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Actor;
 use crate::supervisor::hint;
-use crate::supervisor::machine::{Next, Rest, State};
+use crate::supervisor::machine::{Next, Rest, Retry, State};
 use crate::supervisor::status::{self, Status};
 
 impl Actor {
@@ -22,6 +22,7 @@ impl Actor {
         let status = Status {
             state: state_of(state),
             asleep: matches!(state, State::Stopped(Rest::Asleep)),
+            tries_on_request: state == &State::Failed(Retry::OnRequest),
             pid: self.pid,
             incarnation: self.machine.incarnation(),
             session_id: self.session_id.clone().filter(|_| alive),
@@ -32,7 +33,7 @@ impl Actor {
                 | State::Starting { .. }
                 | State::Stopping(_)
                 | State::Backoff { .. }
-                | State::Failed => None,
+                | State::Failed { .. } => None,
             },
             next_start: state.next_start(),
             last_exit: self.last_exit.map(|(exit, _)| exit),
@@ -54,7 +55,9 @@ impl Actor {
     /// A variable that the server may lack, where it has failed.
     pub(super) fn hint(&self) -> Option<String> {
         match self.machine.state() {
-            State::Failed | State::Backoff { .. } | State::Stopping(Next::Retry | Next::GiveUp) => {
+            State::Failed(_)
+            | State::Backoff { .. }
+            | State::Stopping(Next::Retry | Next::GiveUp) => {
                 let withheld = &self.shared.config.launch.withheld;
                 hint::of_withheld(withheld, &self.shared.stderr.tail(hint::LINES))
             }
@@ -62,7 +65,7 @@ impl Actor {
             | State::Starting { .. }
             | State::Ready { .. }
             | State::Unhealthy { .. }
-            | State::Stopping(Next::Rest(_) | Next::Start) => None,
+            | State::Stopping(Next::Rest(_) | Next::Start | Next::Again) => None,
         }
     }
 }
@@ -74,11 +77,11 @@ fn state_of(state: &State) -> status::State {
         State::Starting { .. } => status::State::Starting,
         State::Ready { .. } => status::State::Ready,
         State::Unhealthy { .. } => status::State::Unhealthy,
-        State::Stopping(Next::Rest(_) | Next::Start | Next::Retry | Next::GiveUp) => {
+        State::Stopping(Next::Rest(_) | Next::Start | Next::Retry | Next::Again | Next::GiveUp) => {
             status::State::Stopping
         }
         State::Backoff { .. } => status::State::Backoff,
-        State::Failed => status::State::Failed,
+        State::Failed { .. } => status::State::Failed,
     }
 }
 

@@ -308,7 +308,10 @@ async fn what_cannot_be_spoken_is_refused() {
         let (handshake, asked) = shaken(first, |_| answer()).await;
         let error = handshake.unwrap_err();
         assert!(error.contains(named), "{error}, expected {named}");
-        assert_eq!(asked.len(), 1);
+        // An error may be about the capabilities, which are left out once: RB04.
+        let tries = if named == "-32603" { 2 } else { 1 };
+        assert_eq!(asked.len(), tries, "{error}");
+        assert_eq!(error.contains("client_capabilities"), tries == 2, "{error}");
     }
 }
 

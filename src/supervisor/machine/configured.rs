@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Action, Config, DISABLED, EraProbe, Machine, Next, Rest, State};
+use super::{Action, Config, DISABLED, EraProbe, Machine, Next, Rest, Retry, State};
 
 /// What a new config means for the process of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,7 @@ impl Machine {
         self.disabled = config.disabled;
         self.refused.clone_from(&config.refused);
         self.startup_timeout = config.startup_timeout;
+        self.failed_retry = config.failed_retry;
         self.hold = config.requests.hold;
         self.probe_misses = config.probe.misses;
         let actions = match (was_disabled, config.disabled) {
@@ -78,13 +79,14 @@ impl Machine {
                 Next::Rest(Rest::Asleep | Rest::Shutdown)
                 | Next::Start
                 | Next::Retry
+                | Next::Again
                 | Next::GiveUp,
             )
             | State::Starting { .. }
             | State::Ready { .. }
             | State::Unhealthy { .. }
             | State::Backoff { .. }
-            | State::Failed => {}
+            | State::Failed { .. } => {}
         }
     }
 
@@ -94,11 +96,11 @@ impl Machine {
         match self.state {
             State::Stopped(Rest::Decided | Rest::Shutdown)
             | State::Stopping(Next::Rest(Rest::Decided | Rest::Shutdown)) => return Vec::new(),
-            State::Stopped(Rest::Asleep) | State::Backoff { .. } | State::Failed => {
-                self.state = State::Failed;
+            State::Stopped(Rest::Asleep) | State::Backoff { .. } | State::Failed(_) => {
+                self.state = State::Failed(Retry::Never);
             }
             State::Stopping(
-                Next::Rest(Rest::Asleep) | Next::Start | Next::Retry | Next::GiveUp,
+                Next::Rest(Rest::Asleep) | Next::Start | Next::Retry | Next::Again | Next::GiveUp,
             ) => self.state = State::Stopping(Next::GiveUp),
             State::Starting { .. } | State::Ready { .. } | State::Unhealthy { .. } => {
                 self.last_error.clone_from(&self.refused);
@@ -123,11 +125,11 @@ impl Machine {
             | State::Ready { .. }
             | State::Unhealthy { .. }
             | State::Backoff { .. }
-            | State::Failed => Vec::new(),
+            | State::Failed { .. } => Vec::new(),
         }
     }
 
-    // (Starting | Ready | Unhealthy | Stopping(Retry | GiveUp)) => Stopping(Start); (Backoff | Failed) => Starting
+    // (Starting | Ready | Unhealthy | Stopping(Retry | Again | GiveUp)) => Stopping(Start); (Backoff | Failed) => Starting
     fn replace(&mut self, now: Instant) -> Vec<Action> {
         match self.state {
             State::Starting { .. } | State::Ready { .. } | State::Unhealthy { .. } => {
@@ -136,12 +138,12 @@ impl Machine {
                     Some("restarted, because its configuration has changed".to_owned());
                 self.stop(Next::Start)
             }
-            State::Stopping(Next::Retry | Next::GiveUp) => {
+            State::Stopping(Next::Retry | Next::Again | Next::GiveUp) => {
                 self.restarts.forget();
                 self.state = State::Stopping(Next::Start);
                 Vec::new()
             }
-            State::Backoff { .. } | State::Failed => {
+            State::Backoff { .. } | State::Failed { .. } => {
                 self.restarts.forget();
                 self.start(now)
             }

@@ -2,13 +2,13 @@
 
 use tokio::time::Instant;
 
-use super::{Action, Machine, Next, Rest, State};
+use super::{Action, Machine, Next, Rest, Retry, State};
 use crate::supervisor::backoff::Verdict;
 use crate::supervisor::config::RestartPolicy;
 use crate::supervisor::status::Exit;
 
 impl Machine {
-    // (Starting | Ready | Unhealthy) => Stopping(Start | Retry | GiveUp): a process that is of no use is stopped
+    // (Starting | Ready | Unhealthy) => Stopping(Start | Asleep | Retry | GiveUp): a process that is of no use is stopped
     pub(super) fn broke(&mut self, reason: String, now: Instant) -> Vec<Action> {
         if self.probe_is_to_blame() {
             let mut actions = self.stop(Next::Start);
@@ -18,11 +18,12 @@ impl Machine {
         let Some(was_ready) = self.count_life(now) else {
             return Vec::new();
         };
-        let next = if self.policy == RestartPolicy::Never {
-            Next::GiveUp
-        } else {
-            Next::Retry
+        let next = match (self.policy, was_ready) {
+            (RestartPolicy::Never, true) => Next::Rest(Rest::Asleep),
+            (RestartPolicy::Never, false) => Next::GiveUp,
+            (RestartPolicy::Always | RestartPolicy::OnFailure, _) => Next::Retry,
         };
+        let reason = self.with_remark(reason, was_ready);
         self.last_error = Some(reason.clone());
         let mut actions = self.stop(next);
         actions.push(Action::Note(reason));
@@ -46,10 +47,12 @@ impl Machine {
         } else {
             " before it was ready"
         };
-        let reason = format!("{exit}{before}");
+        let reason = self.with_remark(format!("{exit}{before}"), was_ready);
         let next = match (self.policy, was_ready) {
-            (RestartPolicy::Never, true) => Next::Rest(Rest::Decided),
-            (RestartPolicy::OnFailure, true) if exit.is_clean() => Next::Rest(Rest::Decided),
+            // Nobody stopped it, so the next request starts it.
+            (RestartPolicy::Never, true) => Next::Rest(Rest::Asleep),
+            (RestartPolicy::OnFailure, true) if exit.is_clean() => Next::Rest(Rest::Asleep),
+            (RestartPolicy::Always, true) if exit.is_clean() => Next::Again,
             (RestartPolicy::Always | RestartPolicy::OnFailure, _) => Next::Retry,
             (RestartPolicy::Never, false) => Next::GiveUp,
         };
@@ -79,8 +82,16 @@ impl Machine {
         let note = format!(
             "{reason}; it was asked for its era by server/discover, which may be why: the next start begins with initialize"
         );
-        self.last_error = Some(reason);
+        self.last_error = Some(self.with_remark(reason, false));
         Action::Note(note)
+    }
+
+    /// The reason of an end and, where the start failed, what it has shown of its trouble.
+    fn with_remark(&mut self, reason: String, was_ready: bool) -> String {
+        match self.remark.take().filter(|_| !was_ready) {
+            Some(remark) => format!("{reason}; {remark}"),
+            None => reason,
+        }
     }
 
     /// Books the end of a life; `None` where none was under way, else whether it was ready.
@@ -95,7 +106,10 @@ impl Machine {
                 self.restarts.failed_start();
                 Some(false)
             }
-            State::Stopped(_) | State::Stopping(_) | State::Backoff { .. } | State::Failed => None,
+            State::Stopped(_)
+            | State::Stopping(_)
+            | State::Backoff { .. }
+            | State::Failed { .. } => None,
         }
     }
 
@@ -111,11 +125,15 @@ impl Machine {
         match next {
             Next::Rest(rest) => self.state = State::Stopped(rest),
             Next::Start => actions.extend(self.start(now)),
-            Next::GiveUp => self.state = State::Failed,
+            Next::GiveUp => self.fail(now),
+            Next::Again => {
+                let until = now + self.restarts.delay();
+                self.state = State::Backoff { until };
+            }
             Next::Retry => match self.restarts.next(now) {
                 Verdict::After(delay) => self.state = State::Backoff { until: now + delay },
                 Verdict::GiveUp => {
-                    self.state = State::Failed;
+                    self.fail(now);
                     let failed = self.restarts.failed_starts();
                     let why = if failed > 0 {
                         format!("{failed} failed starts in a row")
@@ -132,5 +150,13 @@ impl Machine {
             },
         }
         actions
+    }
+
+    fn fail(&mut self, now: Instant) {
+        self.state = State::Failed(if self.refused.is_some() {
+            Retry::Never
+        } else {
+            Retry::At(now + self.restarts.pause(self.failed_retry))
+        });
     }
 }

@@ -83,20 +83,41 @@ pub(in crate::supervisor) enum State {
     Unhealthy { since: Instant, misses: u32 },
     Stopping(Next),
     Backoff { until: Instant },
-    Failed,
+    Failed(Retry),
+}
+
+/// When a server that has failed is tried again without an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::supervisor) enum Retry {
+    /// Not at all: there is nothing to start.
+    Never,
+    /// At this time.
+    At(Instant),
+    /// When it is asked for.
+    OnRequest,
+}
+
+impl Retry {
+    /// The time, where there is one.
+    pub(super) fn at(self) -> Option<Instant> {
+        match self {
+            Self::At(time) => Some(time),
+            Self::Never | Self::OnRequest => None,
+        }
+    }
 }
 
 impl State {
-    /// When a server that waits for its restart is started.
+    /// When a server that waits for its restart is started, or one that was given up is tried again.
     pub(in crate::supervisor) fn next_start(&self) -> Option<Instant> {
         match self {
             Self::Backoff { until } => Some(*until),
+            Self::Failed(retry) => retry.at(),
             Self::Stopped(_)
             | Self::Starting { .. }
             | Self::Ready { .. }
             | Self::Unhealthy { .. }
-            | Self::Stopping(_)
-            | Self::Failed => None,
+            | Self::Stopping(_) => None,
         }
     }
 }
@@ -104,9 +125,9 @@ impl State {
 /// Why a server does not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::supervisor) enum Rest {
-    /// Nobody has asked for it.
+    /// Nobody has asked for it, or not since it ended by itself.
     Asleep,
-    /// The operator, its policy or the configuration wants it so.
+    /// The operator or the configuration wants it so.
     Decided,
     /// The gateway shuts down.
     Shutdown,
@@ -121,6 +142,8 @@ pub(in crate::supervisor) enum Next {
     Start,
     /// A new start after a delay, or the end of trying.
     Retry,
+    /// A new start after a delay, which counts against no limit: the end was a clean one.
+    Again,
     /// The end of trying.
     GiveUp,
 }

@@ -155,7 +155,7 @@ impl Mux {
                 match (entry.stage, table.gate) {
                     (Stage::Written(_), _) => faults::timeout(),
                     (Stage::Queued, Gate::Open) => faults::busy(),
-                    (Stage::Queued, _) => faults::starting(wait),
+                    (Stage::Queued, _) => self.explain(faults::starting(wait)),
                 }
             },
         )
@@ -229,7 +229,8 @@ impl Mux {
                 self.writable.notify_one();
             }
             // What waits already was let in under its own deadline, and keeps it.
-            Gate::Hold(_) | Gate::Asleep(_) => {}
+            Gate::Hold(_) => {}
+            Gate::Asleep(_) => self.wake_for_waiting(&table),
             Gate::Stopped | Gate::Failed | Gate::ShuttingDown => {
                 drop(table);
                 self.refuse_waiting();
@@ -249,7 +250,7 @@ impl Mux {
         drop(table);
         for (_, entry) in refused {
             // A receiver that is gone is a client that is gone.
-            let _ = entry.outcome.send(Err(faults::refused(gate)));
+            let _ = entry.outcome.send(Err(self.explain(faults::refused(gate))));
         }
     }
 

@@ -256,6 +256,7 @@ async fn every_line_finds_its_place_or_is_counted() {
         format!("dropped late_reply {}", lines[1].len()),
         format!("dropped unknown_reply {}", lines[2].len()),
         format!("dropped oversize_line {}", lines[4].len()),
+        "misframed ManyLines".to_owned(),
         format!("dropped garbage_line {}", lines[6].len()),
         "notification notifications/message".to_owned(),
         "request roots/list \"a\"".to_owned(),

@@ -85,7 +85,7 @@ fn a_server_that_starts_by_no_message_is_given_up_one_life_later() {
     let config = fixture::config();
     let mut rig = Rig::started(&config);
     let mut opened = Vec::new();
-    while rig.state() != &State::Failed {
+    while !rig.has_failed() {
         opened.push(rig.machine.first_message());
         rig.run();
         rig.fail(Event::Ended(Exit::Code(1)));

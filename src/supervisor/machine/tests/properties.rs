@@ -123,7 +123,7 @@ proptest! {
         let most = 4 * (config.restart_limit.count as usize + 2);
         for end in ends.into_iter().cycle().take(most) {
             match rig.state() {
-                State::Stopped(_) | State::Failed => return Ok(()),
+                State::Stopped(_) | State::Failed { .. } => return Ok(()),
                 State::Backoff { .. } => rig.until_due(),
                 State::Stopping(_) => drop(rig.step(Event::Gone)),
                 State::Starting { .. } if end == Event::Timer => rig.until_due(),
@@ -181,33 +181,88 @@ proptest! {
         prop_assert_eq!(rig.machine.last_error(), Some("disabled in the configuration"));
     }
 
+    /// RC02: whoever asks for a server that was given up, it is not tried again before its time, but for an
+    /// operator.
     #[test]
-    fn a_server_that_failed_waits_for_an_operator(
+    fn a_server_that_failed_is_left_alone_for_a_while(
         policy in policy(),
         before in schedule(),
         after in prop::collection::vec(nature(), 0..40),
     ) {
-        let mut rig = Rig::new(&with(policy));
+        let config = with(policy);
+        let mut rig = Rig::new(&config);
         rig.perform(before);
         // Whatever was, it now fails until it is given up.
         rig.step(Event::Start);
         // As above: each try is a wait, a start and an end in two steps.
-        for _ in 0..4 * (fixture::config().restart_limit.count + 2) {
-            if rig.state() == &State::Failed {
+        for _ in 0..4 * (config.restart_limit.count + 2) {
+            if rig.has_failed() {
                 break;
             } else if rig.machine.deadline().is_some() {
                 rig.until_due();
             } else {
                 rig.step(Event::Broken("did not read its stdin"));
                 rig.step(Event::Gone);
+                // By policy `never` a server that was ready rests.
+                rig.step(Event::Demand);
             }
         }
-        prop_assert_eq!(rig.state(), &State::Failed);
-        let spawns = rig.spawns;
-        rig.perform(after);
-        prop_assert_eq!(rig.state(), &State::Failed);
+        prop_assert!(rig.has_failed());
+        let (since, spawns) = (rig.now, rig.spawns);
+        for deed in after {
+            rig.perform(vec![deed]);
+            if rig.spawns > spawns {
+                prop_assert!(rig.now - since >= config.failed_retry);
+                return Ok(());
+            }
+        }
+        prop_assert!(rig.has_failed());
         rig.step(Event::Restart);
         prop_assert_eq!(rig.spawns, spawns + 1);
+    }
+
+    /// RC01: without an operator's stop there is no state in which a request is refused for good.
+    #[test]
+    fn only_an_operator_stops_a_server_for_good(
+        policy in policy(),
+        deeds in prop::collection::vec(nature(), 0..80),
+    ) {
+        let config = with(policy);
+        let mut rig = Rig::new(&config);
+        rig.perform(deeds);
+        prop_assert!(!matches!(rig.gate, Gate::Stopped | Gate::ShuttingDown));
+        let spawns = rig.spawns;
+        // Whatever is under way ends, and a request comes again and again.
+        for _ in 0..4 {
+            rig.step(Event::Gone);
+            rig.step(Event::Demand);
+            if rig.spawns == spawns && rig.machine.deadline().is_some() {
+                rig.until_due();
+                rig.step(Event::Demand);
+            }
+        }
+        prop_assert!(rig.spawns > spawns, "still in {:?}", rig.state());
+    }
+
+    /// RC01: ends that are clean count against no limit.
+    #[test]
+    fn clean_ends_are_never_given_up(
+        policy in policy(),
+        lasted in prop::collection::vec(0u32..5000, 0..50),
+    ) {
+        let mut rig = Rig::new(&with(policy));
+        for ms in lasted {
+            rig.step(Event::Demand);
+            // A delay under policy `always`.
+            if let State::Backoff { .. } = rig.state() {
+                rig.until_due();
+            }
+            rig.step(Event::Ready);
+            prop_assert_eq!(rig.gate, Gate::Open);
+            rig.wait(ms * MS);
+            rig.end(Exit::Code(0));
+            prop_assert!(!rig.has_failed());
+        }
     }
 
     #[test]
@@ -278,7 +333,7 @@ proptest! {
             rig.end(Exit::Code(1));
             restarts.retain(|at| rig.now - *at < limit.window);
             let given_up = failed_starts >= count || restarts.len() >= count as usize;
-            prop_assert_eq!(rig.state() == &State::Failed, given_up);
+            prop_assert_eq!(rig.has_failed(), given_up);
             if given_up {
                 return Ok(());
             }

@@ -47,14 +47,14 @@ fn a_server_that_was_given_up_says_which_limit_it_met() {
         for _ in 0..config.restart_limit.count {
             rig.step(event.clone());
             rig.end(Exit::Code(3));
-            if rig.state() == &State::Failed {
+            if rig.has_failed() {
                 break;
             }
             rig.until_due();
         }
         rig.step(event);
         rig.end(Exit::Code(3));
-        assert_eq!(rig.state(), &State::Failed);
+        assert!(rig.has_failed());
         rig.machine.last_error().unwrap_or_default().to_owned()
     };
     assert_eq!(

@@ -14,7 +14,6 @@ async fn lines_that_are_no_messages_are_skipped_and_counted() {
         String::new(),
         "   \t ".to_owned(),
         "\0\0".to_owned(),
-        format!("\u{feff}{message}"),
         "\u{1b}[2J\u{1b}[31mstarting\u{1b}[0m".to_owned(),
         "> host@1.0.0 start".to_owned(),
         "[1,2,3]".to_owned(),
@@ -98,7 +97,8 @@ async fn headers_before_messages_are_named_as_the_mistake() {
         answer.text()
     );
     let told = "writes Content-Length headers (LSP framing), expected one JSON message a line";
-    assert_eq!(client.status("s1").await["stdout_fault"], told);
+    let shown = format!("{told}; it wrote \"Content-Length: 38\"");
+    assert_eq!(client.status("s1").await["stdout_fault"], shown);
     said_once(&gateway, told).await;
     is_well(&client).await;
 }
