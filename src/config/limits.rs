@@ -67,6 +67,8 @@ section! {
         replay_events: Count = 256_u64,
         /// Bytes of one session that are kept for a client that comes back.
         replay_bytes: Count = 1_048_576_u64,
+        /// Bytes that all sessions of one token keep together for that; those that keep most give way.
+        replay_bytes_per_token: Count = 33_554_432_u64,
         /// How long a response may be silent: after this time it becomes an event stream, with comments as often.
         silence_ms: Millis = 15_000_u64,
         /// The bytes that large requests, answers and events kept for clients may take together. Default: a quarter of the
@@ -137,6 +139,7 @@ impl Limits {
             max_sessions_per_token: self.max_sessions_per_token.get()?.size(),
             replay_events: self.replay_events.get()?.size(),
             replay_bytes: self.replay_bytes.get()?.size(),
+            replay_bytes_per_token: self.replay_bytes_per_token.get()?.size(),
             memory_bytes: self
                 .memory_bytes
                 .get()

@@ -10,7 +10,8 @@
 //!
 //! The handshake of TLS has `first_byte` of its own before that (`tls::door`); the bytes here are those inside TLS.
 //! Beside these, a write that the peer does not take is given up after `body`: a client that stops
-//! reading must not hold a response for ever.
+//! reading must not hold a response for ever. Nor must one that reads a little now and then: while there is more to
+//! write than the peer takes, it has to take [`MIN_PACE`] on the average of each `body`.
 //!
 //! The clock is told of the transitions by the socket's reads and writes ([`Watched`]), by the call
 //! of the service and by the drop of the response's body ([`LastByte`]). All of that happens inside
@@ -37,6 +38,10 @@ use super::config::LimitsConfig;
 /// in the middle of the largest body that is taken by default.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes a second that a peer takes at least of a response that waits for it: far below what a network carries over
+/// which tools are called.
+const MIN_PACE: u64 = 32 * 1024;
 
 /// What a connection took too long for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +72,15 @@ struct State {
     phase: Phase,
     since: Instant,
     write_blocked_since: Option<Instant>,
+    /// The peer takes less than there is to write.
+    slow: Option<Slow>,
+}
+
+/// What a peer has taken since it was slower than we are.
+#[derive(Clone, Copy, Debug)]
+struct Slow {
+    since: Instant,
+    bytes: u64,
 }
 
 /// The clock of one connection.
@@ -77,6 +91,13 @@ pub(super) struct Clock {
     idle: Duration,
     write: Duration,
     state: Mutex<State>,
+}
+
+impl State {
+    fn block(&mut self) {
+        let since = *self.write_blocked_since.get_or_insert_with(Instant::now);
+        self.slow.get_or_insert(Slow { since, bytes: 0 });
+    }
 }
 
 impl Clock {
@@ -91,6 +112,7 @@ impl Clock {
                 phase: Phase::Silent,
                 since: Instant::now(),
                 write_blocked_since: None,
+                slow: None,
             }),
         })
     }
@@ -108,7 +130,16 @@ impl Clock {
         let write = state
             .write_blocked_since
             .map(|since| (since + self.write, Overdue::Write));
-        phase.into_iter().chain(write).min_by_key(|(at, _)| *at)
+        let is_slow = |slow: &Slow| write.is_some() && slow.bytes < self.least();
+        let slow = state.slow.filter(is_slow);
+        let slow = slow.map(|slow| (slow.since + self.write, Overdue::Write));
+        let writes = write.into_iter().chain(slow);
+        phase.into_iter().chain(writes).min_by_key(|(at, _)| *at)
+    }
+
+    /// What a slow peer has to take within the deadline of a write.
+    fn least(&self) -> u64 {
+        MIN_PACE.saturating_mul(self.write.as_secs())
     }
 
     /// A head was parsed and its request is being answered.
@@ -151,12 +182,32 @@ impl Clock {
         }
     }
 
-    fn wrote<T>(&self, outcome: Poll<T>) -> Poll<T> {
+    fn wrote(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let mut state = self.state();
+        match &outcome {
+            Poll::Ready(written) => {
+                state.write_blocked_since = None;
+                let now = Instant::now();
+                let count = written.as_ref().map_or(0, |count| *count as u64);
+                if let Some(slow) = &mut state.slow {
+                    slow.bytes = slow.bytes.saturating_add(count);
+                }
+                // It was fast enough for so long, and is measured anew.
+                let is_over = |slow: &mut Slow| now >= slow.since + self.write;
+                state.slow.take_if(is_over);
+            }
+            Poll::Pending => state.block(),
+        }
+        outcome
+    }
+
+    fn flushed(&self, outcome: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
         let mut state = self.state();
         if outcome.is_ready() {
-            state.write_blocked_since = None;
-        } else if state.write_blocked_since.is_none() {
-            state.write_blocked_since = Some(Instant::now());
+            // All that there was to write is written.
+            (state.write_blocked_since, state.slow) = (None, None);
+        } else {
+            state.block();
         }
         outcome
     }
@@ -228,7 +279,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         // A socket takes what is written or does not, but TLS holds up to 64 KiB that it does not take, and a
         // flush is where that shows. hyper flushes only when nothing is left to write.
         let outcome = Pin::new(&mut self.socket).poll_flush(cx);
-        self.clock.wrote(outcome)
+        self.clock.flushed(outcome)
     }
 
     /// Ends our half and reads on for a moment.
@@ -274,114 +325,4 @@ impl Drop for LastByte {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::AsyncWriteExt;
-    use tokio::io::duplex;
-    use tokio::time::advance;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn clock() -> Arc<Clock> {
-        Clock::new(&LimitsConfig {
-            first_byte: SECOND,
-            headers: 2 * SECOND,
-            idle: 3 * SECOND,
-            body: 4 * SECOND,
-            ..crate::http::fixture::config().limits
-        })
-    }
-
-    /// The deadline as seconds from now.
-    fn left(clock: &Clock) -> Option<(Duration, Overdue)> {
-        let (at, overdue) = clock.deadline()?;
-        Some((at - Instant::now(), overdue))
-    }
-
-    /// H001, H002 and H005, of the clock.
-    #[tokio::test(start_paused = true)]
-    async fn each_phase_has_its_own_deadline() {
-        let clock = clock();
-        assert_eq!(left(&clock), Some((SECOND, Overdue::FirstByte)));
-        clock.bytes_arrived();
-        advance(SECOND).await;
-        clock.bytes_arrived();
-        assert_eq!(
-            left(&clock),
-            Some((SECOND, Overdue::Headers)),
-            "in total, not per read"
-        );
-        clock.request_parsed();
-        clock.bytes_arrived();
-        assert_eq!(left(&clock), None, "a body is not the connection's matter");
-        clock.response_ended();
-        assert_eq!(left(&clock), Some((3 * SECOND, Overdue::Idle)));
-        clock.bytes_arrived();
-        assert_eq!(left(&clock), Some((2 * SECOND, Overdue::Headers)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_write_that_is_not_taken_has_a_deadline_until_something_is() {
-        let clock = clock();
-        clock.request_parsed();
-        let (ours, mut theirs) = duplex(4);
-        let mut ours = Watched::new(ours, Arc::clone(&clock));
-        ours.write_all(b"full").await.unwrap();
-        assert_eq!(left(&clock), None);
-        let mut blocked = Box::pin(ours.write_all(b"more"));
-        assert!(futures_util::poll!(&mut blocked).is_pending());
-        advance(SECOND).await;
-        assert!(futures_util::poll!(&mut blocked).is_pending());
-        assert_eq!(
-            left(&clock),
-            Some((3 * SECOND, Overdue::Write)),
-            "still the same wait"
-        );
-        tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut [0; 4])
-            .await
-            .unwrap();
-        blocked.await.unwrap();
-        assert_eq!(left(&clock), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_held_back_until_a_flush_has_the_deadline_of_a_write() {
-        let clock = clock();
-        clock.request_parsed();
-        let (ours, mut theirs) = duplex(4);
-        let ours = tokio::io::BufWriter::new(ours);
-        let mut ours = Watched::new(ours, Arc::clone(&clock));
-        ours.write_all(b"too long").await.unwrap();
-        assert_eq!(left(&clock), None);
-        let mut blocked = Box::pin(ours.flush());
-        assert!(futures_util::poll!(&mut blocked).is_pending());
-        assert_eq!(left(&clock), Some((4 * SECOND, Overdue::Write)));
-        let mut taken = [0; 8];
-        let taking = tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut taken);
-        let (flushed, _) = tokio::join!(blocked, taking);
-        flushed.unwrap();
-        assert_eq!(left(&clock), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_drop_of_a_response_ends_the_serving() {
-        let clock = clock();
-        clock.request_parsed();
-        drop(LastByte::new(Arc::clone(&clock)));
-        assert_eq!(left(&clock), Some((3 * SECOND, Overdue::Idle)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn after_the_shutdown_the_peer_has_a_moment_to_end_too() {
-        let clock = clock();
-        let (ours, mut theirs) = duplex(64);
-        let mut ours = Watched::new(ours, Arc::clone(&clock));
-        let mut ending = Box::pin(ours.shutdown());
-        assert!(futures_util::poll!(&mut ending).is_pending());
-        theirs.write_all(b"still sending").await.unwrap();
-        assert!(futures_util::poll!(&mut ending).is_pending());
-        assert_eq!(left(&clock), Some((LINGER, Overdue::Linger)));
-        drop(theirs);
-        ending.await.unwrap();
-    }
-}
+mod tests;

@@ -25,6 +25,8 @@ pub struct Config {
     pub replay_events: usize,
     /// Bytes of one session that are kept for a client that comes back.
     pub replay_bytes: usize,
+    /// Bytes that all sessions of one token keep together for that.
+    pub replay_bytes_per_token: usize,
     /// Bytes that large requests, answers and kept events may take together, in the whole process.
     pub memory_bytes: usize,
 }

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 pub(super) use asks::{ChildAsk, Response, Waiting, refusal};
 pub(super) use directory::{Directory, unknown};
-pub(super) use streams::{NotKept, OWN};
+pub(super) use streams::{NotKept, OWN, ReplayBudget};
 pub(super) use withdrawal::OpenQuestion;
 
 use asks::Asks;
@@ -78,6 +78,7 @@ impl Session {
         target: Target,
         agreed: Agreed,
         config: &Config,
+        budget: &Arc<ReplayBudget>,
     ) -> Self {
         let bounds = Bounds {
             queue_events: config.stream_queue_events,
@@ -87,11 +88,13 @@ impl Session {
         };
         // Clients of earlier revisions fail on an event without data.
         let primes = agreed.revision == NEWEST_LEGACY;
+        let streams = Arc::new(Streams::new(bounds, primes, Arc::clone(budget)));
+        budget.join(&streams);
         Self {
             id,
             principal,
             target,
-            streams: Arc::new(Streams::new(bounds, primes)),
+            streams,
             asks: Asks::default(),
             usage: Mutex::new(Usage {
                 running: HashMap::new(),

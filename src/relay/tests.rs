@@ -58,6 +58,7 @@ fn house_of(handshake: &Handshake) -> House {
         max_sessions_per_token: 2,
         replay_events: 4,
         replay_bytes: 1000,
+        replay_bytes_per_token: 10_000,
         memory_bytes: 1 << 30,
     };
     let child = Unattended::ready(handshake.clone());

@@ -158,6 +158,7 @@ fn no_streams() -> relay::Config {
         stream_queue_events: 0,
         stream_queue_bytes: 0,
         max_streams_per_token: 0,
+        replay_bytes_per_token: 1,
         silence: Duration::MAX,
         session_idle: Duration::MAX,
         max_sessions_per_token: 0,

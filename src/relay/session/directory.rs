@@ -1,13 +1,13 @@
 //! All sessions by id.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Agreed, OWN, Session};
+use super::{Agreed, OWN, ReplayBudget, Session};
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::relay::api::Target;
 use crate::relay::config::Config;
@@ -21,6 +21,8 @@ const SESSIONS_RETRY: Duration = Duration::from_secs(5);
 pub(in crate::relay) struct Directory {
     config: watch::Receiver<Config>,
     open: Mutex<FxHashMap<Arc<str>, Arc<Session>>>,
+    /// What the sessions of each principal keep together; with the last of them it is gone.
+    replays: Mutex<FxHashMap<PrincipalId, Weak<ReplayBudget>>>,
 }
 
 impl Directory {
@@ -28,7 +30,22 @@ impl Directory {
         Self {
             config,
             open: Mutex::default(),
+            replays: Mutex::default(),
         }
+    }
+
+    fn replay_budget(&self, principal: PrincipalId) -> Arc<ReplayBudget> {
+        let max = self.config.borrow().replay_bytes_per_token;
+        let mut replays = self.replays.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = replays.get(&principal).and_then(Weak::upgrade);
+        let budget = known.unwrap_or_else(|| {
+            replays.retain(|_, budget| budget.strong_count() > 0);
+            let budget = ReplayBudget::new(max);
+            replays.insert(principal, Arc::downgrade(&budget));
+            budget
+        });
+        budget.set_max(max);
+        budget
     }
 
     fn sessions(&self) -> MutexGuard<'_, FxHashMap<Arc<str>, Arc<Session>>> {
@@ -53,6 +70,7 @@ impl Directory {
             target,
             agreed,
             &self.config.borrow(),
+            &self.replay_budget(principal.id),
         )))
     }
 

@@ -8,6 +8,7 @@
 //! that is too slow loses its connection and nothing more: it may resume from what is kept. What is kept longest is
 //! what matters most: progress and logs of calls make room for responses and questions.
 
+mod budget;
 mod reader;
 mod state;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub(in crate::relay) use budget::ReplayBudget;
 pub(in crate::relay) use reader::Reader;
 use state::{Log, State};
 
@@ -58,6 +60,7 @@ pub(in crate::relay) struct Streams {
     /// its empty data.
     primes: bool,
     state: Mutex<State>,
+    budget: Arc<ReplayBudget>,
 }
 
 /// Why a stream cannot be resumed.
@@ -70,8 +73,9 @@ pub(in crate::relay) enum NotKept {
 }
 
 impl Streams {
-    pub(in crate::relay) fn new(bounds: Bounds, primes: bool) -> Self {
+    pub(in crate::relay) fn new(bounds: Bounds, primes: bool, budget: Arc<ReplayBudget>) -> Self {
         Self {
+            budget: Arc::clone(&budget),
             bounds,
             primes,
             state: Mutex::new(State {
@@ -81,6 +85,7 @@ impl Streams {
                 kept: VecDeque::new(),
                 kept_bytes: 0,
                 kept_droppable: 0,
+                budget,
                 closed: false,
             }),
         }
@@ -137,7 +142,20 @@ impl Streams {
         }
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
+        self.budget.enforce();
         !cut_off
+    }
+
+    /// Bytes that are kept for readers that come back.
+    fn kept_bytes(&self) -> usize {
+        self.state().kept_bytes
+    }
+
+    /// Gives up so many of these bytes, if there are as many.
+    fn give_up(&self, bytes: usize) {
+        let mut state = self.state();
+        let enough = state.kept_bytes.saturating_sub(bytes);
+        while state.kept_bytes > enough && state.give_up_one() {}
     }
 
     /// Waits until little waits for the reader of a stream, or there is none. Cancel safe.

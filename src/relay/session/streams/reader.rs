@@ -69,6 +69,7 @@ impl Stream for Reader {
                 if let Some(writer) = writer {
                     writer.wake();
                 }
+                self.streams.budget.enforce();
                 Poll::Ready(Some(event(stream, number, text)))
             }
             None if ended => Poll::Ready(None),
@@ -93,5 +94,6 @@ impl Drop for Reader {
         }
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
+        self.streams.budget.enforce();
     }
 }

@@ -1,11 +1,12 @@
 //! What the lock of a session's streams guards: what waits for readers, and what is kept for those that come back.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
 
-use super::{Bounds, OWN};
+use super::{Bounds, OWN, ReplayBudget};
 use crate::relay::queue::{Prioritized, Priority};
 
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub(super) struct State {
     pub(super) kept_bytes: usize,
     /// How many of them are droppable.
     pub(super) kept_droppable: usize,
+    pub(super) budget: Arc<ReplayBudget>,
     pub(super) closed: bool,
 }
 
@@ -128,6 +130,7 @@ impl State {
         bounds: Bounds,
     ) {
         self.kept_bytes += message.len();
+        self.budget.add(message.len());
         self.kept_droppable += usize::from(priority == Priority::Droppable);
         self.kept.push_back(Kept {
             stream,
@@ -153,6 +156,7 @@ impl State {
             return false;
         };
         self.kept_bytes -= gone.message.len();
+        self.budget.give_back(gone.message.len());
         if droppable(&gone) {
             self.kept_droppable -= 1;
         } else if let Some(log) = self.logs.get_mut(&gone.stream) {
@@ -178,5 +182,11 @@ impl State {
         if over && stream != OWN && !self.kept.iter().any(|kept| kept.stream == stream) {
             self.logs.remove(&stream);
         }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.budget.give_back(self.kept_bytes);
     }
 }

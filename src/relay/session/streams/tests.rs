@@ -12,7 +12,7 @@ const BOUNDS: Bounds = Bounds {
 };
 
 fn streams(primes: bool) -> Arc<Streams> {
-    Arc::new(Streams::new(BOUNDS, primes))
+    Arc::new(Streams::new(BOUNDS, primes, ReplayBudget::new(usize::MAX)))
 }
 
 fn text(message: &'static str) -> Bytes {
@@ -174,6 +174,41 @@ fn a_writer_waits_for_its_reader_or_for_the_end_of_it() {
     assert!(!has_room());
     drop(reader);
     assert!(has_room(), "the reader is gone");
+}
+
+/// RD10: what the sessions of one token keep together has a bound, and the one that keeps most gives way.
+#[test]
+fn sessions_of_one_token_keep_no_more_than_their_budget() {
+    const BOUND: usize = 1000;
+    let bounds = Bounds {
+        kept_events: 1000,
+        kept_bytes: 800,
+        ..BOUNDS
+    };
+    let budget = ReplayBudget::new(BOUND);
+    let session = || {
+        let streams = Arc::new(Streams::new(bounds, false, Arc::clone(&budget)));
+        budget.join(&streams);
+        streams
+    };
+    let (small, large) = (session(), session());
+    small.push(OWN, text("kept"));
+    for _ in 0..100 {
+        large.push(OWN, vec![b'x'; 50].into());
+    }
+    let sessions: Vec<_> = (0..50).map(|_| session()).collect();
+    for streams in &sessions {
+        for _ in 0..10 {
+            streams.push(OWN, vec![b'x'; 50].into());
+            let kept = sessions.iter().chain([&small, &large]);
+            let kept: usize = kept.map(|streams| streams.kept_bytes()).sum();
+            assert!(kept <= BOUND, "{kept} bytes");
+        }
+    }
+    assert_eq!(seen(&mut small.read(OWN)), ["0-1 kept"]);
+    drop((sessions, large));
+    assert!(small.push(OWN, vec![b'x'; 700].into()));
+    assert!(small.kept_bytes() >= 700, "what is gone was given back");
 }
 
 #[test]
