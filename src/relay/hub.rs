@@ -68,6 +68,8 @@ pub(super) struct Hub {
     server: ServerId,
     calls: Arc<Calls>,
     instruments: ServerInstruments,
+    /// Everybody here is one principal, whose child it is.
+    is_owned: bool,
     /// Set once, right after the supervisor was started with this listener.
     handle: OnceLock<ServerHandle>,
     state: Mutex<State>,
@@ -147,8 +149,10 @@ impl Hub {
         server: ServerId,
         calls: Arc<Calls>,
         instruments: ServerInstruments,
+        is_owned: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
+            is_owned,
             server,
             calls,
             instruments,
@@ -244,10 +248,18 @@ impl Hub {
 
     /// Gives a message to every hearer that is picked, in the form that is meant for it.
     fn deliver(&self, told: &Told, wants: impl Fn(&Hearer) -> bool) {
+        self.deliver_by_key(told, |_, hearer| wants(hearer));
+    }
+
+    /// The same, where it also depends on who the hearer is.
+    fn deliver_by_key(&self, told: &Told, wants: impl Fn(u64, &Hearer) -> bool) {
         let state = self.state();
-        let picked = state.hearers.values().filter(|hearer| wants(hearer));
+        let picked = state
+            .hearers
+            .iter()
+            .filter(|(key, hearer)| wants(**key, hearer));
         let picked: Vec<_> = picked
-            .filter_map(|hearer| match &hearer.mark {
+            .filter_map(|(_, hearer)| match &hearer.mark {
                 Mark::Legacy { .. } => Some((Arc::clone(&hearer.sink), None)),
                 Mark::Modern { id, acknowledged } => {
                     acknowledged.then(|| (Arc::clone(&hearer.sink), Some(id.clone())))

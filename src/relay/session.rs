@@ -171,9 +171,9 @@ impl Session {
     }
 
     /// Its ear at the server with this hub.
-    pub(super) fn ear(&self, hub: &Arc<Hub>) -> Option<Arc<Ear>> {
+    pub(super) fn ear(&self, hub: &Hub) -> Option<Arc<Ear>> {
         let ears = self.ears();
-        let own = ears.iter().find(|(at, _)| Arc::ptr_eq(&at.hub, hub));
+        let own = ears.iter().find(|(_, ear)| ear.is_at(hub));
         own.map(|(_, ear)| Arc::clone(ear))
     }
 

@@ -56,7 +56,12 @@ impl Parts {
     ) -> Self {
         let calls = Arc::new(Calls::new(server.clone()));
         Self {
-            hub: Hub::new(server.clone(), Arc::clone(&calls), instruments.clone()),
+            hub: Hub::new(
+                server.clone(),
+                Arc::clone(&calls),
+                instruments.clone(),
+                key != InstanceKey::Shared,
+            ),
             calls,
             instruments,
             features,

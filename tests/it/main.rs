@@ -79,6 +79,8 @@ mod notified;
 #[cfg(test)]
 mod operating;
 #[cfg(test)]
+mod other_notifications;
+#[cfg(test)]
 mod own_answers;
 #[cfg(test)]
 mod real_servers;

@@ -5,9 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::alone::metric;
 use crate::support::mcp::{Session, modern_call, modern_post, tool_call};
 use crate::support::sse::Sse;
 use crate::support::stdio::text_of;
+use crate::support::wait::wait_for;
 use crate::support::{Gateway, Server};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -147,8 +149,12 @@ async fn a_question_to_a_modern_client_is_withdrawn_while_its_call_is_held() {
         .map(|key| (key.clone(), json!({"action": "decline"})));
     again["params"]["inputResponses"] = Value::Object(responses.collect());
     again["params"]["requestState"] = held["result"]["requestState"].clone();
-    // The server's answer is its last word, whether it came before the client or comes after it.
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    // The server has withdrawn the question and answered while the client was away.
+    let under_way = r#"host_mcp_gateway_server_in_flight{host_mcp_gateway_server_id="g1"}"#;
+    wait_for("the server's answer", SOON, async || {
+        (metric(&client, under_way).await < 0.5).then_some(())
+    })
+    .await;
     let answer = send(&again).await;
     assert_eq!(text_of(&answer), "without it", "{answer}");
     let declined = gateway.journal("g1").count("decline");

@@ -331,6 +331,15 @@ impl Request {
         }
     }
 
+    /// It asks to be made a task of (MCP 2025-11-25, basic/utilities/tasks).
+    fn is_task(&self) -> bool {
+        let Some(params) = self.message.envelope.params else {
+            return false;
+        };
+        let params = params.span.of(&self.message.body);
+        self.method == "tools/call" && memchr::memmem::find(params, b"\"task\"").is_some()
+    }
+
     /// The child's answer to a round, noted.
     pub(super) fn ended(
         &self,
@@ -345,6 +354,11 @@ impl Request {
         };
         if let Some(entered) = round.entered.as_mut().filter(|_| over) {
             entered.settle();
+        }
+        if let (Ok(answer), Some(session)) = (&outcome, &self.session) {
+            self.upstream
+                .calls
+                .answered(answer, session, self.is_task());
         }
         let ended = ended::kind(&outcome);
         round.span.finish(ended);

@@ -66,6 +66,16 @@ impl Ear {
         last
     }
 
+    /// By which its hub knows it.
+    pub(super) fn key(&self) -> u64 {
+        self.key
+    }
+
+    /// It is at this hub.
+    pub(in crate::relay) fn is_at(&self, hub: &Hub) -> bool {
+        std::ptr::eq(Arc::as_ptr(&self.hub), hub)
+    }
+
     /// Has it hear logs from this level on; the child is told by [`Hub::level_changed`].
     pub(in crate::relay) fn set_level(&self, wanted: Level) {
         let mut state = self.hub.state();

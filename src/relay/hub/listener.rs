@@ -39,7 +39,7 @@ impl Listener for Hub {
                 }
             }
             "notifications/cancelled" => self.cancelled(incarnation, line, envelope),
-            _ => self.dropped(DropReason::Unattributed, line.len()),
+            _ => self.other(&told, method, line, envelope),
         }
     }
 
@@ -190,6 +190,29 @@ impl Hub {
             let legacy = matches!(hearer.mark, Mark::Legacy { .. });
             legacy && hearer.principal == addressee && loud(hearer)
         });
+    }
+
+    /// A notification that the gateway does not know crosses as it is where it is known whom it is for: the call whose
+    /// progress token it bears, the session whose elicitation or task it names, or all who hear a child of their own.
+    fn other(&self, told: &Told, method: &str, line: &Bytes, envelope: &Envelope) {
+        let params = envelope.params.unwrap_or_default();
+        let token = params.progress_token;
+        let token = token.or_else(|| params.meta.and_then(|meta| meta.progress_token));
+        let observed = token.and_then(|token| {
+            let observer = self.handle.get()?.mux().observer(number(token.of(line))?)?;
+            Some((observer, token))
+        });
+        if let Some((observer, token)) = observed {
+            return observer.progress(line, token);
+        }
+        if let Some(session) = self.calls.session_of(method, params.span.of(line)) {
+            let key = session.ear(self).map(|ear| ear.key());
+            return self.deliver_by_key(told, |own, _| Some(own) == key);
+        }
+        if !self.is_owned {
+            return self.dropped(DropReason::Unattributed, line.len());
+        }
+        self.deliver(told, |hearer| matches!(hearer.mark, Mark::Legacy { .. }));
     }
 
     /// The one principal that a message of the child can be meant for: the only one who has used this

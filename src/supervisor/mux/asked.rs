@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::table::Frame;
-use super::{MAX_CONTROL, Mux};
+use super::{MAX_CONTROL, Mux, Observer};
 use crate::types::{Incarnation, PrincipalId};
 
 impl Mux {
@@ -47,6 +47,13 @@ impl Mux {
         drop(table);
         under_way.sort_unstable_by_key(|&(id, ..)| id);
         under_way
+    }
+
+    /// Who is told of the progress of this request, where it is under way.
+    pub fn observer(&self, id: u64) -> Option<Arc<dyn Observer>> {
+        let table = self.table();
+        let entry = table.entries.get(&id).filter(|entry| entry.is_written());
+        entry?.submission.observer.clone()
     }
 
     /// Stops the clock of this request while its client is being asked something for it; only the hard

@@ -75,8 +75,12 @@ pub(super) fn burst(call: &Call) {
                 "notifications/message",
                 format!(r#"{{"level":"info","data":{text}}}"#),
             ),
-            _ => (
-                "notifications/progress",
+            other => (
+                if other == "progress" {
+                    "notifications/progress"
+                } else {
+                    other
+                },
                 format!(r#"{{"progressToken":{token},"progress":{number},"message":{text}}}"#),
             ),
         };
