@@ -152,6 +152,7 @@ pub(super) fn build(
         requests: requests?,
         max_line_bytes: pick(own.map(|own| &own.max_line_bytes), &limits.max_line_bytes)?.size(),
         stdin_stall: pick(own.map(|own| &own.stdin_stall_ms), &limits.stdin_stall_ms)?.duration(),
+        drain: limits.drain_ms.get()?.duration(),
     };
     instances::build(server, supervised, limits, scope)
 }

@@ -1,7 +1,8 @@
 //! The operator's verbs: `POST /servers/{id}/start`, `stop` and `restart`.
 //!
 //! Without `?wait` the order is taken and answered with 202; with it the answer comes when it is
-//! carried out, with 200, or says why it cannot be. A body is not read.
+//! carried out, with 200, or says why it cannot be. A stop lets the requests under way be answered first, within
+//! `drain_ms`, and with `?now` it does not. A body is not read.
 
 use std::sync::Arc;
 
@@ -14,7 +15,8 @@ use super::Edge;
 use super::ask::{self, PathServer};
 use super::error::{Problem, json};
 use crate::fault::{Delivered, Fault, FaultKind};
-use crate::supervisor::{ServerHandle, Status};
+use crate::relay::OperatorOrder;
+use crate::supervisor::{Pace, ServerHandle, Status};
 use crate::types::ServerId;
 
 #[derive(Clone, Copy, Debug)]
@@ -90,20 +92,22 @@ async fn carry_out(
     if disabled.map_err(of_server)? {
         return Err(of_server(refused_for_disabled(verb)));
     }
-    let processes = edge.relay.processes(&principal, server.as_str());
-    let processes = processes.map_err(of_server)?;
-    let wait = ask::switch(request.uri().query(), "wait");
+    let query = request.uri().query();
+    let wait = ask::switch(query, "wait");
+    let pace = if ask::switch(query, "now") {
+        Pace::Now
+    } else {
+        Pace::Drain
+    };
+    let order = match verb {
+        Verb::Start => OperatorOrder::Start,
+        Verb::Stop => OperatorOrder::Stop(pace),
+        Verb::Restart => OperatorOrder::Restart(pace),
+    };
     // The body goes now: it is not `Sync`, and nobody reads it.
     drop(request);
-    // A server that clients do not share has as many as there are clients, or none.
-    for process in &processes {
-        let carried_out = match verb {
-            Verb::Start => process.start(wait).await,
-            Verb::Stop => process.stop(wait).await,
-            Verb::Restart => process.restart(wait).await,
-        };
-        carried_out.map_err(of_server)?;
-    }
+    let carried_out = edge.relay.operate(&principal, server.as_str(), order, wait);
+    let processes = carried_out.await.map_err(of_server)?;
     tracing::info!(server_id = %server, verb = verb.as_str(), principal = %principal.name, "operator ordered {} of {server}", verb.as_str());
     let statuses: Vec<_> = processes.iter().map(ServerHandle::status).collect();
     let mut response = json(&Done {

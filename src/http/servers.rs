@@ -153,6 +153,7 @@ fn view(overview: &Overview, found: &[Found], now: Instant) -> View {
     let Overview {
         config,
         processes: _,
+        stopped: _,
         sessions,
         list_gaps,
     } = overview;
@@ -165,15 +166,11 @@ fn view(overview: &Overview, found: &[Found], now: Instant) -> View {
         env: _,
         withheld: _,
     } = &config.launch;
-    let statuses = found.iter().map(|process| &*process.status);
-    let (status, instances) = match (instance, found) {
-        (Instance::Shared, [only]) => ((*only.status).clone(), None),
-        (Instance::Shared, _) => (Status::of_all(statuses), None),
-        (Instance::Session | Instance::Client, _) => {
-            let instances = found.iter().map(|process| process.own(now)).collect();
-            let refused = config.refused.as_deref().map(Status::refused);
-            let status = refused.unwrap_or_else(|| Status::of_all(statuses));
-            (status, Some(instances))
+    let status = overview.status_of(found.iter().map(|process| &*process.status));
+    let instances = match instance {
+        Instance::Shared => None,
+        Instance::Session | Instance::Client => {
+            Some(found.iter().map(|process| process.own(now)).collect())
         }
     };
     let worst = found.iter().max_by_key(|process| process.status.severity());

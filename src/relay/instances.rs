@@ -109,6 +109,19 @@ impl<T: Kept> Instances<T> {
         Ok(Lease { kept, held })
     }
 
+    /// Whether an operator has stopped the server, for instances that are not there, too.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.own.is_stopped()
+    }
+
+    /// Notes an operator's word, which holds for instances that are not there, too: no other is made while the server is
+    /// stopped. Those that are there are told one by one.
+    pub(super) fn set_stopped(&self, stopped: bool) {
+        if self.shared.is_none() {
+            self.own.set_stopped(stopped);
+        }
+    }
+
     /// Retires the instance of a session that has ended, whoever holds it still.
     pub(super) fn end_session(&self, session: &Arc<str>) {
         self.own.end(&InstanceKey::Session(Arc::clone(session)));

@@ -16,6 +16,8 @@ pub struct Overview {
     pub config: Arc<ServerConfig>,
     /// The one process of a shared server; of another, those that the principal may know of.
     pub processes: Vec<Process>,
+    /// An operator has stopped it, for the clients that have no process of it, too.
+    pub stopped: bool,
     /// Open sessions.
     pub sessions: usize,
     /// The lists that are not shown at the endpoint of all servers as the server would tell them now.
@@ -40,10 +42,18 @@ impl Overview {
         }
         let all = self.processes.iter().map(|process| process.handle.status());
         let all: Vec<_> = all.collect();
-        match (self.config.instance, all.as_slice()) {
-            (Instance::Shared, [only]) => (**only).clone(),
-            _ => Status::of_all(all.iter().map(AsRef::as_ref)),
+        self.status_of(all.iter().map(AsRef::as_ref))
+    }
+
+    /// The same, of what is known of its processes.
+    pub fn status_of<'a>(&self, all: impl Iterator<Item = &'a Status> + Clone) -> Status {
+        match (self.config.instance, all.clone().next()) {
+            (Instance::Shared, Some(only)) => return only.clone(),
+            (_, None) if self.stopped => return Status::stopped(),
+            _ => {}
         }
+        let refused = self.config.supervisor.refused.as_deref();
+        refused.map_or_else(|| Status::of_all(all), Status::refused)
     }
 }
 
@@ -57,6 +67,7 @@ impl Relay {
             Overview {
                 config: server.instances.config(),
                 processes: server.processes(principal),
+                stopped: server.instances.is_stopped(),
                 sessions: streams + self.shared.directory.count(&of_server),
                 list_gaps: server.list_gaps(principal),
             }

@@ -6,6 +6,7 @@ use super::aggregate::servers_changed;
 use super::api::Target;
 use super::config::{Config, ServerConfig};
 use super::servers::Changes;
+use super::session::Session;
 use super::{Relay, Shared};
 use crate::types::{PrincipalId, ServerId};
 
@@ -55,14 +56,22 @@ impl Relay {
             }
             server.instances.configure(config).await;
         }
-        end_sessions_on(&self.shared, &reloaded.removed);
+        let mut ending = take_out_sessions_on(&self.shared, &reloaded.removed);
         for session in self.shared.directory.on(&Target::All) {
             servers_changed(&session, &came, &reloaded.removed);
         }
         for server in removed {
-            self.shared
-                .tasks
-                .spawn(async move { server.retire().await });
+            let (on, others) = ending
+                .into_iter()
+                .partition(|session| *session.target() == Target::Server(server.id.clone()));
+            ending = others;
+            self.shared.tasks.spawn(async move {
+                server.retire().await;
+                let on: Vec<Arc<Session>> = on;
+                for session in on {
+                    session.end();
+                }
+            });
         }
         reloaded
     }
@@ -85,15 +94,17 @@ impl Relay {
     }
 }
 
-fn end_sessions_on(shared: &Shared, servers: &[ServerId]) {
+/// Takes out the sessions on servers that are no more, so that nobody finds them. Their calls under way go on: whoever
+/// has stopped the server ends what is left of them.
+fn take_out_sessions_on(shared: &Shared, servers: &[ServerId]) -> Vec<Arc<Session>> {
     let is_gone = |target: &Target| match target {
         Target::Server(id) => servers.contains(id),
         Target::All => false,
     };
     shared
-        .directory
-        .end_picked(|session| is_gone(session.target()));
-    shared
         .sessions
         .end_picked(|_, server| servers.contains(server));
+    shared
+        .directory
+        .take_out(|session| is_gone(session.target()))
 }

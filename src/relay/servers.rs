@@ -169,7 +169,9 @@ impl Servers {
     /// disabled.
     pub(super) fn are_healthy(&self, principal: &Principal) -> bool {
         self.reachable(principal).iter().all(|server| {
-            if server.instances.config().supervisor.refused.is_some() {
+            if server.instances.config().supervisor.refused.is_some()
+                || server.instances.is_stopped()
+            {
                 return false;
             }
             server.instances.all().iter().all(|upstream| {

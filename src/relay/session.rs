@@ -223,7 +223,7 @@ impl Session {
 
     /// Ends it: its calls, its streams, what its client was asked, and what it heard. Each call under way is
     /// answered with that.
-    fn end(&self) {
+    pub(super) fn end(&self) {
         self.usage().ended = true;
         self.streams.close();
         self.asks.refuse_all("the session has ended");

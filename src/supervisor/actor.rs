@@ -35,11 +35,23 @@ const NEWS_QUEUE: usize = 16;
 #[derive(Clone, Debug)]
 pub(super) enum OrderKind {
     Start,
-    Stop,
-    Restart,
+    /// With what becomes of the requests under way.
+    Stop(Pace),
+    Restart(Pace),
     /// To be another from now on; the id is the same.
     Configure(Arc<Config>),
+    /// To end for good once the requests under way are answered.
+    Retire,
     Shutdown,
+}
+
+/// How soon an order ends the process that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// When the requests under way are answered, or have had their time (`drain_ms`).
+    Drain,
+    /// At once.
+    Now,
 }
 
 /// An order, and who wants to know that it was taken.
@@ -178,14 +190,29 @@ impl Actor {
         let (kind, done) = order.map(|Order { kind, done }| (kind, done)).unzip();
         match kind {
             Some(OrderKind::Start) => self.step(Event::Start),
-            Some(OrderKind::Stop) => self.step(Event::Stop),
-            Some(OrderKind::Restart) => self.step(Event::Restart),
+            Some(OrderKind::Stop(pace)) => self.end_process(Event::Stop, pace),
+            Some(OrderKind::Restart(pace)) => self.end_process(Event::Restart, pace),
+            Some(OrderKind::Retire) => self.step(Event::Retire),
             Some(OrderKind::Configure(config)) => self.configure(config),
             // Without a handle left nobody could ever stop the server.
             Some(OrderKind::Shutdown) | None => self.step(Event::Shutdown),
         }
         if let Some(done) = done {
             let _ = done.send(());
+        }
+    }
+
+    fn end_process(&mut self, event: Event, pace: Pace) {
+        self.step(event);
+        if pace == Pace::Now {
+            self.step(Event::Drained);
+        }
+    }
+
+    /// Ends a drain that has nothing to wait for.
+    fn end_idle_drain(&mut self) {
+        if self.machine.is_draining() && self.shared.mux.load().in_flight == 0 {
+            self.step(Event::Drained);
         }
     }
 
@@ -238,9 +265,11 @@ impl Actor {
                     | Event::Start
                     | Event::Stop
                     | Event::Restart
+                    | Event::Retire
                     | Event::Shutdown
                     | Event::Running
                     | Event::Unread
+                    | Event::Drained
                     | Event::Ready
                     | Event::CannotStart(_)
                     | Event::Broken(_)
@@ -272,6 +301,7 @@ impl Actor {
         {
             self.step(Event::Timer);
         }
+        self.end_idle_drain();
         self.start_probe(now);
     }
 
@@ -308,6 +338,7 @@ impl Actor {
             }
         }
         self.publish();
+        self.end_idle_drain();
     }
 
     fn note(&self, reason: &str) {

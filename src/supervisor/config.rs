@@ -45,6 +45,8 @@ pub struct Config {
     pub max_line_bytes: usize,
     /// How long a write to the child may make no progress before the child is given up.
     pub stdin_stall: Duration,
+    /// How long requests under way may take to end before a process that is to stop is stopped.
+    pub drain: Duration,
 }
 
 impl Config {
@@ -69,6 +71,7 @@ impl Config {
             requests: _,
             max_line_bytes,
             stdin_stall,
+            drain: _,
         } = self;
         *id == other.id
             && *launch == other.launch

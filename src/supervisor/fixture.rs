@@ -71,6 +71,7 @@ pub(crate) fn config() -> Config {
         },
         max_line_bytes: 1024,
         stdin_stall: Duration::from_secs(1),
+        drain: Duration::ZERO,
     }
 }
 

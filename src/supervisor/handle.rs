@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::actor::{OVERSLEPT, Order, OrderKind, Watched};
+use super::actor::{OVERSLEPT, Order, OrderKind, Pace, Watched};
 use super::config::Config;
 use super::handshake::Handshake;
 use super::mux::{Load, Mux};
@@ -140,8 +140,8 @@ impl ServerHandle {
     }
 
     /// Stops the server and keeps it stopped; with `wait`, returns when no process of it is left.
-    pub async fn stop(&self, wait: bool) -> Result<(), Fault> {
-        self.order(OrderKind::Stop).await?;
+    pub async fn stop(&self, pace: Pace, wait: bool) -> Result<(), Fault> {
+        self.order(OrderKind::Stop(pace)).await?;
         if wait {
             let mut status = self.0.watched.status.clone();
             status
@@ -153,8 +153,8 @@ impl ServerHandle {
     }
 
     /// Stops the server and starts it anew; `wait` as in [`ServerHandle::start`].
-    pub async fn restart(&self, wait: bool) -> Result<(), Fault> {
-        self.order(OrderKind::Restart).await?;
+    pub async fn restart(&self, pace: Pace, wait: bool) -> Result<(), Fault> {
+        self.order(OrderKind::Restart(pace)).await?;
         if wait {
             self.until_ready().await
         } else {
@@ -169,11 +169,11 @@ impl ServerHandle {
     }
 
     /// Stops the server for good and waits until no process of it is left; its supervisor knows it no
-    /// more. Requests under way end with `server_lost`, and those that wait or come now with
+    /// more. Requests under way have `drain_ms` to be answered, and those that wait or come now end with
     /// `shutting_down`. If the future is dropped before it is done, the server may live on.
     pub async fn retire(&self) {
         // An actor that is gone has nothing to shut down.
-        let _ = self.order(OrderKind::Shutdown).await;
+        let _ = self.order(OrderKind::Retire).await;
         let mut status = self.0.watched.status.clone();
         while status.changed().await.is_ok() {}
     }

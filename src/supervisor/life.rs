@@ -264,12 +264,14 @@ impl<'a> Pipes<'a> {
             }
             Seen::Stop => {
                 self.stopping = true;
+                self.life.shared.mux.closes(self.life.incarnation);
                 self.close_stdin.cancel();
                 while self.writer.join_next().await.is_some() {}
                 order(&mut self.orders, Order::Stop).await;
             }
             Seen::Kill => {
                 self.killing = true;
+                self.life.shared.mux.closes(self.life.incarnation);
                 self.close_stdin.cancel();
                 order(&mut self.orders, Order::Kill).await;
             }

@@ -4,6 +4,7 @@
 //! At most one process is wanted at any time: `Spawn` is only ever given after `Gone`.
 
 mod configured;
+mod drain;
 mod ends;
 mod first_message;
 mod words;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use super::backoff::Restarts;
 use super::config::{Config, RestartPolicy};
+use super::status::STOPPED;
 use crate::protocol::Era;
 use crate::types::Incarnation;
 use first_message::EraProbe;
@@ -41,6 +43,10 @@ pub(super) struct Machine {
     startup_timeout: Duration,
     failed_retry: Duration,
     hold: Duration,
+    /// How long requests under way may take before their process is stopped.
+    drain: Duration,
+    /// The process that is to stop still answers, until then at the latest.
+    drain_until: Option<Instant>,
     probe_misses: u32,
     last_error: Option<String>,
     /// What the start that is under way has shown of its trouble.
@@ -66,6 +72,8 @@ impl Machine {
             startup_timeout: config.startup_timeout,
             failed_retry: config.failed_retry,
             hold: config.requests.hold,
+            drain: config.drain,
+            drain_until: None,
             probe_misses: config.probe.misses,
             last_error,
             remark: None,
@@ -104,16 +112,17 @@ impl Machine {
         match self.state {
             State::Starting { deadline } => Some(deadline),
             State::Backoff { until } => Some(until),
+            State::Stopping(_) => self.drain_until,
             State::Failed(retry) => retry.at(),
-            State::Stopped(_)
-            | State::Ready { .. }
-            | State::Unhealthy { .. }
-            | State::Stopping(_) => None,
+            State::Stopped(_) | State::Ready { .. } | State::Unhealthy { .. } => None,
         }
     }
 
-    /// The gateway slept for this long: a start gets that time back. A delay does not: it is over.
+    /// The gateway slept for this long: a start and a drain get that time back. A delay does not: it is over.
     pub(super) fn slept(&mut self, time: Duration) {
+        if let Some(until) = &mut self.drain_until {
+            *until += time;
+        }
         if let State::Starting { deadline } = &mut self.state {
             *deadline += time;
         }
@@ -128,6 +137,10 @@ impl Machine {
             }
             State::Stopping(Next::Start) if self.incarnation < self.first_start => {
                 Gate::Hold(self.startup_timeout)
+            }
+            // What is held begins to wait for the next process when the last one has finished its work.
+            State::Stopping(Next::Start) if self.is_draining() => {
+                Gate::Hold(self.hold.saturating_add(self.drain))
             }
             State::Starting { .. }
             | State::Backoff { .. }
@@ -153,11 +166,17 @@ impl Machine {
         let actions = match event {
             Event::Demand => self.demand(now),
             Event::Start => self.operator_start(now),
-            Event::Stop => self.rest(Rest::Decided),
+            Event::Stop => self.rest(Rest::Decided, now),
             Event::Restart => self.operator_restart(now),
-            Event::Shutdown => self.rest(Rest::Shutdown),
             Event::Running => self.running(),
             Event::Unread => self.unread(),
+            Event::Retire => self.rest(Rest::Shutdown, now),
+            Event::Shutdown => {
+                let mut actions = self.rest(Rest::Shutdown, now);
+                actions.extend(self.end_drain());
+                actions
+            }
+            Event::Drained => self.end_drain(),
             Event::Ready => self.ready(now),
             Event::CannotStart(reason) => self.broke(reason, now),
             Event::Broken(reason) => self.broke(reason.to_owned(), now),
@@ -195,7 +214,13 @@ impl Machine {
             | State::Starting { .. }
             | State::Ready { .. }
             | State::Unhealthy { .. }
-            | State::Stopping(_)
+            | State::Stopping(
+                Next::Rest(Rest::Decided | Rest::Shutdown)
+                | Next::Start
+                | Next::Retry
+                | Next::Again
+                | Next::GiveUp,
+            )
             | State::Backoff { .. }
             | State::Failed(Retry::At(_) | Retry::Never) => Vec::new(),
         }
@@ -234,7 +259,7 @@ impl Machine {
             State::Starting { .. } | State::Ready { .. } | State::Unhealthy { .. } => {
                 self.restarts.forget();
                 self.last_error = Some("restarted by the operator".to_owned());
-                self.stop(Next::Start)
+                self.drain(Next::Start, now)
             }
             State::Stopped(_)
             | State::Stopping(_)
@@ -244,7 +269,7 @@ impl Machine {
     }
 
     // any => Stopped(rest), by way of Stopping where a process lives
-    fn rest(&mut self, rest: Rest) -> Vec<Action> {
+    fn rest(&mut self, rest: Rest, now: Instant) -> Vec<Action> {
         match self.state {
             State::Stopped(Rest::Shutdown) | State::Stopping(Next::Rest(Rest::Shutdown)) => {
                 Vec::new()
@@ -261,14 +286,14 @@ impl Machine {
             }
             State::Starting { .. } | State::Ready { .. } | State::Unhealthy { .. } => {
                 self.explain_rest(rest);
-                self.stop(Next::Rest(rest))
+                self.drain(Next::Rest(rest), now)
             }
         }
     }
 
     fn explain_rest(&mut self, rest: Rest) {
         if rest == Rest::Decided && !self.disabled {
-            self.last_error = Some("stopped by the operator".to_owned());
+            self.last_error = Some(STOPPED.to_owned());
         }
     }
 
@@ -328,7 +353,8 @@ impl Machine {
     }
 
     // Starting => Stopping(Retry | GiveUp), when its time is up; (Backoff | Failed) => Starting. By policy
-    // `never` a server that was given up is not started unasked: Failed => Failed, for the next request
+    // `never` a server that was given up is not started unasked: Failed => Failed, for the next request;
+    // the end of a drain
     fn timer(&mut self, now: Instant) -> Vec<Action> {
         match self.state {
             State::Starting { deadline } if now >= deadline => {
@@ -347,6 +373,9 @@ impl Machine {
                     return Vec::new();
                 }
                 self.start(now)
+            }
+            State::Stopping(_) if self.drain_until.is_some_and(|until| now >= until) => {
+                self.end_drain()
             }
             State::Starting { .. }
             | State::Backoff { .. }

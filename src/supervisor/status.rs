@@ -6,6 +6,9 @@ use tokio::time::Instant;
 
 use crate::types::Incarnation;
 
+/// Why a server does not run that an operator has stopped.
+pub(super) const STOPPED: &str = "stopped by the operator";
+
 /// The state of a server in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -165,6 +168,15 @@ impl Status {
             state: State::Failed,
             asleep: false,
             last_error: Some(reason.to_owned()),
+            ..Self::new()
+        }
+    }
+
+    /// One status for a server that an operator has stopped and of which there is no process.
+    pub fn stopped() -> Self {
+        Self {
+            asleep: false,
+            last_error: Some(STOPPED.to_owned()),
             ..Self::new()
         }
     }

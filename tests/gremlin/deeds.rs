@@ -3,6 +3,7 @@
 //! | `do` | other arguments | what happens |
 //! | --- | --- | --- |
 //! | `nothing` | | the request is never answered |
+//! | `refuse_at_eof` | | answered with the error "Connection closed" when stdin ends |
 //! | `exit` | `code`, `reply` | exits; with `reply: true` the answer is written first |
 //! | `signal` | `signal` (number) | dies of that signal |
 //! | `burn` | | keeps a processor busy until something ends the process |
@@ -55,6 +56,7 @@ use crate::wire;
 pub(crate) fn perform(gremlin: &Arc<Gremlin>, call: Call) -> Flow {
     match call.text("do") {
         "nothing" => {}
+        "refuse_at_eof" => gremlin.refuse_at_eof(&call.id),
         "exit" => endings::exit(&call),
         "signal" => endings::signal(&call),
         "burn" => endings::burn(),

@@ -96,6 +96,10 @@ fn serve(gremlin: &Arc<Gremlin>) {
             }
         }
     }
+    for id in gremlin.refused_at_eof() {
+        // As the Python SDK does it.
+        wire::refuse(&id, -32000, "Connection closed", None);
+    }
     if gremlin.orders.ignore_eof {
         std::thread::sleep(LIFETIME);
     }

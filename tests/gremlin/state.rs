@@ -20,6 +20,7 @@ pub(crate) struct Gremlin {
     asked: Mutex<HashMap<String, Sender<String>>>,
     cancelled: Mutex<HashSet<String>>,
     listens: Mutex<Vec<String>>,
+    refused_at_eof: Mutex<Vec<String>>,
 }
 
 impl Gremlin {
@@ -34,6 +35,7 @@ impl Gremlin {
             asked: Mutex::default(),
             cancelled: Mutex::default(),
             listens: Mutex::default(),
+            refused_at_eof: Mutex::default(),
         }
     }
 
@@ -76,6 +78,16 @@ impl Gremlin {
     /// Remembers a `subscriptions/listen` request.
     pub(crate) fn listen(&self, id: &str) {
         lock(&self.listens).push(id.to_owned());
+    }
+
+    /// Has a call, named by the JSON text of its id, refused when stdin ends.
+    pub(crate) fn refuse_at_eof(&self, id: &str) {
+        lock(&self.refused_at_eof).push(id.to_owned());
+    }
+
+    /// The calls that are refused when stdin ends.
+    pub(crate) fn refused_at_eof(&self) -> Vec<String> {
+        lock(&self.refused_at_eof).clone()
     }
 
     /// The ids of the open `subscriptions/listen` requests, as JSON text.

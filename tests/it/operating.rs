@@ -319,3 +319,49 @@ async fn memory_is_that_of_the_launcher_and_of_all_that_it_started() {
         "{told}, expected about {expected}"
     );
 }
+
+/// RC05: an operator's stop holds for the clients that have no process yet, and so does the start that undoes it.
+#[tokio::test]
+async fn a_stop_holds_for_clients_that_have_no_process_of_their_own_yet() {
+    for instance in ["client", "session"] {
+        let gateway = Gateway::builder()
+            .people()
+            .server(Server::gremlin("g1").set("instance", instance))
+            .start();
+        let client = gateway.client();
+        let (alice, bob) = (gateway.alice(), gateway.bob());
+        assert_eq!(echo(&alice, "g1").await.status, 200, "{instance}");
+        let stopped = order(&client, "/servers/g1/stop?wait").await;
+        assert_eq!(stopped.status, 200, "{}", stopped.text());
+        for refused in [&alice, &bob] {
+            let answer = echo(refused, "g1").await;
+            let error = (answer.status, answer.error_code());
+            assert_eq!(error, (503, json!("server_stopped")), "{instance}");
+            assert_eq!(answer.json()["error"]["delivered"], "no");
+        }
+        assert_eq!(client.get("/ready").await.status, 503);
+        let started = order(&client, "/servers/g1/start?wait").await;
+        assert_eq!(started.status, 200, "{}", started.text());
+        for served in [&alice, &bob] {
+            assert_eq!(echo(served, "g1").await.status, 200, "{instance}");
+        }
+    }
+}
+
+/// RC05: a server that nobody uses can be stopped, and says so.
+#[tokio::test]
+async fn a_server_without_a_process_can_be_stopped() {
+    let gateway = Gateway::builder()
+        .server(Server::gremlin("g1").set("instance", "client"))
+        .start();
+    let client = gateway.client();
+    assert_eq!(order(&client, "/servers/g1/stop").await.status, 202);
+    let entry = client.status("g1").await;
+    assert_eq!(
+        (&entry["status"], &entry["last_error"]),
+        (&json!("stopped"), &json!("stopped by the operator"))
+    );
+    assert_eq!(echo(&client, "g1").await.error_code(), "server_stopped");
+    assert_eq!(order(&client, "/servers/g1/restart").await.status, 202);
+    assert_eq!(echo(&client, "g1").await.status, 200);
+}

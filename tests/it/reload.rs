@@ -4,6 +4,7 @@
 mod alone;
 mod entry;
 mod servers;
+mod stops;
 mod streams;
 
 use std::time::Duration;

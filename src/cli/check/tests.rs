@@ -57,6 +57,7 @@ fn server(id: &str) -> Config {
         },
         max_line_bytes: 1,
         stdin_stall: second,
+        drain: second,
     }
 }
 

@@ -58,6 +58,7 @@ fn config() -> supervisor::Config {
         },
         max_line_bytes: 1,
         stdin_stall: second,
+        drain: second,
     }
 }
 
@@ -103,6 +104,7 @@ fn overview(config: &supervisor::Config, instance: Instance) -> Overview {
     Overview {
         config: Arc::new(config),
         processes: Vec::new(),
+        stopped: false,
         sessions: 2,
         list_gaps: Vec::new(),
     }

@@ -38,6 +38,8 @@ struct Places<T> {
     leaving: usize,
     /// The server is no more: nobody gets an instance.
     closed: bool,
+    /// An operator has stopped the server: nobody gets an instance that is not there.
+    stopped: bool,
 }
 
 struct Entry<T> {
@@ -67,6 +69,7 @@ impl<T: Kept> Pool<T> {
                 taken: HashMap::new(),
                 leaving: 0,
                 closed: false,
+                stopped: false,
             }),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -102,6 +105,10 @@ impl<T: Kept> Pool<T> {
             entry.leases += 1;
             return Ok(Arc::clone(&entry.kept));
         }
+        if places.stopped {
+            let fault = Fault::new(FaultKind::ServerStopped, "the server is stopped");
+            return Err(fault.delivered(Delivered::No));
+        }
         self.make_room(&mut places)?;
         let mut config = self.config().supervisor.clone();
         if let Some(capabilities) = capabilities {
@@ -119,6 +126,15 @@ impl<T: Kept> Pool<T> {
         };
         places.taken.insert(key.clone(), entry);
         Ok(kept)
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.places().stopped
+    }
+
+    /// Whether instances that are not there may be made.
+    pub(super) fn set_stopped(&self, stopped: bool) {
+        self.places().stopped = stopped;
     }
 
     /// Somebody needs an instance no more; it may be gone, and another have its place.

@@ -125,6 +125,19 @@ impl Directory {
         Ok(())
     }
 
+    /// Takes the sessions that are picked out, so that nobody finds them, and ends what belongs to none of their calls.
+    /// Those go on: [`Session::end`] is owed.
+    pub(in crate::relay) fn take_out(&self, which: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
+        let mut open = self.sessions();
+        let picked = open.extract_if(|_, session| which(session));
+        let picked: Vec<_> = picked.map(|(_, session)| session).collect();
+        drop(open);
+        for session in &picked {
+            session.streams.end(OWN);
+        }
+        picked
+    }
+
     /// Ends the sessions that are picked; gives them.
     pub(in crate::relay) fn end_picked(
         &self,

@@ -37,9 +37,10 @@ impl Machine {
         self.startup_timeout = config.startup_timeout;
         self.failed_retry = config.failed_retry;
         self.hold = config.requests.hold;
+        self.drain = config.drain;
         self.probe_misses = config.probe.misses;
         let actions = match (was_disabled, config.disabled) {
-            (false, true) => self.disable(),
+            (false, true) => self.disable(now),
             (true, true) => Vec::new(),
             (true, false) if self.refused.is_some() => {
                 self.enable();
@@ -60,8 +61,8 @@ impl Machine {
         self.with_gate(before, actions)
     }
 
-    fn disable(&mut self) -> Vec<Action> {
-        let actions = self.rest(Rest::Decided);
+    fn disable(&mut self, now: Instant) -> Vec<Action> {
+        let actions = self.rest(Rest::Decided, now);
         self.last_error = Some(DISABLED.to_owned());
         actions
     }
@@ -136,7 +137,7 @@ impl Machine {
                 self.restarts.forget();
                 self.last_error =
                     Some("restarted, because its configuration has changed".to_owned());
-                self.stop(Next::Start)
+                self.drain(Next::Start, now)
             }
             State::Stopping(Next::Retry | Next::Again | Next::GiveUp) => {
                 self.restarts.forget();

@@ -16,7 +16,8 @@ impl Machine {
             return actions;
         }
         let Some(was_ready) = self.count_life(now) else {
-            return Vec::new();
+            // It answers nothing more: there is nothing to wait for.
+            return self.end_drain();
         };
         let next = match (self.policy, was_ready) {
             (RestartPolicy::Never, true) => Next::Rest(Rest::Asleep),
@@ -39,6 +40,7 @@ impl Machine {
             self.state = State::Stopping(Next::Start);
             return vec![self.note_blamed_probe(format!("{exit} before it was ready"))];
         }
+        self.drain_until = None;
         let Some(was_ready) = self.count_life(now) else {
             return Vec::new();
         };
@@ -116,6 +118,7 @@ impl Machine {
     // Stopping(next) => (Stopped | Starting | Backoff | Failed); a life that is gone without a word has broken
     pub(super) fn gone(&mut self, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
+        self.drain_until = None;
         if let State::Starting { .. } | State::Ready { .. } | State::Unhealthy { .. } = self.state {
             actions = self.broke("is gone".to_owned(), now);
         }

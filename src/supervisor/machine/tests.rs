@@ -2,6 +2,7 @@
 
 mod again;
 mod configured;
+mod drain;
 mod era_probe;
 mod properties;
 mod told;

@@ -18,12 +18,16 @@ pub(in crate::supervisor) enum Event {
     Stop,
     /// The operator wants a new process.
     Restart,
+    /// The server is no more in the config, or its only client is gone.
+    Retire,
     /// The gateway shuts down.
     Shutdown,
     /// The process runs, and is sent the first message.
     Running,
     /// The process did not read all that it was sent; told before `Ended`.
     Unread,
+    /// Nothing is under way in the process that is to stop, or an operator does not want to wait for it.
+    Drained,
     /// The handshake is done.
     Ready,
     /// The process cannot be started, or fails its handshake.

@@ -39,7 +39,13 @@ impl Mux {
             return false;
         };
         let more = !table.queue.is_empty();
+        let is_last_word = table.is_last_word(&entry, &outcome);
         drop(table);
+        let outcome = if is_last_word {
+            Err(faults::lost())
+        } else {
+            outcome
+        };
         // A receiver that is gone is a client that is gone: the answer is dropped with it.
         let _ = entry.outcome.send(outcome);
         if more {
@@ -184,6 +190,11 @@ impl Mux {
         let own = table.take(|entry| !entry.is_clients());
         drop(table);
         lost(own);
+    }
+
+    /// The stdin of this incarnation is closed from now on: a result that it still writes is an answer, an error is not.
+    pub(in crate::supervisor) fn closes(&self, incarnation: Incarnation) {
+        self.table().closed = Some(incarnation);
     }
 
     /// This incarnation is lost: everything that was written to it ends with `server_lost`, and nothing

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{MAX_CONTROL, Outcome, Submission};
+use super::{Answer, MAX_CONTROL, Outcome, Submission};
 use crate::fault::{Delivered, Fault};
 use crate::supervisor::config::RequestConfig;
 use crate::supervisor::faults;
@@ -58,6 +58,8 @@ pub(super) struct Table {
     pub(super) gate: Gate,
     /// The life that is under way; what is meant for one child goes to no other.
     pub(super) life: Option<Incarnation>,
+    /// The life whose stdin the gateway has closed, or is about to.
+    pub(super) closed: Option<Incarnation>,
     /// By ids that we mint, so nobody can choose them to collide.
     pub(super) entries: FxHashMap<u64, Entry>,
     /// Frames of clients, in their order.
@@ -95,6 +97,7 @@ impl Table {
             config,
             gate,
             life: None,
+            closed: None,
             entries: FxHashMap::default(),
             queue: VecDeque::new(),
             control: VecDeque::new(),
@@ -175,6 +178,16 @@ impl Table {
             }
             self.queue.push_front(frame);
         }
+    }
+
+    /// Whether this answer of the child's may be no more than its complaint of having been closed by the gateway: the
+    /// Python SDK answers what is under way with "Connection closed" when its stdin ends.
+    pub(super) fn is_last_word(&self, entry: &Entry, outcome: &Outcome) -> bool {
+        let is_error = outcome.as_ref().is_ok_and(Answer::is_error);
+        is_error
+            && self
+                .closed
+                .is_some_and(|life| entry.stage == Stage::Written(life))
     }
 
     /// Takes an entry out.

@@ -21,7 +21,7 @@ const SIGTERM: &str = "SIGTERM";
 /// Stops `g1` and gives how long that took and its last status.
 async fn stop(client: &Client) -> (Duration, Value) {
     let asked = Instant::now();
-    let answer = client.post("/servers/g1/stop?wait", "").await;
+    let answer = client.post("/servers/g1/stop?wait&now", "").await;
     let took = asked.elapsed();
     assert_eq!(answer.status, 200, "{}", answer.text());
     (took, client.status("g1").await)

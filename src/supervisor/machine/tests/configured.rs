@@ -168,3 +168,17 @@ fn a_server_that_the_config_does_not_say_how_to_start_is_failed() {
         &State::Failed(Retry::Never)
     );
 }
+
+/// RA05: a request that comes while the life before is still on its way out is not forgotten.
+#[test]
+fn a_request_for_a_server_that_is_still_stopping_starts_it_once_that_is_done() {
+    let (config, mut disabled) = (fixture::config(), fixture::config());
+    disabled.disabled = true;
+    let mut rig = Rig::ready(&config);
+    rig.configure(&disabled, Change::None);
+    rig.configure(&config, Change::None);
+    rig.step(Event::Demand);
+    assert_eq!(rig.state(), &State::Stopping(Next::Start));
+    rig.step(Event::Gone);
+    assert!(matches!(rig.state(), State::Starting { .. }));
+}

@@ -42,6 +42,7 @@ fn nature() -> impl Strategy<Value = Deed> {
         1 => Just(Event::ProbeAnswered),
         2 => Just(Event::ProbeMissed),
         2 => Just(Event::Timer),
+        1 => Just(Event::Drained),
     ];
     prop_oneof![
         8 => event.prop_map(Deed::Event),
@@ -82,6 +83,7 @@ fn policy() -> impl Strategy<Value = RestartPolicy> {
 fn with(restart_policy: RestartPolicy) -> Config {
     Config {
         restart_policy,
+        drain: 300 * MS,
         ..fixture::config()
     }
 }
