@@ -258,6 +258,7 @@ impl Relay {
                     shared: Arc::clone(&self.shared),
                     servers: fleet.reachable(principal),
                     replaced: fleet.replaced.clone(),
+                    current: &self.servers,
                 };
                 all.message(caller, body).await
             }

@@ -24,8 +24,7 @@ pub(super) use initialize::agree;
 pub(super) use listen::heard;
 pub(super) use message::{Message, invalid};
 pub(super) use modern::check_sent;
-pub(super) use pending::Pending;
-use pending::Unopened;
+pub(super) use pending::{Pending, Unopened};
 pub(super) use plain::InSession;
 pub(super) use request::Request;
 pub(super) use round::Round;
@@ -184,7 +183,7 @@ impl Way<'_> {
         let upstream = self.lease(session.as_ref().or(prepared.as_ref()));
         let upstream = upstream.map_err(fail)?;
         let unopened = prepared.clone().map(|session| Unopened {
-            server: Arc::clone(self.server),
+            servers: vec![Arc::clone(self.server)],
             session,
             armed: true,
         });

@@ -4,6 +4,7 @@
 mod alone;
 mod entry;
 mod servers;
+mod sessions;
 mod stops;
 mod streams;
 

@@ -18,7 +18,7 @@ use crate::protocol::{ClientMessage, Era, Span};
 use crate::relay::Shared;
 use crate::relay::api::{Answer, Caller, Failure, Reply, Target};
 use crate::relay::call::{self, Message};
-use crate::relay::servers::{Leased, Server};
+use crate::relay::servers::{Leased, Server, Servers};
 use crate::relay::session::{Response, Session};
 use crate::supervisor::{Handshake, Origin};
 use crate::types::ServerId;
@@ -30,6 +30,8 @@ pub(in crate::relay) struct All {
     pub(in crate::relay) servers: Vec<Arc<Server>>,
     /// These are not all any more, or more than all.
     pub(in crate::relay) replaced: CancellationToken,
+    /// Where those are found that there are now.
+    pub(in crate::relay) current: &'a Servers,
 }
 
 /// A request to all servers.

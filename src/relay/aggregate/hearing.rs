@@ -17,6 +17,41 @@ pub(super) fn hear(session: &Session, leased: &Leased) {
     session.hear(leased, Arc::new(sink));
 }
 
+/// The servers when the opening of a session began, and which of them were disabled.
+pub(super) struct ServersAtOpening(Vec<(Arc<Server>, bool)>);
+
+impl ServersAtOpening {
+    pub(super) fn new(servers: &[Arc<Server>]) -> Self {
+        let servers = servers.iter();
+        Self(
+            servers
+                .map(|server| (Arc::clone(server), is_disabled(server)))
+                .collect(),
+        )
+    }
+
+    /// The servers that have come since, or are not disabled any more, and those that are gone.
+    pub(super) fn compared_with(&self, now: &[Arc<Server>]) -> (Vec<Arc<Server>>, Vec<ServerId>) {
+        let was_there = |server: &Arc<Server>| {
+            let mut before = self.0.iter();
+            before.any(|(known, disabled)| Arc::ptr_eq(known, server) && !disabled)
+        };
+        let came = now
+            .iter()
+            .filter(|server| !was_there(server) && !is_disabled(server));
+        let is_gone = |known: &Arc<Server>| !now.iter().any(|server| Arc::ptr_eq(known, server));
+        let gone = self.0.iter().filter(|(known, _)| is_gone(known));
+        (
+            came.cloned().collect(),
+            gone.map(|(known, _)| known.id.clone()).collect(),
+        )
+    }
+}
+
+fn is_disabled(server: &Server) -> bool {
+    server.instances.config().supervisor.disabled
+}
+
 /// Tells a session that there are other servers: it hears those that came, and its client is told to look
 /// at every list again.
 pub(in crate::relay) fn servers_changed(

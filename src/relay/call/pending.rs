@@ -20,18 +20,20 @@ pub(in crate::relay) struct Pending {
     pub(super) unopened: Option<Unopened>,
 }
 
-/// Ends the process that was started for a session of which nothing comes: its client is refused, or goes
+/// Ends the processes that were started for a session of which nothing comes: its client is refused, or goes
 /// away before it is answered.
-pub(super) struct Unopened {
-    pub(super) server: Arc<Server>,
-    pub(super) session: Arc<Session>,
-    pub(super) armed: bool,
+pub(in crate::relay) struct Unopened {
+    pub(in crate::relay) servers: Vec<Arc<Server>>,
+    pub(in crate::relay) session: Arc<Session>,
+    pub(in crate::relay) armed: bool,
 }
 
 impl Drop for Unopened {
     fn drop(&mut self) {
         if self.armed {
-            self.server.instances.end_session(self.session.id());
+            for server in &self.servers {
+                server.instances.end_session(self.session.id());
+            }
         }
     }
 }

@@ -223,11 +223,14 @@ impl<T: Kept> Pool<T> {
     pub(super) fn watch_for_idle(self: &Arc<Self>) {
         let pool = Arc::clone(self);
         self.tasks.spawn(async move {
+            let mut config = pool.config.subscribe();
             loop {
                 let next = pool.retire_idle();
                 tokio::select! {
                     () = pool.stop.cancelled() => return,
                     () = sleep_until(next) => {}
+                    // Another `instance_idle_ms` may end the wait earlier.
+                    Ok(()) = config.changed() => {}
                 }
             }
         });

@@ -13,7 +13,7 @@ use crate::protocol::{Era, Level, era::meta_key};
 use crate::relay::aggregate::ask::Asker;
 use crate::relay::aggregate::cursor::More;
 use crate::relay::aggregate::gather;
-use crate::relay::aggregate::hearing::hear;
+use crate::relay::aggregate::hearing::{ServersAtOpening, hear, servers_changed};
 use crate::relay::aggregate::names::Reach;
 use crate::relay::aggregate::results::Renaming;
 use crate::relay::aggregate::route::listened;
@@ -75,18 +75,23 @@ impl Request {
         let principal = &self.caller.principal;
         let directory = &self.all.shared.directory;
         let session = directory.prepare(principal, Target::All, call::agree(params))?;
+        // What is started for it has nobody to serve where it is not opened.
+        let mut unopened = call::Unopened {
+            servers: self.all.servers.clone(),
+            session: Arc::clone(&session),
+            armed: true,
+        };
+        let before = ServersAtOpening::new(&self.all.servers);
         let leased = self.all.leases(&self.caller, Some(&session));
         let handshake = self.all.handshake(&leased).await;
         for leased in &leased {
             hear(&session, leased);
         }
-        if let Err(fault) = directory.admit(&session) {
-            for server in &self.all.servers {
-                // What was started for it has nobody to serve.
-                server.instances.end_session(session.id());
-            }
-            return Err(fault);
-        }
+        directory.admit(&session)?;
+        unopened.armed = false;
+        // A reload from now on finds the session. One that came before is told of here.
+        let (came, gone) = before.compared_with(&self.all.current.reachable(principal));
+        servers_changed(&session, &came, &gone);
         let response = answers::initialize(&self.client_id(), params, &handshake);
         Ok((response, Some(Arc::clone(session.id()))))
     }
