@@ -31,7 +31,13 @@ use self::surroundings::Surroundings;
 /// Parses the command line of this process, does what it says and returns the exit code.
 pub fn main() -> ExitCode {
     let exit = match args::parse(std::env::args_os()) {
-        Ok(cli) => perform(cli),
+        Ok(cli) => {
+            let serves = matches!(cli.verb, None | Some(Verb::Run(_) | Verb::Demo));
+            if let Some(code) = serves.then(assembly::run_below_init).flatten() {
+                return ExitCode::from(code);
+            }
+            perform(cli)
+        }
         Err(Refusal::Parser(error)) => {
             // What cannot be printed has no other place to be told.
             let _ = error.print();

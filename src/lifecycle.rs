@@ -5,10 +5,12 @@
 //! exit a failed one. SIGHUP has the config read again and put in force (`reload`).
 //!
 //! ```text
-//! signal ─► new requests refused, event streams ended ─► requests under way get `limits.drain` less
-//! the servers' own time to stop ─► what is left is answered `shutting_down` ─► servers stopped, all at
-//! once ─► last telemetry exported ─► exit
+//! signal ─► new requests refused, event streams ended ─► requests under way ─► what is left is answered
+//! `shutting_down` ─► servers stopped, all at once ─► servers that are left are killed ─► last telemetry
+//! exported ─► exit
 //! ```
+//!
+//! All of it is within `limits.drain` ([`StopTimes`]).
 
 #[cfg_attr(
     all(
@@ -39,9 +41,11 @@ mod memory;
 #[cfg_attr(target_os = "linux", path = "lifecycle/service_linux.rs")]
 mod service;
 
+mod init;
 mod reload;
 pub mod run_record;
 mod signals;
+mod stop_times;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -52,7 +56,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Env};
@@ -64,17 +68,14 @@ use crate::state_dir::StateDir;
 use crate::supervisor::guard;
 use crate::telemetry::{self, Telemetry};
 
+pub use init::run_below_init;
 pub use reload::Reread;
 
 use reload::Reloads;
 use run_record::RunRecord;
 use signals::Signals;
+use stop_times::StopTimes;
 
-/// How long the last export of telemetry may take: with it, a gateway at rest ends within 2 s whatever
-/// the collector does.
-const TELEMETRY_SHUTDOWN: Duration = Duration::from_millis(1500);
-/// Beyond the servers' own ladder: how long their stop may take before it becomes a kill.
-const STOP_MARGIN: Duration = Duration::from_secs(3);
 /// What a runtime's own threads get to end; nothing of ours is left on them by then.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(200);
 /// How often memory that nobody uses goes back to the system. Once a minute what was held went up and down by twice as
@@ -126,14 +127,15 @@ pub fn run(
         fronts: fronts.shards(),
     };
     let shared = (&pools, state.clone());
+    let mut times = StopTimes::of(&config);
     let ended = runtime
-        .block_on(serve(config, reread, &telemetry, shared, ready))
+        .block_on(serve(config, reread, &telemetry, shared, ready, &mut times))
         .unwrap_or_else(|error| {
             tracing::error!(error = format!("{error:#}"), "the gateway has failed");
             Ended::Failed
         });
     state.flush();
-    telemetry.shutdown(TELEMETRY_SHUTDOWN);
+    telemetry.shutdown(times.telemetry);
     fronts.shutdown(RUNTIME_SHUTDOWN);
     threads.shutdown(RUNTIME_SHUTDOWN);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
@@ -187,6 +189,7 @@ async fn serve(
     telemetry: &Telemetry,
     (pools, state): (&Pools, StateDir),
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
+    times: &mut StopTimes,
 ) -> anyhow::Result<Ended> {
     // Installed before anything is started: a signal from here on is an orderly stop.
     let mut signals = Signals::install().context("cannot install signal handlers")?;
@@ -256,17 +259,12 @@ async fn serve(
         () = Box::pin(reloads.serve(&mut signals.hangup)) => None,
         () = give_back() => None,
     };
-    let stops = Stops::of(&reloads.running);
+    *times = StopTimes::of(&reloads.running);
     service::stopping();
     drain.cancel();
-    let ended = Drain {
-        relay: &relay,
-        stops,
-        kill: &kill,
-        signals: &mut signals,
-    };
+    let mut ended = Drain::begin(&relay, *times, &kill, &mut signals);
     if let Some(outcome) = failed {
-        ended.stop_servers().await;
+        ended.in_time(relay.shutdown()).await;
         outcome.context("the listener has failed")?;
         return Ok(Ended::Failed);
     }
@@ -297,77 +295,70 @@ fn flatten(ended: Option<Result<std::io::Result<()>, JoinError>>) -> std::io::Re
     ended.map_or(Ok(()), |ended| ended.map_err(std::io::Error::other)?)
 }
 
-/// How long the steps of a stop take.
-#[derive(Clone, Copy, Debug)]
-struct Stops {
-    /// From the signal until requests under way are given up.
-    requests: Duration,
-    /// From then until servers that do not stop are killed.
-    servers: Duration,
-}
-
-impl Stops {
-    fn of(config: &Config) -> Self {
-        let drain = config.http.limits.drain;
-        let stops = config.servers.iter().map(|server| server.supervisor.stop);
-        let grace = stops.clone().map(|stop| stop.grace).max();
-        let grace = grace.unwrap_or_default();
-        let ladder = stops.map(|stop| stop.grace + stop.term_grace).max();
-        let ladder = ladder.unwrap_or_default();
-        // Servers that end when their stdin does are gone within the drain; the others take longer.
-        let reserved = (grace + STOP_MARGIN / 6).min(drain / 2);
-        Self {
-            requests: drain.saturating_sub(reserved),
-            servers: ladder + STOP_MARGIN,
-        }
-    }
-}
-
 struct Drain<'a> {
     relay: &'a Relay,
-    stops: Stops,
+    times: StopTimes,
+    /// When the stop began.
+    asked: Instant,
     kill: &'a CancellationToken,
     signals: &'a mut Signals,
 }
 
-impl Drain<'_> {
-    async fn finish(self, edge: &mut EdgeTask) -> std::io::Result<()> {
+impl<'a> Drain<'a> {
+    fn begin(
+        relay: &'a Relay,
+        times: StopTimes,
+        kill: &'a CancellationToken,
+        signals: &'a mut Signals,
+    ) -> Self {
+        Self {
+            relay,
+            times,
+            asked: Instant::now(),
+            kill,
+            signals,
+        }
+    }
+
+    async fn finish(mut self, edge: &mut EdgeTask) -> std::io::Result<()> {
         tracing::info!(
-            drain_ms = u64::try_from(self.stops.requests.as_millis()).unwrap_or(u64::MAX),
+            drain_ms = u64::try_from(self.times.requests.as_millis()).unwrap_or(u64::MAX),
             "stopping; send the signal again to end everything at once"
         );
+        let until = self.asked + self.times.requests;
         let finished = tokio::select! {
-            ended = timeout(self.stops.requests, edge.join_next()) => ended.ok(),
+            ended = timeout_at(until, edge.join_next()) => ended.ok(),
             () = self.signals.asked_to_end_at_once() => {
-                self.kill_all();
+                self.kill_all("second stop signal");
                 None
             }
         };
         if let Some(ended) = finished {
-            self.stop_servers().await;
+            self.in_time(self.relay.shutdown()).await;
             return flatten(ended);
         }
         // What is told here is the last answer; the edge writes it while the servers are stopped.
         self.relay.give_up_requests();
-        let (ended, ()) = tokio::join!(edge.join_next(), self.stop_servers());
-        flatten(ended)
+        let relay = self.relay;
+        let stopped = async { tokio::join!(edge.join_next(), relay.shutdown()).0 };
+        flatten(self.in_time(stopped).await)
     }
 
-    fn kill_all(&self) {
-        tracing::warn!("asked again to stop: killing everything");
+    fn kill_all(&self, reason: &'static str) {
+        tracing::warn!(reason, "{reason}: killing all servers");
         self.kill.cancel();
         self.relay.kill();
     }
 
-    async fn stop_servers(self) {
-        let stopped = self.relay.shutdown();
+    /// Waits for the last part of the stop, and kills what is left when its time is over.
+    async fn in_time<T>(&mut self, stopped: impl Future<Output = T>) -> T {
         tokio::pin!(stopped);
-        tokio::select! {
-            () = &mut stopped => return,
-            () = self.signals.asked_to_end_at_once() => {}
-            () = sleep(self.stops.servers) => {}
-        }
-        self.kill_all();
-        stopped.await;
+        let reason = tokio::select! {
+            stopped = &mut stopped => return stopped,
+            () = self.signals.asked_to_end_at_once() => "second stop signal",
+            () = sleep_until(self.asked + self.times.servers) => "drain_ms is over",
+        };
+        self.kill_all(reason);
+        stopped.await
     }
 }

@@ -14,11 +14,8 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    // The guard of a server comes before everything else: it must not parse a command line that holds
-    // a server's own arguments, and must not have the threads of a runtime when it forks.
-    let mut args = std::env::args_os().skip(1);
-    if args.next().is_some_and(|verb| verb == "guard") {
-        return host_mcp_gateway::cli::assembly::guard(args);
-    }
-    host_mcp_gateway::cli::main()
+    // The guard of a server comes before everything else: it must not have the threads of a runtime when it forks.
+    let name = std::env::args_os().next();
+    host_mcp_gateway::cli::assembly::guard(name.as_deref())
+        .unwrap_or_else(host_mcp_gateway::cli::main)
 }

@@ -258,7 +258,7 @@ impl Relay {
                     shared: Arc::clone(&self.shared),
                     servers: fleet.reachable(principal),
                     replaced: fleet.replaced.clone(),
-                    current: &self.servers,
+                    current: Arc::clone(&self.servers),
                 };
                 all.message(caller, body).await
             }

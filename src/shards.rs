@@ -21,6 +21,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -48,6 +49,22 @@ pub fn count_for(servers: usize, cores: usize) -> usize {
 /// How many shards the front of such a gateway wants: one for each core.
 pub fn fronts_for(cores: usize) -> usize {
     cores.max(LEAST)
+}
+
+/// Has work that blocks done in a thread of its own, and not on an event loop, where connections would wait for it.
+///
+/// Not by the runtime's blocking pool, which panics where the system grants it no thread (EAGAIN). Here that is the error.
+pub fn in_thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<oneshot::Receiver<T>> {
+    let (tell, told) = oneshot::channel();
+    let thread = thread::Builder::new().name(name.to_owned());
+    thread.spawn(move || {
+        // Nobody may wait for it any more.
+        let _ = tell.send(work());
+    })?;
+    Ok(told)
 }
 
 /// Where tasks can be started: one event loop.

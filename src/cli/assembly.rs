@@ -1,6 +1,6 @@
 //! The doors from the command line to the floor below, each in one place.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::ExitCode;
@@ -212,6 +212,11 @@ pub(super) fn door(path: &Path) -> Door {
     }
 }
 
+/// Where this process is pid 1: runs the gateway below it, and gives its exit code when it has ended.
+pub(super) fn run_below_init() -> Option<u8> {
+    lifecycle::run_below_init()
+}
+
 /// The JSON Schema of the config file.
 pub(super) fn schema() -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(&config::schema())?)
@@ -251,9 +256,10 @@ fn serve(
     }
 }
 
-/// Runs the guard of one server; `args` are the command line after the verb.
-pub fn guard(args: impl Iterator<Item = OsString>) -> ExitCode {
-    supervisor::guard::main(args)
+/// Runs the guard of one server, where this process was started under the name of a guard.
+pub fn guard(name: Option<&OsStr>) -> Option<ExitCode> {
+    let is_guard = name.is_some_and(|name| name == supervisor::guard::NAME);
+    is_guard.then(supervisor::guard::main)
 }
 
 #[cfg(test)]

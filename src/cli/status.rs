@@ -65,6 +65,7 @@ pub(super) fn run(args: &StatusArgs, config: &Path, out: &mut dyn Write) -> anyh
                 "url": base_url,
                 "status": health.get("status"),
                 "version": health.get("version"),
+                "pid": health.get("pid"),
                 "uptime_seconds": health.get("uptime_seconds"),
                 "config": health.get("config"),
                 "faults_on_disk": on_disk,
@@ -117,8 +118,10 @@ fn text(base_url: &str, health: &Value, servers: &[Value], on_disk: &[String]) -
     let word = health["status"].as_str().unwrap_or("unknown");
     let style = if word == "ok" { GOOD } else { WARN };
     let version = health["version"].as_str().unwrap_or("?");
+    let pid = health["pid"].as_u64();
+    let pid = pid.map_or(String::new(), |pid| format!(", pid {pid}"));
     let mut lines = vec![format!(
-        "{style}{}{style:#}: version {} on {base_url}, up {uptime}",
+        "{style}{}{style:#}: version {} on {base_url}{pid}, up {uptime}",
         printable(word),
         printable(version)
     )];
@@ -290,14 +293,15 @@ mod tests {
 
     #[test]
     fn a_server_that_is_not_ready_says_why() {
-        let health = json!({"status": "degraded", "version": "1.2.3", "uptime_seconds": 90_000});
+        let health =
+            json!({"status": "degraded", "version": "1.2.3", "pid": 42, "uptime_seconds": 90_000});
         let mut failed = server("b", "failed");
         failed["pid"] = Value::Null;
         failed["last_error"] = "exited with \u{1b}[31m code 3".into();
         let text = text("http://h:1", &health, &[server("a", "ready"), failed], &[]);
         let text = anstream::adapter::strip_str(&text).to_string();
         insta::assert_snapshot!(text, @r"
-        degraded: version 1.2.3 on http://h:1, up 1 d 1 h
+        degraded: version 1.2.3 on http://h:1, pid 42, up 1 d 1 h
           b is failed
         SERVER  STATUS  PID  UP         RESTARTS  MEMORY
         a       ready   7    1 min 1 s  0         2 MiB

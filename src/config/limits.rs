@@ -33,8 +33,8 @@ section! {
         body_ms: Millis = 30_000_u64,
         /// How long a connection may stay open without a request.
         idle_ms: Millis = 75_000_u64,
-        /// How long requests under way may take to end when the gateway or a server stops.
-        drain_ms: Millis = 10_000_u64,
+        /// How long requests under way may take to end when a server stops, and the whole stop of the gateway.
+        drain_ms: Millis = 9_000_u64,
         /// How long a server may leave its input unread before it is given up.
         stdin_stall_ms: Millis = 10_000_u64,
         /// From SIGTERM to SIGKILL when a server is stopped.

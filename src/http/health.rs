@@ -14,10 +14,12 @@ use super::{ConfigStatus, Edge, ask};
 use crate::fault::{Fault, FaultKind};
 use crate::types::{ServerId, wall};
 
+/// `pid` is the process that SIGHUP has reload its config.
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
     version: &'static str,
+    pid: u32,
     uptime_seconds: u64,
     config: ConfigHealth,
     servers: Vec<ServerHealth>,
@@ -111,6 +113,7 @@ pub(super) async fn health(
     Ok(json(&Health {
         status: word(edge.relay.is_healthy(&principal) && config.refused.is_none()),
         version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
         uptime_seconds: edge.started.elapsed().as_secs(),
         config: ConfigHealth::new(&config, principal.servers.is_none()),
         servers,

@@ -4,13 +4,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::signal::unix::Signal;
-use tokio::task::spawn_blocking;
-
 use super::service;
+use super::signals::Hangup;
 use crate::config::{Config, Faults};
 use crate::http::{Rulebook, Tls};
 use crate::relay::{Relay, Reloaded};
+use crate::shards::in_thread;
 use crate::telemetry::{self, Telemetry};
 use crate::types::ServerId;
 
@@ -31,10 +30,13 @@ pub(super) struct Reloads<'a> {
 
 impl Reloads<'_> {
     /// Reloads at every SIGHUP, one after the other; several that come during one reload are one more.
-    /// Never ends. Dropped in the middle of a reload, it leaves some servers with their old config, which
-    /// is for the end of the gateway only.
-    pub(super) async fn serve(&mut self, hangup: &mut Signal) {
-        while let Some(()) = hangup.recv().await {
+    /// Ends when a SIGHUP means the end: the terminal is gone, or there is nothing to reload. Dropped in the middle of a
+    /// reload, it leaves some servers with their old config, which is for the end of the gateway only.
+    pub(super) async fn serve(&mut self, hangup: &mut Hangup) {
+        while hangup.recv().await {
+            if self.reread.is_none() || hangup.is_terminal_gone() {
+                return tracing::info!(signal = "SIGHUP", "the terminal was closed");
+            }
             tracing::info!(signal = "SIGHUP", "asked to reload");
             service::reloading();
             self.reload().await;
@@ -49,16 +51,20 @@ impl Reloads<'_> {
         };
         let bind = self.running.http.bind;
         // Files may lie on a disk that takes its time.
-        let read = spawn_blocking(move || reread(bind)).await;
-        match read {
-            Ok(Ok(config)) => self.take(config).await,
-            Ok(Err(faults)) => self.refuse(&faults),
-            Err(error) => {
-                tracing::error!(%error, "the config could not be read: {error}");
-                self.rulebook
-                    .refused([format!("the config could not be read: {error}")]);
-            }
+        match in_thread("reload", move || reread(bind)) {
+            Ok(read) => match read.await {
+                Ok(Ok(config)) => self.take(config).await,
+                Ok(Err(faults)) => self.refuse(&faults),
+                Err(_lost) => self.unread("bug: the thread that read it ended without a word"),
+            },
+            Err(error) => self.unread(&format!("no thread to read it: {error}")),
         }
+    }
+
+    fn unread(&self, reason: &str) {
+        tracing::error!(reason, "config not read, the one in force stays");
+        self.rulebook
+            .refused([format!("the config could not be read: {reason}")]);
     }
 
     fn refuse(&self, faults: &Faults) {

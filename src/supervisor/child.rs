@@ -1,11 +1,12 @@
 //! Starting the guard of one server, and the ends of its pipes that the gateway keeps.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::Pid;
@@ -15,13 +16,16 @@ use tokio::net::unix::pipe;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use super::config::Config;
 use super::{guard, orphans, platform};
+use crate::shards::in_thread;
 
 /// How many guards are started at the same time; each start blocks a thread for a fork and an exec.
 const CONCURRENT_SPAWNS: usize = 4;
+/// How long a guard may take to read what it is to do.
+const ORDERS_TAKEN: Duration = Duration::from_secs(5);
 
 /// Limits how many processes are started at once. Shared by all servers of a supervisor.
 #[derive(Clone, Debug)]
@@ -58,8 +62,9 @@ impl Spawner {
     /// Starts the guard of a server. The error is that of the system, such as a thread or a process that
     /// it does not grant.
     pub(super) async fn spawn(&self, config: &Config) -> io::Result<GuardProcess> {
-        let (env, args) = (config.launch.env.clone(), guard::arguments(config));
-        self.in_turn(move || start(env, args)).await?
+        let (env, id) = (config.launch.env.clone(), config.id.to_string());
+        let orders = guard::orders(config)?;
+        self.in_turn(move || start(env, &id, &orders)).await?
     }
 
     /// Runs a start when it is its turn.
@@ -79,35 +84,19 @@ impl Spawner {
     }
 }
 
-/// Has work that blocks done in a thread of its own, and not on the event loop, where connections would wait for it. Nor
-/// by the runtime's blocking pool, which panics where the system grants it no thread (EAGAIN): the life would end without
-/// a word, and its server would be `stopping` for good. Here that is the error.
-pub(super) fn in_thread<T: Send + 'static>(
-    name: &str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<oneshot::Receiver<T>> {
-    let (tell, told) = oneshot::channel();
-    let thread = std::thread::Builder::new().name(name.to_owned());
-    thread.spawn(move || {
-        // Nobody may wait for it any more.
-        let _ = tell.send(work());
-    })?;
-    Ok(told)
-}
-
-fn start(env: Vec<(OsString, OsString)>, args: Vec<OsString>) -> io::Result<GuardProcess> {
+/// Starts a guard and tells it what to do; blocks.
+fn start(env: Vec<(OsString, OsString)>, id: &str, orders: &[u8]) -> io::Result<GuardProcess> {
     let (stdin_read, stdin_write) = io::pipe()?;
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-    ours.set_nonblocking(true)?;
+    let (mut ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     #[expect(
         clippy::disallowed_methods,
-        reason = "one of the two places that start processes"
+        reason = "one of the places that start processes"
     )]
     let mut command = Command::new(own_program()?);
     command
-        // What people see in `ps`: the path may be a link into /proc.
-        .arg0(env!("CARGO_PKG_NAME"))
-        .args(args)
+        // What people see in `ps`, and what makes the program a guard.
+        .arg0(guard::NAME)
+        .arg(id)
         .env_clear()
         .envs(env)
         .envs(platform::selection())
@@ -121,13 +110,29 @@ fn start(env: Vec<(OsString, OsString)>, args: Vec<OsString>) -> io::Result<Guar
     command
         .fd_mappings(vec![mapping])
         .map_err(io::Error::other)?;
-    let mut process = orphans::start_guard(|| command.spawn())?;
+    let process = orphans::start_guard(|| command.spawn())?;
     // The command still holds our copies of the guard's ends.
     drop(command);
+    let guard = pid_of(&process);
+    let told = ours
+        .set_write_timeout(Some(ORDERS_TAKEN))
+        .and_then(|()| ours.write_all(orders));
+    let connected = told.and_then(|()| connect(process, ours, stdin_write));
+    // One that is left to itself ends, and is reaped by the runtime.
+    connected.inspect_err(|_| orphans::forget_guard(guard))
+}
+
+/// Takes the gateway's ends of what connects it with a guard.
+fn connect(
+    mut process: Child,
+    control: std::os::unix::net::UnixStream,
+    stdin: io::PipeWriter,
+) -> io::Result<GuardProcess> {
     let missing = || io::Error::other("a pipe of the guard is missing");
-    let (reports, orders) = UnixStream::from_std(ours)?.into_split();
+    control.set_nonblocking(true)?;
+    let (reports, orders) = UnixStream::from_std(control)?.into_split();
     Ok(GuardProcess {
-        stdin: pipe::Sender::from_owned_fd(OwnedFd::from(stdin_write))?,
+        stdin: pipe::Sender::from_owned_fd(OwnedFd::from(stdin))?,
         stdout: process.stdout.take().ok_or_else(missing)?,
         stderr: process.stderr.take().ok_or_else(missing)?,
         reports: Reports(BufReader::new(reports).lines()),

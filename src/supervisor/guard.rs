@@ -1,7 +1,8 @@
 //! The guard: the process between the gateway and one server, which outlives the gateway by as long as
 //! it takes to end the server and everything that the server started.
 //!
-//! The gateway starts its own binary as `guard`. The guard makes a session of its own, becomes the
+//! The gateway starts its own binary under the name `hmg-guard`, with the id of the server as its one argument. The guard
+//! is told through its control socket what to do, makes a session of its own, becomes the
 //! reaper of its descendants (Linux), starts the server, and then waits for three things: a word from
 //! the gateway, the end of the server, and the end of the gateway itself, which closes the control
 //! socket whatever way the gateway dies. A parent-death signal would not do: it is bound to a thread,
@@ -12,6 +13,9 @@
 //! | 0 | control socket: orders in, reports out | its stdin |
 //! | 1, 2 | the server's stdout and stderr until it is started, then `/dev/null` | its stdout, stderr |
 //! | 3 | read end of the server's stdin, closed once the server has it | closed |
+//!
+//! SIGHUP, SIGINT and SIGTERM do nothing to a guard: they are the gateway's business, and whoever sends them to every
+//! process that it can find must not end servers by that.
 //!
 //! The guard runs before any runtime, argument parser or logger of the daemon is built, so that it
 //! stays small: it is one thread and a loop around `poll`.
@@ -26,6 +30,7 @@ mod tree;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -40,8 +45,11 @@ pub(super) use tree::{Stat, children_of, parents, stat, with_descendants};
 
 /// Where the guard finds the read end of the server's stdin.
 pub(super) const STDIN_FD: i32 = 3;
-/// The first argument that makes this binary a guard.
-pub const VERB: &str = "guard";
+/// The name of a guard, in its command line and in the list of processes: a signal to every process of the gateway's
+/// name (`pkill host-mcp-gateway`) is for the gateway alone.
+pub const NAME: &str = "hmg-guard";
+/// The longest that a guard is told to do; the system itself takes no longer command line and environment.
+const MAX_ORDERS: usize = 16 * 1024 * 1024;
 
 /// What the guard was told to do.
 struct Orders {
@@ -52,47 +60,53 @@ struct Orders {
     args: Vec<OsString>,
 }
 
-/// Arguments for the guard, in the order that [`main`] reads them.
-pub(super) fn arguments(config: &super::Config) -> Vec<OsString> {
-    let mut args: Vec<OsString> = vec![
-        VERB.into(),
-        config.stop.grace.as_millis().to_string().into(),
-        config.stop.term_grace.as_millis().to_string().into(),
-        config.launch.working_dir.clone().unwrap_or_default().into(),
-        config.launch.program.clone().into(),
-    ];
-    args.extend(config.launch.args.iter().map(OsString::from));
-    args
+/// What a guard is told first, as it goes through the control socket: its length, then every field with a NUL behind it.
+/// Not by its command line, which anybody on the machine may read, and which `pkill -f` looks into.
+pub(super) fn orders(config: &super::Config) -> io::Result<Vec<u8>> {
+    let graces = [config.stop.grace, config.stop.term_grace];
+    let graces = graces.map(|grace| OsString::from(grace.as_millis().to_string()));
+    let working_dir = config.launch.working_dir.clone().unwrap_or_default();
+    let mut fields = Vec::from(graces);
+    fields.push(working_dir.into());
+    fields.push(config.launch.program.clone().into());
+    fields.extend(config.launch.args.iter().map(OsString::from));
+    let mut text = Vec::new();
+    for field in fields {
+        if field.as_bytes().contains(&0) {
+            return Err(io::Error::other("a NUL in the command or its arguments"));
+        }
+        text.extend_from_slice(field.as_bytes());
+        text.push(0);
+    }
+    let len = u32::try_from(text.len()).map_err(io::Error::other)?;
+    Ok([&len.to_be_bytes()[..], &text].concat())
 }
 
-fn parse(mut args: impl Iterator<Item = OsString>) -> Option<Orders> {
+fn parse(text: &[u8]) -> Option<Orders> {
+    let mut fields = text.strip_suffix(&[0])?.split(|byte| *byte == 0);
     let mut millis = || {
-        args.next()?
-            .to_str()?
-            .parse()
-            .ok()
-            .map(Duration::from_millis)
+        let text = std::str::from_utf8(fields.next()?).ok()?;
+        text.parse().ok().map(Duration::from_millis)
     };
     let (stop_grace, term_grace) = (millis()?, millis()?);
-    let working_dir = args.next().filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let mut fields = fields.map(|field| OsString::from_vec(field.to_vec()));
     Some(Orders {
         stop_grace,
         term_grace,
-        working_dir,
-        program: args.next()?,
-        args: args.collect(),
+        working_dir: fields
+            .next()
+            .filter(|dir| !dir.is_empty())
+            .map(PathBuf::from),
+        program: fields.next()?,
+        args: fields.collect(),
     })
 }
 
-/// Runs as the guard; `args` are the arguments behind the verb.
-pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let Some(orders) = parse(args) else {
-        control::report(&Report::CannotStart(
-            "the guard is started by the gateway only".to_owned(),
-        ));
-        return ExitCode::from(2);
-    };
-    match run(&orders) {
+/// Runs as the guard.
+pub fn main() -> ExitCode {
+    // Where it cannot be set, signals to this process still do nothing: see `Wakes`.
+    let _ = std::fs::write("/proc/self/comm", NAME);
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             control::report(&Report::CannotStart(error));
@@ -114,16 +128,19 @@ pub fn forbid_core_files() -> io::Result<()> {
     )?)
 }
 
-fn run(orders: &Orders) -> Result<(), String> {
+fn run() -> Result<(), String> {
     let failed = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
+    let server_stdin = take_server_stdin().map_err(failed("no stdin for the server"))?;
+    // Before it waits for anything: from here on nobody's signal but SIGKILL ends the guard before its work is done.
+    let wakes = control::Wakes::install().map_err(failed("no signal handling"))?;
+    let orders = control::read_orders(MAX_ORDERS).map_err(failed("no orders of a gateway"))?;
+    let orders = parse(&orders).ok_or("the guard is started by the gateway only")?;
     rustix::process::setsid()
         .map_err(io::Error::from)
         .map_err(failed("no session of its own"))?;
-    let server_stdin = take_server_stdin().map_err(failed("no stdin for the server"))?;
     tree::adopt_descendants().map_err(failed("not the reaper of its descendants"))?;
     forbid_core_files().map_err(failed("core limit"))?;
-    let wakes = control::Wakes::install().map_err(failed("no signal handling"))?;
-    let server = start(orders, server_stdin)?;
+    let server = start(&orders, server_stdin)?;
     let silence = File::options()
         .write(true)
         .open("/dev/null")

@@ -1,41 +1,38 @@
 //! One life of a server: its guard, its pipes, its handshake, from spawn to the last process gone.
 
+mod ending;
 mod pipe_ends;
 
 use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, kill_process_group};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::child::{GuardProcess, Reports, Spawner, order, pid_of};
+use super::child::{GuardProcess, Reports, Spawner};
 use super::config::Config;
 use super::guard::{Order, Report};
 use super::handshake::{self, Handshake};
 use super::listener::Listener;
 use super::machine::{Event, FirstMessage};
 use super::mux::Mux;
-use super::orphans;
 use super::pipes::{Reader, WriteEnd, drain_stderr};
 use super::status::Exit;
 use super::stderr::StderrRing;
 use super::stdout::StdoutFault;
 use crate::spans::{StartFault, StartSpan};
 use crate::types::Incarnation;
-use pipe_ends::{Written, lives_on, write};
+use pipe_ends::{Written, lives_on, reached, write};
 
 /// From the end of a pipe to the report that the process ended: a process that closes a pipe and lives
 /// on has broken the contract.
 const PIPE_CLOSED_GRACE: Duration = Duration::from_millis(500);
-/// A guard whose socket is closed is about to be gone.
-const GUARD_EXIT: Duration = Duration::from_secs(5);
 
 /// What every life of a server shares.
 #[derive(Clone, Debug)]
@@ -158,6 +155,8 @@ struct Pipes<'a> {
     broken: Option<(Instant, &'static str)>,
     stopping: bool,
     killing: bool,
+    /// When the guard must have ended everything, once it was told to.
+    guard_deadline: Option<Instant>,
 }
 
 /// What a turn has seen.
@@ -168,6 +167,7 @@ enum Seen {
     LivesOn(&'static str),
     Stop,
     Kill,
+    GuardOverdue,
 }
 
 impl<'a> Pipes<'a> {
@@ -227,6 +227,7 @@ impl<'a> Pipes<'a> {
             broken: None,
             stopping: false,
             killing: false,
+            guard_deadline: None,
         }
     }
 
@@ -242,6 +243,7 @@ impl<'a> Pipes<'a> {
             what = lives_on(self.broken) => Seen::LivesOn(what),
             () = ends.stop.cancelled(), if !self.stopping => Seen::Stop,
             () = ends.kill.cancelled(), if !self.killing => Seen::Kill,
+            () = reached(self.guard_deadline) => Seen::GuardOverdue,
         };
         match seen {
             Seen::Report(Some(Report::Started(pid))) => self.started(pid).await,
@@ -267,14 +269,17 @@ impl<'a> Pipes<'a> {
                 self.life.shared.mux.closes(self.life.incarnation);
                 self.close_stdin.cancel();
                 while self.writer.join_next().await.is_some() {}
-                order(&mut self.orders, Order::Stop).await;
+                let stop = self.life.shared.config.stop;
+                let ladder = stop.grace + stop.term_grace;
+                self.order_guard(Order::Stop, ladder + ending::MARGIN).await;
             }
             Seen::Kill => {
                 self.killing = true;
                 self.life.shared.mux.closes(self.life.incarnation);
                 self.close_stdin.cancel();
-                order(&mut self.orders, Order::Kill).await;
+                self.order_guard(Order::Kill, ending::MARGIN).await;
             }
+            Seen::GuardOverdue => self.kill_guard().await,
         }
         true
     }
@@ -348,42 +353,6 @@ impl<'a> Pipes<'a> {
         // First the machine, so that nothing new is written to this life; then what was.
         self.life.tell(Event::Ended(exit)).await;
         self.life.lose();
-    }
-
-    /// Waits for the guard, and for the tasks on the pipes.
-    async fn close(mut self) {
-        let guard = pid_of(&self.process);
-        let exit = match timeout(GUARD_EXIT, self.process.wait()).await {
-            Ok(exit) => exit,
-            Err(_elapsed) => {
-                let _ = self.process.start_kill();
-                self.process.wait().await
-            }
-        };
-        orphans::forget_guard(guard);
-        let group = self.pid.and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
-        // A guard that was killed may have been in the middle of ending what the server had left.
-        let killed = exit.map_or(true, |exit| exit.code().is_none());
-        if killed || (group.is_some() && !self.told) {
-            tracing::warn!(server_id = %self.life.shared.config.id, "the guard of the server was lost; killing what it has left behind");
-            if let Some(group) = group.filter(|_| !self.told) {
-                let _ = kill_process_group(group, rustix::process::Signal::KILL);
-            }
-            orphans::end().await;
-        }
-        match (self.told, group) {
-            (true, _) => {}
-            (false, Some(_)) => self.process_ended(Exit::Signal(9)).await,
-            (false, None) => {
-                let reason = "the guard process ended before it started the server";
-                self.life.tell(Event::CannotStart(reason.to_owned())).await;
-            }
-        }
-        self.close_stdin.cancel();
-        while self.writer.join_next().await.is_some() {}
-        self.read_to_the_end().await;
-        self.handshake.abort_all();
-        while self.handshake.join_next().await.is_some() {}
     }
 
     /// Reads what is left in the pipes: the last answers, and the last words.

@@ -23,7 +23,7 @@ pub async fn resident_bytes(servers: Vec<u32>) -> HashMap<u32, u64> {
     if servers.is_empty() || !platform::finds_descendants() {
         return HashMap::new();
     }
-    match super::child::in_thread("memory", move || sample(&servers)) {
+    match crate::shards::in_thread("memory", move || sample(&servers)) {
         Ok(sampled) => sampled.await.unwrap_or_default(),
         Err(error) => {
             tracing::debug!(%error, "cannot start the thread that samples memory: {error}");

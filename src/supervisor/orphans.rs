@@ -7,7 +7,7 @@ mod linux;
 
 use std::io;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::Child;
 
 #[cfg(target_os = "linux")]
@@ -28,6 +28,19 @@ pub(super) fn forget_guard(guard: Option<Pid>) {
     linux::forget_guard(guard);
     #[cfg(not(target_os = "linux"))]
     let _ = guard;
+}
+
+/// Kills a guard that does not end its server, and everything below it; where that cannot be found, the process group of
+/// the server.
+pub(super) async fn kill_guard(guard: Pid, server: Option<Pid>) {
+    #[cfg(target_os = "linux")]
+    if platform::finds_descendants() {
+        return linux::kill_guard(guard).await;
+    }
+    if let Some(server) = server {
+        let _ = kill_process_group(server, Signal::KILL);
+    }
+    let _ = kill_process(guard, Signal::KILL);
 }
 
 /// Kills what lost guards have left, until nothing of it is there.

@@ -7,10 +7,13 @@ mod child_lost;
 mod crash_loop;
 mod drain;
 mod gateway_killed;
+mod guards;
 mod inheritance;
 mod instances;
 mod loose_servers;
 mod noise;
+#[cfg(target_os = "linux")]
+mod pid_1;
 mod pipes;
 mod stops;
 mod stray_answers;

@@ -105,6 +105,9 @@ mod telemetry_cost;
 #[cfg(test)]
 mod telemetry_served;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod terminal;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod two_clients;

@@ -31,7 +31,7 @@ pub(in crate::relay) struct All {
     /// These are not all any more, or more than all.
     pub(in crate::relay) replaced: CancellationToken,
     /// Where those are found that there are now.
-    pub(in crate::relay) current: &'a Servers,
+    pub(in crate::relay) current: Arc<Servers>,
 }
 
 /// A request to all servers.

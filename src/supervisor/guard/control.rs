@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
@@ -53,33 +54,55 @@ pub(super) fn report(report: &Report) {
     }
 }
 
+/// Reads what the guard is told first (`guard::orders`), unless it is longer than `most`.
+pub(super) fn read_orders(most: usize) -> io::Result<Vec<u8>> {
+    let mut len = [0; 4];
+    read_exact(&mut len)?;
+    let len = usize::try_from(u32::from_be_bytes(len)).map_err(io::Error::other)?;
+    if len > most {
+        return Err(io::Error::other(format!(
+            "{len} bytes, at most {most} can be taken"
+        )));
+    }
+    let mut orders = vec![0; len];
+    read_exact(&mut orders)?;
+    Ok(orders)
+}
+
+/// Reads from the control socket itself: a buffer would take what comes after it, too.
+fn read_exact(mut into: &mut [u8]) -> io::Result<()> {
+    while !into.is_empty() {
+        match rustix::io::read(io::stdin(), &mut *into) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => into = into.get_mut(count..).unwrap_or_default(),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// What ends a wait of the guard.
 #[derive(Debug)]
 pub(super) struct Wakes {
     /// Becomes readable on SIGCHLD.
     child: UnixStream,
-    /// Becomes readable on SIGTERM, SIGINT and SIGHUP.
-    asked_to_end: UnixStream,
 }
 
 impl Wakes {
     pub(super) fn install() -> io::Result<Self> {
         let (child, child_end) = UnixStream::pair()?;
         signal_hook::low_level::pipe::register(SIGCHLD, child_end)?;
-        let (asked_to_end, end) = UnixStream::pair()?;
-        // SIGTERM by systemd to the whole control group, or by a person; SIGINT and SIGHUP by a terminal.
+        // They are for the gateway: systemd sends SIGTERM to a whole control group, and a person SIGHUP to whatever
+        // looks like the gateway. Handled and not ignored: what is ignored stays so in the server (execve(2)).
         for signal in [SIGTERM, SIGINT, SIGHUP] {
-            signal_hook::low_level::pipe::register(signal, end.try_clone()?)?;
+            signal_hook::flag::register(signal, Arc::default())?;
         }
         child.set_nonblocking(true)?;
-        asked_to_end.set_nonblocking(true)?;
-        Ok(Self {
-            child,
-            asked_to_end,
-        })
+        Ok(Self { child })
     }
 
-    /// Waits for an order, for a signal, or until the timeout; gives the order.
+    /// Waits for an order, for the end of a child, or until the timeout; gives the order.
     pub(super) fn wait(
         &self,
         timeout: Option<std::time::Duration>,
@@ -95,23 +118,18 @@ impl Wakes {
         };
         let mut fds = [
             PollFd::new(&self.child, PollFlags::IN),
-            PollFd::new(&self.asked_to_end, PollFlags::IN),
             PollFd::new(&control, events),
         ];
         let watched = if orphaned {
-            fds.get_mut(..2).unwrap_or_default()
+            fds.get_mut(..1).unwrap_or_default()
         } else {
             &mut fds[..]
         };
         // A signal may interrupt the wait, which is what it is for.
         let _ = poll(watched, timeout.as_ref());
-        let [child, asked, control] = fds.map(|fd| !fd.revents().is_empty());
+        let [child, control] = fds.map(|fd| !fd.revents().is_empty());
         if child {
             drain(&self.child);
-        }
-        if asked {
-            drain(&self.asked_to_end);
-            return Some(Order::Stop);
         }
         (control && !orphaned).then(read_order)
     }

@@ -72,11 +72,14 @@ impl AsyncWrite for NotingPipe {
 
 /// Resolves when a process whose pipe was closed should have ended.
 pub(super) async fn lives_on(broken: Option<(Instant, &'static str)>) -> &'static str {
-    match broken {
-        Some((until, what)) => {
-            sleep_until(until).await;
-            what
-        }
+    reached(broken.map(|(until, _)| until)).await;
+    broken.map_or("", |(_, what)| what)
+}
+
+/// Resolves at this time; never where there is none.
+pub(super) async fn reached(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }

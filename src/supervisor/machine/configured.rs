@@ -44,9 +44,9 @@ impl Machine {
             (true, true) => Vec::new(),
             (true, false) if self.refused.is_some() => {
                 self.enable();
-                self.refuse()
+                self.refuse(now)
             }
-            (false, false) if self.refused.is_some() => self.refuse(),
+            (false, false) if self.refused.is_some() => self.refuse(now),
             (true, false) => {
                 self.enable();
                 self.wake(config, now)
@@ -93,7 +93,7 @@ impl Machine {
 
     // (Stopped(Asleep) | Backoff) => Failed; (Starting | Ready | Unhealthy) => Stopping(GiveUp), as does what stops to
     // start again
-    fn refuse(&mut self) -> Vec<Action> {
+    fn refuse(&mut self, now: Instant) -> Vec<Action> {
         match self.state {
             State::Stopped(Rest::Decided | Rest::Shutdown)
             | State::Stopping(Next::Rest(Rest::Decided | Rest::Shutdown)) => return Vec::new(),
@@ -105,7 +105,7 @@ impl Machine {
             ) => self.state = State::Stopping(Next::GiveUp),
             State::Starting { .. } | State::Ready { .. } | State::Unhealthy { .. } => {
                 self.last_error.clone_from(&self.refused);
-                return self.stop(Next::GiveUp);
+                return self.drain(Next::GiveUp, now);
             }
         }
         self.last_error.clone_from(&self.refused);

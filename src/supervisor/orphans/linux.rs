@@ -7,16 +7,18 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, set_child_subreaper, waitid,
 };
 use tokio::process::Child;
 use tokio::time::{Instant, sleep};
 
-use crate::supervisor::child::{in_thread, pid_of};
+use crate::shards::in_thread;
+use crate::supervisor::child::pid_of;
 use crate::supervisor::guard::{Stat, children_of, parents, stat, with_descendants};
 
 /// How long what was killed may take to be gone, and how often it is looked again.
@@ -28,13 +30,19 @@ static GUARDS: Mutex<Option<HashSet<Pid>>> = Mutex::new(None);
 /// Held for reading while a guard is started: one that is not in the list yet is no orphan.
 static STARTS: RwLock<()> = RwLock::new(());
 
+/// The children that were there before the first guard: those of the program that put the gateway in its own place.
+static OTHERS: OnceLock<HashSet<Pid>> = OnceLock::new();
+
 /// Starts a guard, and tells it from an orphan from its first moment on.
 pub(in crate::supervisor) fn start_guard(
     start: impl FnOnce() -> io::Result<Child>,
 ) -> io::Result<Child> {
     let _no_search = STARTS.read().unwrap_or_else(PoisonError::into_inner);
-    // Without it orphans go to init, as everywhere else: less is ended, nothing else is different.
-    if let Err(error) = set_child_subreaper(Some(getpid())) {
+    // Without it orphans go to init, as everywhere else: less is ended, nothing else is different. So it is where there
+    // are other children: what they leave behind would come to us, and could not be told from what a guard does.
+    if OTHERS.get_or_init(other_children).is_empty()
+        && let Err(error) = set_child_subreaper(Some(getpid()))
+    {
         tracing::debug!(%error, "cannot inherit what a lost guard leaves: {error}");
     }
     let guard = start()?;
@@ -42,6 +50,34 @@ pub(in crate::supervisor) fn start_guard(
         with_guards(|guards| guards.insert(pid));
     }
     Ok(guard)
+}
+
+fn other_children() -> HashSet<Pid> {
+    let any = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    // The common answer, at the price of one call: there is no child at all.
+    if matches!(waitid(WaitId::All, any), Err(Errno::CHILD)) {
+        return HashSet::new();
+    }
+    children_of(getpid(), &parents()).into_iter().collect()
+}
+
+/// Kills a guard that does not end its server, and everything below it: first what is below, as far as it can be seen
+/// now. What is started meanwhile is left to [`end`].
+pub(in crate::supervisor) async fn kill_guard(guard: Pid) {
+    let kill = move || {
+        let parents = parents();
+        for pid in with_descendants(children_of(guard, &parents), &parents) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        let _ = kill_process(guard, Signal::KILL);
+    };
+    match in_thread("guard-kill", kill) {
+        Ok(killed) => {
+            // Nothing is told but that it is done.
+            let _done = killed.await;
+        }
+        Err(_no_thread) => kill(),
+    }
 }
 
 /// A guard was waited for.
@@ -84,8 +120,11 @@ fn kill_and_reap() -> usize {
     let own_session = session_of(getpid());
     // A guard makes a session of its own, and so what is below it is in another than ours. What we did not start as a
     // guard and is in ours is none of our business: a test may have children of its own.
-    let is_orphan =
-        |pid: &Pid| !with_guards(|guards| guards.contains(pid)) && session_of(*pid) != own_session;
+    let is_other = |pid: &Pid| OTHERS.get().is_some_and(|others| others.contains(pid));
+    let is_orphan = |pid: &Pid| {
+        let is_guard = with_guards(|guards| guards.contains(pid));
+        !is_guard && !is_other(pid) && session_of(*pid) != own_session
+    };
     let mut found = children_of(getpid(), &parents);
     found.retain(is_orphan);
     let orphans = found.len();

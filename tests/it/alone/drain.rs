@@ -194,3 +194,35 @@ async fn a_second_signal_while_servers_are_stopped_ends_everything_at_once() {
     assert!(took <= AT_ONCE, "ended after {took:?}");
     assert_eq!(gateway.family(), []);
 }
+
+/// RC09: `drain_ms` is the whole stop, whatever the graces of the servers: with a call under way that is never answered,
+/// a server that ends by nothing but SIGKILL, and a client that does not read its answer.
+#[tokio::test]
+async fn a_stop_under_load_takes_no_longer_than_drain_ms() {
+    let stubborn = json!({"ignore_term": true, "ignore_eof": true});
+    let mut gateway = draining_gateway(Server::gremlin("g1").orders(&stubborn)).await;
+    let client = gateway.client();
+    let mut deaf = RawSocket::connect(gateway.address()).await;
+    let huge = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "gremlin", "arguments": {"do": "huge", "bytes": 12_000_000, "nonce": "huge"}}});
+    let huge = huge.to_string();
+    let head = get("/g1/rpc").replace("GET", "POST");
+    let length = huge.len();
+    let head = head.trim_end();
+    deaf.send(format!(
+        "{head}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{huge}"
+    ))
+    .await;
+    let long = json!({"do": "nothing", "nonce": "long"});
+    let term = async {
+        journal_has(&gateway, "g1", "\"nonce\"", 2).await;
+        gateway.signal(Signal::TERM);
+        Instant::now()
+    };
+    let (asked, answer) = tokio::join!(term, client.deed("g1", &long));
+    assert_eq!(fault_of(&answer), fault(503, "shutting_down", "unknown"));
+    gateway.ended(2 * DRAIN).await;
+    let took = asked.elapsed();
+    assert!(took <= DRAIN, "stopped after {took:?}");
+    assert_eq!(gateway.family(), []);
+}

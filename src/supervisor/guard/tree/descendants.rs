@@ -11,8 +11,11 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, kill_process, wait, waitid,
 };
 
-/// Makes orphaned descendants children of the guard.
+/// Makes orphaned descendants children of the guard, and the end of the gateway wake a guard that a server has stopped
+/// (SIGSTOP): it finds its control socket closed then. The signal comes with the end of any thread that was the guard's
+/// parent, and does nothing to a guard that is awake.
 pub(super) fn adopt() -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::CONT))?;
     Ok(rustix::process::set_child_subreaper(Some(getpid()))?)
 }
 

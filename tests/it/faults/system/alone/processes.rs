@@ -31,15 +31,18 @@ fn by_a_mortal() -> Vec<String> {
 
 /// Lets a process have this many processes and threads, those of its user counted; gives what it had.
 fn limit_processes(gateway: &Gateway, most: &str) -> String {
+    limit(gateway, "Max processes", "nproc", most)
+}
+
+/// Sets a limit of the gateway, by its name in `/proc/PID/limits` and its option of `prlimit`; gives what it was.
+fn limit(gateway: &Gateway, name: &str, option: &str, most: &str) -> String {
     let pid = gateway.pid().to_string();
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
-    let line = limits
-        .lines()
-        .find(|line| line.starts_with("Max processes"));
-    let had = line.expect("a limit").split_whitespace().nth(2);
+    let line = limits.lines().find_map(|line| line.strip_prefix(name));
+    let had = line.expect("a limit").split_whitespace().next();
     // As the same user: without a right of its own, nobody may limit another's processes.
     let mut command = by_a_mortal();
-    command.extend(["prlimit", "--pid", &pid, &format!("--nproc={most}:")].map(str::to_owned));
+    command.extend(["prlimit", "--pid", &pid, &format!("--{option}={most}:")].map(str::to_owned));
     let set = Command::new(&command[0])
         .args(&command[1..])
         .output()
@@ -96,4 +99,57 @@ async fn a_process_that_is_not_granted_is_a_failed_start_and_is_tried_again() {
     assert!(status["restart_count"].as_u64() <= Some(5), "{status}");
     echoes(&client, "g1", "after").await;
     oracle.holds(&gateway, "g1").await;
+}
+
+/// RA02: a reload for which the system grants no thread, or no descriptor, is refused with its reason, and all is as it
+/// was; the next one is done.
+#[tokio::test]
+async fn a_reload_that_the_system_does_not_grant_is_refused() {
+    let command = by_a_mortal();
+    let command: Vec<&str> = command.iter().map(String::as_str).collect();
+    if !process::can_run_by(&command) {
+        return;
+    }
+    let gateway = Gateway::builder()
+        .run_by(&command)
+        .server(Server::gremlin("g1").autostart())
+        .start();
+    let client = gateway.client();
+    echoes(&client, "g1", "before").await;
+    let server = pid_of(&client, "g1").await;
+    let scarce = [
+        (
+            "Max processes",
+            "nproc",
+            "1",
+            "config not read, the one in force stays",
+        ),
+        (
+            "Max open files",
+            "nofile",
+            "4",
+            "config refused, the one in force stays",
+        ),
+    ];
+    for (name, option, most, told) in scarce {
+        let granted = limit(&gateway, name, option, most);
+        gateway.signal(Signal::HUP);
+        gateway.logs().event(told, SOON).await;
+        limit(&gateway, name, option, &granted);
+        echoes(&client, "g1", option).await;
+        let health = client.get("/health").await.json();
+        assert!(health["config"]["refused"].is_object(), "{health}");
+    }
+    let refused = gateway
+        .logs()
+        .event("config not read, the one in force stays", SOON)
+        .await;
+    let reason = refused["reason"].as_str().unwrap_or_default();
+    assert!(
+        reason.contains("Resource temporarily unavailable (os error 11)"),
+        "{refused}"
+    );
+    gateway.signal(Signal::HUP);
+    gateway.logs().event("config reloaded", SOON).await;
+    assert_eq!(pid_of(&client, "g1").await, server);
 }
