@@ -210,10 +210,20 @@ fn build(
         folder,
         token_variables: &tokens.variables,
     };
-    let built: Vec<_> = servers
+    let mut built: Vec<_> = servers
         .iter()
         .filter_map(|named| servers::build(named, file, limits, &surroundings, scope))
         .collect();
+    for server in &mut built {
+        let id = &server.supervisor.id;
+        let mut reaching = tokens.entries.iter().map(|token| &token.principal);
+        let divided = reaching
+            .by_ref()
+            .filter(|one| one.may_reach(id))
+            .nth(1)
+            .is_some();
+        server.supervisor.requests.divided = divided;
+    }
     let bind = addresses::bind(file, scope);
     let allowed_clients = addresses::allowed_clients(file, scope);
     let trusted_proxies = addresses::trusted_proxies(file, scope);

@@ -53,7 +53,7 @@ pub use handle::ServerHandle;
 pub use handshake::{Handshake, claims};
 pub use listener::Listener;
 pub use memory::resident_bytes;
-pub use mux::{Answer, Load, Mux, Observer, Origin, Outcome, Submission};
+pub use mux::{Answer, Load, Mux, Observer, Origin, Outcome, Owner, RequestRecord, Submission};
 pub use status::{Exit, State, Status};
 
 use actor::{Actor, OrderKind};

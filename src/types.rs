@@ -1,12 +1,14 @@
 //! Words of the house: values that were parsed once and cannot be wrong afterwards.
 
 mod principal;
+mod quota;
 mod secret;
 mod server_id;
 mod token;
 pub mod wall;
 
 pub use principal::{Principal, PrincipalId};
+pub use quota::QuotaPermit;
 pub use secret::Secret;
 pub use server_id::{InvalidServerId, RESERVED_SERVER_IDS, ServerId};
 pub use token::{TOKEN_PREFIX, fresh_token, is_own_token, token_of};

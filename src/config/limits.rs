@@ -17,8 +17,12 @@ section! {
         max_in_flight: Count = 512_u64,
         /// Requests to one server that are accepted and wait for their turn.
         max_queue: Count = 512_u64,
+        /// Bytes of what is accepted for one server and waits for its turn.
+        max_queue_bytes: Count = 67_108_864_u64,
         /// Requests of one token that are under way.
         max_in_flight_per_token: Count = 256_u64,
+        /// How long a call that waits for its client's input keeps its turn, with `serialize`, while others wait for theirs.
+        input_wait_ms: Millis = 60_000_u64,
         /// How long a request is held while its server is restarted.
         hold_ms: Millis = 5_000_u64,
         /// Open connections.
@@ -88,6 +92,10 @@ section! {
         max_in_flight: Count,
         /// Requests that are accepted and wait for their turn.
         max_queue: Count,
+        /// Bytes of what is accepted and waits for its turn.
+        max_queue_bytes: Count,
+        /// How long a call that waits for its client's input keeps its turn, with `serialize`, while others wait for theirs.
+        input_wait_ms: Millis,
         /// How long a request is held while the server is restarted.
         hold_ms: Millis,
         /// How long the server may leave its input unread before it is given up.

@@ -78,6 +78,10 @@ pub(super) fn requests(
         hold: pick(own.map(|own| &own.hold_ms), &limits.hold_ms)?.duration(),
         max_in_flight: pick(own.map(|own| &own.max_in_flight), &limits.max_in_flight)?.size(),
         max_queue: pick(own.map(|own| &own.max_queue), &limits.max_queue)?.size(),
+        max_queue_bytes: pick(own.map(|own| &own.max_queue_bytes), &limits.max_queue_bytes)?.size(),
+        input_wait: pick(own.map(|own| &own.input_wait_ms), &limits.input_wait_ms)?.duration(),
+        // Set where the tokens are known.
+        divided: false,
     })
 }
 

@@ -43,6 +43,7 @@ impl Asker {
                 prefers_stream: false,
                 peer: let_in.peer,
                 trace: trace(headers),
+                quota: let_in.quota,
             },
             mark: let_in.mark,
         })

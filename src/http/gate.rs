@@ -41,7 +41,7 @@ use super::tls::HandshakeFault;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::{HttpRequest, Instruments};
 use crate::spans::{self, HttpCall, HttpSpan};
-use crate::types::{Principal, PrincipalId, wall};
+use crate::types::{Principal, PrincipalId, QuotaPermit, wall};
 
 /// The longest request target, in bytes.
 const MAX_TARGET: usize = 8 * 1024;
@@ -67,6 +67,8 @@ pub(super) struct LetIn {
     /// To be set when the body was read.
     pub(super) mark: BodyMark,
     pub(super) validity: Validity,
+    /// What it takes of its token's quota.
+    pub(super) quota: Option<QuotaPermit>,
 }
 
 /// Everything that the gate decides by.
@@ -229,9 +231,10 @@ impl<S: Behind> Answers for Gate<S> {
                     peer,
                     mark: mark.clone(),
                     validity: Validity { until, revoked },
+                    quota: None,
                 };
                 let request = Request::from_parts(parts, body);
-                let behind = |request| inner.serve(let_in, request);
+                let behind = |quota, request| inner.serve(LetIn { quota, ..let_in }, request);
                 let passed = pin!(pass(guard, &rules, id, behind, request));
                 let caught = AssertUnwindSafe(passed).catch_unwind();
                 let response = watch
@@ -262,7 +265,7 @@ async fn pass(
     guard: &Guard,
     rules: &Rules,
     principal: PrincipalId,
-    behind: impl AsyncFnOnce(Request<Body>) -> Response,
+    behind: impl AsyncFnOnce(Option<QuotaPermit>, Request<Body>) -> Response,
     request: Request<Body>,
 ) -> Response {
     let refuse = |fault: Fault| Problem::from(fault).into_response();
@@ -291,7 +294,7 @@ async fn pass(
     } else {
         None
     };
-    let response = behind(request).await;
+    let response = behind(permit.clone(), request).await;
     match permit {
         // Under way until the last byte was taken: a slow reader holds the memory of its reply.
         Some(permit) => response.map(|body| Body::new(Held::new(body, permit))),

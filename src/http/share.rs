@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::config::LimitsConfig;
 use crate::fault::{Delivered, Fault, FaultKind};
-use crate::types::{Principal, PrincipalId};
+use crate::types::{Principal, PrincipalId, QuotaPermit};
 
 /// The shares of every principal.
 #[derive(Debug)]
@@ -51,9 +51,9 @@ impl Shares {
     }
 
     /// Takes one request out of the share.
-    pub(super) fn request(&self, principal: PrincipalId) -> Result<Permit, Fault> {
+    pub(super) fn request(&self, principal: PrincipalId) -> Result<QuotaPermit, Fault> {
         let share = self.0.get(&principal).map(|share| &share.requests);
-        take(share, "too many requests under way for this token")
+        take(share, "too many requests under way for this token").map(QuotaPermit::new)
     }
 
     /// Takes one event stream out of the share.

@@ -252,6 +252,7 @@ mod tests {
                 servers: None,
             }),
             mark: BodyMark::default(),
+            quota: None,
             validity: Validity {
                 until,
                 ..Validity::default()

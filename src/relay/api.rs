@@ -12,7 +12,7 @@ use crate::fault::Fault;
 use crate::protocol::Era;
 use crate::protocol::era::known_revision;
 use crate::protocol::trace_context::TraceContext;
-use crate::types::{Principal, ServerId};
+use crate::types::{Principal, QuotaPermit, ServerId};
 
 /// Whom a message is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +51,8 @@ pub struct Caller {
     pub peer: std::net::SocketAddr,
     /// The context in the HTTP headers, if it was valid.
     pub trace: Option<TraceContext>,
+    /// What it takes of its token's quota, kept by all that works for it.
+    pub quota: Option<QuotaPermit>,
 }
 
 /// The headers of a modern request that repeat what its body says, as they came (MCP 2026-07-28,

@@ -264,12 +264,17 @@ impl Way<'_> {
             }
             // No notification of the modern era's own goes from client to server by this transport.
             _ if self.caller.door == Door::Mcp && self.era == Era::Modern => {}
-            _ => mux.notify(into_frame(self.message.body.to_vec()).into())?,
+            _ => {
+                let frame = into_frame(self.message.body.to_vec()).into();
+                mux.notify(self.caller.principal.id, frame, self.caller.quota.clone())?;
+            }
         }
         Ok(Answer::Accepted)
     }
 
-    /// `false` where nothing was cancelled.
+    /// Cancels a request of the session that the message is in; `false` where nothing was cancelled.
+    ///
+    /// Without a session the clients of a token cannot be told apart, and all of them count their requests from 1.
     fn cancel(&self, mux: &Mux, session: Option<&Session>, plain: Option<InSession>) -> bool {
         let request = self
             .message
@@ -279,11 +284,13 @@ impl Way<'_> {
         let Some(request) = request else {
             return false;
         };
+        let id = session.map(|session| Arc::clone(session.id()));
+        let Some(id) = id.or_else(|| plain.map(|plain| plain.id)) else {
+            return false;
+        };
         let origin = Origin {
             principal: self.caller.principal.id,
-            session: session
-                .map(|session| Arc::clone(session.id()))
-                .or_else(|| plain.map(|plain| plain.id)),
+            session: Some(id),
             client_id: self.message.text(request),
         };
         let reason = reason(self.message.params());

@@ -27,7 +27,7 @@ use crate::protocol::level::Level;
 use crate::protocol::message::Ending;
 use crate::protocol::splice::{Edit, splice};
 use crate::protocol::{Envelope, Span, scan};
-use crate::supervisor::{Answer, Observer, ServerHandle};
+use crate::supervisor::{Answer, Observer, RequestRecord, ServerHandle};
 use crate::types::{Incarnation, PrincipalId, ServerId};
 
 /// The calls of clients that are under way at one child.
@@ -63,6 +63,8 @@ pub(super) struct Call {
     pub(super) id: u64,
     pub(super) party: Party,
     pub(super) principal: PrincipalId,
+    /// Where it is listed.
+    pub(super) calls: Weak<Calls>,
     /// Its method is one in the course of which servers ask clients.
     pub(super) asks: bool,
     /// The least severe log message that it wants; `None` wants none.
@@ -146,21 +148,17 @@ impl Calls {
         self.tool_changes.load(Ordering::Relaxed)
     }
 
-    /// Notes a call before the child hears of it.
-    pub(super) fn enter(self: &Arc<Self>, call: Call) -> Entered {
+    /// Lists a call before the child hears of it, until it leaves the table of requests.
+    pub(super) fn enter(&self, call: Call) -> Arc<Call> {
         let call = Arc::new(call);
         self.open().calls.insert(call.id, Arc::clone(&call));
-        Entered {
-            calls: Arc::clone(self),
-            call,
-            answered: false,
-        }
+        call
     }
 
     /// Tells a log message of the child's to the one call that it can be attributed to, if that call
     /// wants it. `false` where it cannot be attributed to one call.
-    pub(super) fn log(&self, line: &Bytes, envelope: &Envelope) -> bool {
-        let Cause::One(call) = self.open().cause("notifications/message") else {
+    pub(super) fn log(&self, incarnation: Incarnation, line: &Bytes, envelope: &Envelope) -> bool {
+        let Cause::One(call) = self.cause(incarnation, "notifications/message") else {
             return false;
         };
         let Some(outlet) = call.voice().outlet else {
@@ -207,10 +205,18 @@ impl Calls {
     /// A life of the child has ended: nothing of it can cause anything any more, or waits for an answer. What it asked
     /// in the course of a call is withdrawn with the call.
     pub(super) fn lost(&self, incarnation: Incarnation) {
-        self.open().ghosts = Ghosts::default();
         if let Some(owner) = self.owner() {
             owner.withdraw_questions_of(&self.server, incarnation);
         }
+    }
+
+    /// The call that has caused a message of this life of the child.
+    fn cause(&self, incarnation: Incarnation, method: &str) -> Cause {
+        let written = |id| {
+            let handle = self.handle.get();
+            handle.is_some_and(|handle| handle.mux().is_written(id))
+        };
+        self.open().cause(incarnation, method, written)
     }
 }
 
@@ -226,35 +232,19 @@ enum Cause {
     Several,
 }
 
-/// A call in the list. Dropped without an answer, it leaves a ghost: the child may go on with it.
-#[derive(Debug)]
-pub(super) struct Entered {
-    calls: Arc<Calls>,
-    call: Arc<Call>,
-    answered: bool,
-}
-
-impl Entered {
-    pub(super) fn call(&self) -> &Arc<Call> {
-        &self.call
-    }
-
-    /// The child has answered, or is gone: it does nothing for this call any more.
-    pub(super) fn settle(&mut self) {
-        self.answered = true;
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        let mut open = self.calls.open();
-        open.calls.remove(&self.call.id);
-        if !self.answered {
-            open.ghosts.add(self.call.principal);
+impl RequestRecord for Call {
+    fn left(&self, running: Option<Incarnation>) {
+        let Some(calls) = self.calls.upgrade() else {
+            return;
+        };
+        let mut open = calls.open();
+        open.calls.remove(&self.id);
+        if let Some(incarnation) = running {
+            open.ghosts.add(self.principal, incarnation);
         }
         drop(open);
-        match &self.call.reach {
-            Reach::Session(session) => session.withdraw_questions_for(self.call.id),
+        match &self.reach {
+            Reach::Session(session) => session.withdraw_questions_for(self.id),
             Reach::Rounds { questions, .. } => questions.close(),
             Reach::None => {}
         }

@@ -49,6 +49,13 @@ pub struct ServerConfig {
     pub instance_idle: Duration,
 }
 
+impl ServerConfig {
+    /// The processes that one principal may have at the same time.
+    pub fn instances_of_one(&self) -> usize {
+        self.supervisor.requests.share(self.max_instances)
+    }
+}
+
 /// Who shares a process of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Instance {

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::call::Round;
@@ -25,22 +24,15 @@ pub(super) struct Held {
     /// What the client brought along before it was asked, by key.
     brought: Vec<(String, Bytes)>,
     until: Instant,
-    _turn: Option<OwnedSemaphorePermit>,
     _leased: Leased,
 }
 
 impl Held {
-    pub(super) fn new(
-        round: Round,
-        turn: Option<OwnedSemaphorePermit>,
-        leased: Leased,
-        brought: Vec<(String, Bytes)>,
-    ) -> Self {
+    pub(super) fn new(round: Round, leased: Leased, brought: Vec<(String, Bytes)>) -> Self {
         Self {
             until: Instant::now() + leased.handle.config().requests.max,
             round,
             brought,
-            _turn: turn,
             _leased: leased,
         }
     }

@@ -4,12 +4,13 @@
 //! hears every changed list; a modern one with a [`Listening`](listening::Listening), which hears what it asked for. The child
 //! is told once for all of them: a resource is subscribed to while anybody wants its updates, the level of
 //! logs is the most talkative that anybody wants, and a modern child has one `subscriptions/listen` open
-//! that covers the wishes of all ([`keeper`]).
+//! for each principal that covers the wishes of its clients ([`keeper`]).
 //!
 //! One lock that is held for a few lines and never across an await. What the child says is pushed by the
 //! task that reads it, so everybody hears it in the child's order; a new life of the child is told anew
 //! what the last one was told.
 
+mod changes;
 mod child;
 mod ear;
 mod filter;
@@ -18,6 +19,7 @@ mod levels;
 mod listener;
 mod listening;
 mod pressure;
+mod subscriptions;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +27,8 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::{Notify, watch};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -35,15 +38,18 @@ pub(super) use levels::{Raised, USUAL};
 #[cfg(test)]
 pub(super) use listening::Listening;
 
+use changes::{PendingChanges, SubscriptionChange};
 use filter::{Capabilities, Lists};
-use keeper::Settled;
+use keeper::{Settled, UpstreamListen};
 use pressure::{Payer, Pressure};
+use subscriptions::{ClientSubscriptions, Subscriptions};
 use told::Told;
 
 use super::calls::Calls;
+use crate::fault::Fault;
 use crate::instruments::{DropReason, ServerInstruments};
 use crate::protocol::{Era, Level};
-use crate::supervisor::{Handshake, ServerHandle};
+use crate::supervisor::{Handshake, Owner, ServerHandle};
 use crate::types::{Incarnation, PrincipalId, ServerId};
 
 /// Where the messages for one hearer go.
@@ -74,14 +80,17 @@ pub(super) struct Hub {
     handle: OnceLock<ServerHandle>,
     state: Mutex<State>,
     pressure: Mutex<Pressure>,
-    /// Counts the changes of what is wanted of a modern child.
+    /// Counts the changes of what is wanted of the child.
     wishes: watch::Sender<u64>,
-    /// Up to which of them the child was told.
-    settled: watch::Sender<Settled>,
-    /// A modern child has acknowledged the listen that was opened last.
-    acknowledged: Arc<Notify>,
-    /// The task that keeps a modern child's listen.
-    keeper: Mutex<JoinSet<()>>,
+    /// Up to which of them a modern child was told, for each principal whose wishes are kept.
+    settled: watch::Sender<BTreeMap<PrincipalId, Settled>>,
+    /// A modern child has acknowledged a listen.
+    acknowledged: watch::Sender<()>,
+    /// A legacy child has answered a change of a subscription.
+    left: watch::Sender<()>,
+    /// The tasks that tell the child of the wishes, and where they run.
+    tasks: Mutex<JoinSet<()>>,
+    runtime: OnceLock<Handle>,
 }
 
 /// What the lock of a hub guards.
@@ -90,6 +99,8 @@ struct State {
     /// In the order in which they came.
     hearers: BTreeMap<u64, Hearer>,
     next_key: u64,
+    subscriptions: Subscriptions,
+    changes: PendingChanges,
     users: Users,
     life: Option<Life>,
     /// There are clients that were shown the lists without this server's before its first life.
@@ -100,9 +111,10 @@ struct State {
     raised: BTreeMap<u64, Level>,
     /// The level that this life of a legacy child was told.
     told_level: Option<Level>,
-    /// The listen whose notifications are passed on, and the one that will take its place.
-    current: Option<u64>,
-    opening: Option<u64>,
+    /// The listens at a modern child, of each principal whose wishes are kept.
+    listens: BTreeMap<PrincipalId, UpstreamListen>,
+    /// Principals whose hearers still have to be told to look at the lists again.
+    unannounced: BTreeSet<PrincipalId>,
 }
 
 /// The life of the child that became ready last.
@@ -111,8 +123,6 @@ struct Life {
     incarnation: Incarnation,
     era: Era,
     capabilities: Capabilities,
-    /// Its hearers still have to be told to look at its lists again.
-    unannounced: bool,
 }
 
 /// Who has used the present life of the child.
@@ -131,7 +141,7 @@ struct Hearer {
     /// The lists of whose changes it wants to hear.
     lists: Lists,
     /// The resources of whose updates it wants to hear.
-    resources: BTreeSet<Box<str>>,
+    resources: ClientSubscriptions,
     mark: Mark,
 }
 
@@ -160,17 +170,28 @@ impl Hub {
             state: Mutex::default(),
             pressure: Mutex::default(),
             wishes: watch::Sender::new(0),
-            settled: watch::Sender::new(Settled::default()),
-            acknowledged: Arc::default(),
-            keeper: Mutex::default(),
+            settled: watch::Sender::new(BTreeMap::new()),
+            acknowledged: watch::Sender::new(()),
+            left: watch::Sender::new(()),
+            tasks: Mutex::default(),
+            runtime: OnceLock::new(),
         })
     }
 
     /// Says whom this hub belongs to; called once, within a tokio runtime.
     pub(super) fn attach(self: &Arc<Self>, handle: ServerHandle) {
         if self.handle.set(handle).is_ok() {
-            let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-            keeper.spawn(keeper::keep(Arc::downgrade(self), self.wishes.subscribe()));
+            // Set with the handle.
+            let _ = self.runtime.set(Handle::current());
+            self.spawn(changes::run(Arc::downgrade(self), self.wishes.subscribe()));
+        }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = self.runtime.get() {
+            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn_on(task, runtime);
         }
     }
 
@@ -213,11 +234,22 @@ impl Hub {
         handshake.era == Era::Modern && Capabilities::read(&handshake.capabilities).subscribe
     }
 
-    fn enter(&self, hearer: Hearer) -> u64 {
+    fn enter(self: &Arc<Self>, hearer: Hearer) -> u64 {
         let mut state = self.state();
-        let key = state.key();
+        let (key, principal) = (state.key(), hearer.principal);
         state.hearers.insert(key, hearer);
+        let is_kept = self.runtime.get().is_none() || state.listens.contains_key(&principal);
+        if !is_kept {
+            state.listens.insert(principal, UpstreamListen::default());
+            self.settled.send_modify(|settled| {
+                settled.insert(principal, Settled::default());
+            });
+        }
         drop(state);
+        if !is_kept {
+            let wishes = self.wishes.subscribe();
+            self.spawn(keeper::keep(Arc::downgrade(self), principal, wishes));
+        }
         self.wishes_changed();
         key
     }
@@ -228,12 +260,14 @@ impl Hub {
         let Some(gone) = state.hearers.remove(&key) else {
             return;
         };
-        // Told under the lock: whoever wants the same resource next is told of after it.
-        for uri in gone.resources.iter().filter(|uri| !state.is_wanted(uri)) {
-            self.tell_of_resource(&state, "resources/unsubscribe", uri);
+        for uri in state.subscriptions.remove_client(&gone.resources) {
+            state
+                .changes
+                .add(gone.principal, uri, SubscriptionChange::Unsubscribe);
         }
+        self.send_changes(&mut state);
         drop(state);
-        drop(self.tell_level());
+        drop(self.tell_level(Owner::Principal(gone.principal)));
         self.wishes_changed();
     }
 
@@ -294,17 +328,32 @@ impl State {
     }
 
     fn is_wanted(&self, uri: &str) -> bool {
-        let mut hearers = self.hearers.values();
-        hearers.any(|hearer| hearer.resources.contains(uri))
+        self.subscriptions.contains(uri)
     }
 
-    /// Everything that anybody wants to hear of.
-    fn wanted(&self) -> Filter {
-        let mut wanted = Filter::default();
-        for hearer in self.hearers.values() {
-            wanted.lists = wanted.lists.or(hearer.lists);
-            wanted.resources.extend(hearer.resources.iter().cloned());
+    /// Notes that a hearer wants updates of a resource; `true` where nobody did before.
+    fn want(&mut self, key: u64, uri: &str) -> Result<bool, Fault> {
+        let hearer = self.hearers.get_mut(&key);
+        hearer.map_or(Ok(false), |hearer| {
+            self.subscriptions.add(&mut hearer.resources, uri)
+        })
+    }
+
+    /// Notes that a hearer wants none any more; `true` where nobody does.
+    fn forget(&mut self, key: u64, uri: &str) -> bool {
+        match self.hearers.get_mut(&key) {
+            Some(hearer) => self.subscriptions.remove(&mut hearer.resources, uri),
+            None => !self.is_wanted(uri),
         }
-        wanted
+    }
+
+    /// The resources that anybody wants to hear of, each with one that does.
+    fn wanted_by(&self) -> BTreeMap<Arc<str>, PrincipalId> {
+        let hearers = self.hearers.values();
+        let wanted = hearers.flat_map(|hearer| {
+            let resources = hearer.resources.iter();
+            resources.map(|uri| (Arc::clone(uri), hearer.principal))
+        });
+        wanted.collect()
     }
 }

@@ -111,10 +111,13 @@ impl Sessions {
     }
 
     /// Notes that a session wants updates of a resource.
-    pub(super) fn subscribe(&self, id: &str, uri: &str) {
+    ///
+    /// Refused where it, or its token, wants too many.
+    pub(super) fn subscribe(&self, id: &str, uri: &str) -> Result<(), Fault> {
         if let Some(session) = self.open_sessions().get(id) {
-            session.ear.wants(uri);
+            session.ear.wants(uri)?;
         }
+        Ok(())
     }
 
     /// Notes that a session wants none any more.

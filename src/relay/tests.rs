@@ -112,6 +112,7 @@ fn caller(principal: u32, session: Option<&EventStream>) -> Caller {
         prefers_stream: false,
         peer: ([127, 0, 0, 1], 1).into(),
         trace: None,
+        quota: None,
     }
 }
 

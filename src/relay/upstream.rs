@@ -4,7 +4,6 @@ mod tools;
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::aggregate::LastLists;
@@ -26,8 +25,8 @@ pub(super) struct Upstream {
     pub(super) instruments: ServerInstruments,
     /// What is kept of it for the lists of all servers.
     pub(super) last_lists: Arc<LastLists>,
-    /// One place for calls in the course of which the server may ask: they are made one by one.
-    pub(super) turnstile: Option<Arc<Semaphore>>,
+    /// Calls in the course of which the server may ask are made one by one.
+    pub(super) serializes: bool,
     /// Whose the child is.
     pub(super) key: InstanceKey,
     /// The server is no more: streams of it that never end by themselves end now.
@@ -87,7 +86,7 @@ impl Parts {
             calls,
             instruments,
             last_lists: Arc::default(),
-            turnstile: (features == ClientFeatures::Serialize).then(|| Arc::new(Semaphore::new(1))),
+            serializes: features == ClientFeatures::Serialize,
             key,
             ended,
             tools: ToolList::default(),

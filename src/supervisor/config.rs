@@ -192,4 +192,22 @@ pub struct RequestConfig {
     pub max_in_flight: usize,
     /// Requests accepted that wait for their turn: `max_in_flight` are under way, or the server does not run.
     pub max_queue: usize,
+    /// Bytes of what is accepted and waits.
+    pub max_queue_bytes: usize,
+    /// How long a request that waits for input of its client keeps its turn while others wait for theirs.
+    pub input_wait: Duration,
+    /// Several principals may use the server, so that one may take no more than its share of these bounds.
+    pub divided: bool,
+}
+
+impl RequestConfig {
+    /// The part of a bound that one principal may take: half, so that no one principal can take all, and at
+    /// least one.
+    pub fn share(&self, bound: usize) -> usize {
+        if self.divided {
+            (bound / 2).max(1)
+        } else {
+            bound
+        }
+    }
 }

@@ -44,6 +44,36 @@ pub(super) fn busy() -> Fault {
     .retry_after(SOON)
 }
 
+/// The principal has its share of the server already; others find room.
+pub(super) fn over_share() -> Fault {
+    Fault::new(
+        FaultKind::RateLimited,
+        "too many requests of this token wait for this server",
+    )
+    .delivered(Delivered::No)
+    .retry_after(SOON)
+}
+
+/// It waited for the calls before it, which are made one by one.
+pub(super) fn no_turn() -> Fault {
+    Fault::new(
+        FaultKind::ServerBusy,
+        "timed out in the queue: client_features \"serialize\" runs one call at a time",
+    )
+    .delivered(Delivered::No)
+    .retry_after(SOON)
+}
+
+/// It kept the turn while its client did not answer a question, and others waited for theirs.
+pub(super) fn turn_taken() -> Fault {
+    Fault::new(
+        FaultKind::RequestCancelled,
+        "the call waited for input of its client longer than input_wait_ms while other calls waited for their turn; \
+         it was cancelled and may have run",
+    )
+    .delivered(Delivered::Unknown)
+}
+
 pub(super) fn lost() -> Fault {
     Fault::new(
         FaultKind::ServerLost,

@@ -7,6 +7,8 @@
 
 mod asked;
 mod ends;
+mod frame;
+mod queue;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -25,14 +27,16 @@ use super::machine::Gate;
 use crate::fault::Fault;
 use crate::protocol::Span;
 use crate::protocol::message::Ending;
-use crate::types::{Incarnation, PrincipalId};
+use crate::types::{Incarnation, PrincipalId, QuotaPermit};
 
 pub(super) use ends::Progress;
-pub(super) use table::Frame;
+pub(super) use frame::Frame;
+use frame::FrameClass;
+pub use frame::Owner;
+#[cfg(test)]
+use queue::MAX_CONTROL;
 use table::{Entry, Stage, Table};
 
-/// Frames of our own (cancellations, answers to the child) that may wait for a child that does not read.
-const MAX_CONTROL: usize = 1024;
 /// Longer than any gateway runs, and short enough to be added to a time.
 const STANDING: Duration = Duration::from_hours(24 * 365 * 30);
 
@@ -51,6 +55,14 @@ pub struct Origin {
 pub trait Observer: Send + Sync + std::fmt::Debug {
     /// A progress notification; `token` is where the token stands that was minted for the child.
     fn progress(&self, line: &Bytes, token: Span);
+}
+
+/// What is kept of one request beside the table: told when it leaves. Called without the table's lock, before the
+/// outcome is sent: must not block.
+pub trait RequestRecord: Send + Sync + std::fmt::Debug {
+    /// The request has left the table. `running` is the life of the server that may still be working on it, where
+    /// there is one: it was written to that life, which has not answered it.
+    fn left(&self, running: Option<Incarnation>);
 }
 
 /// A child's answer to one request.
@@ -81,11 +93,20 @@ pub struct Submission {
     pub origin: Option<Origin>,
     /// Hears of progress.
     pub observer: Option<Arc<dyn Observer>>,
+    /// Kept beside the table for as long as the request is in it.
+    pub record: Option<Arc<dyn RequestRecord>>,
+    /// No other such request may be at the server at the same time.
+    pub exclusive: bool,
     /// Wait for an answer; progress restarts it. `None` takes the server's own.
     pub timeout: Option<Duration>,
     /// Its answer is its end, and it stands open till then: it has no deadline, and the server is not at
     /// work because of it.
     pub standing: bool,
+    /// Takes the share of the server that the request takes, where it is the gateway's own; a client's takes that
+    /// of its principal.
+    pub sponsor: Owner,
+    /// The part of its token's quota that it takes for as long as it is in the table.
+    pub quota: Option<QuotaPermit>,
 }
 
 impl Submission {
@@ -94,17 +115,44 @@ impl Submission {
         Self {
             origin: None,
             observer: None,
+            record: None,
+            exclusive: false,
             timeout: None,
             standing: false,
+            sponsor: Owner::Server,
+            quota: None,
+        }
+    }
+
+    /// A request of the gateway's own that somebody else is the cause of, and has to wait for.
+    pub fn own_for(sponsor: Owner) -> Self {
+        Self {
+            sponsor,
+            ..Self::own()
         }
     }
 
     /// A request of the gateway's own that stands open for as long as the server lives.
-    pub fn standing() -> Self {
+    pub fn standing(sponsor: Owner) -> Self {
         Self {
             standing: true,
-            ..Self::own()
+            ..Self::own_for(sponsor)
         }
+    }
+
+    /// Where its frame waits.
+    pub(super) fn class(&self) -> FrameClass {
+        if self.exclusive {
+            FrameClass::Exclusive
+        } else {
+            FrameClass::Ordered
+        }
+    }
+
+    /// The one whose share of the server it takes.
+    pub(super) fn owner(&self) -> Owner {
+        let principal = self.origin.as_ref().map(|origin| origin.principal);
+        principal.map_or(self.sponsor, Owner::Principal)
     }
 
     /// How long its answer is waited for.
@@ -194,37 +242,39 @@ impl Mux {
         submission: Submission,
     ) -> Result<oneshot::Receiver<Outcome>, Fault> {
         let now = Instant::now();
-        let internal = submission.origin.is_none();
+        let (own, owner) = (submission.origin.is_none(), submission.owner());
         let (sender, receiver) = oneshot::channel();
         let mut table = self.table();
         let timeout = submission.patience(&table.config);
-        let patience = if internal {
+        let patience = if owner == Owner::Server {
             timeout
         } else {
             table
-                .patience(timeout)
+                .patience(timeout, owner, frame.len())
                 .map_err(|fault| self.explain(fault))?
         };
+        let counted = owner != Owner::Server && !submission.standing;
+        let class = submission.class();
         let entry = Entry {
             submission,
             outcome: sender,
             stage: Stage::Queued,
             deadline: now + patience,
             hard_deadline: now + table.config.max,
+            asked_since: None,
             questions: 0,
         };
         table.entries.insert(id, entry);
-        let lane = if internal {
-            &mut table.control
-        } else {
-            &mut table.queue
-        };
-        lane.push_back(Frame {
-            own: internal,
+        table.queue.push(Frame {
+            owner,
+            class,
+            own,
             id: Some(id),
+            counted,
+            _quota: None,
             bytes: frame,
         });
-        if !internal {
+        if !own {
             self.wake(&table);
         }
         drop(table);
@@ -232,17 +282,19 @@ impl Mux {
         Ok(receiver)
     }
 
-    /// Takes a client's notification over, to be written after what came before it.
-    pub fn notify(&self, frame: Bytes) -> Result<(), Fault> {
+    /// Takes a client's notification over, to be written after what its principal sent before it.
+    pub fn notify(
+        &self,
+        principal: PrincipalId,
+        frame: Bytes,
+        quota: Option<QuotaPermit>,
+    ) -> Result<(), Fault> {
+        let owner = Owner::Principal(principal);
         let mut table = self.table();
-        let patience = table.patience(table.config.timeout);
+        let patience = table.patience(table.config.timeout, owner, frame.len());
         patience.map_err(|fault| self.explain(fault))?;
         self.wake(&table);
-        table.queue.push_back(Frame {
-            own: false,
-            id: None,
-            bytes: frame,
-        });
+        table.queue.push(Frame::notification(owner, frame, quota));
         drop(table);
         self.writable.notify_one();
         Ok(())
@@ -251,14 +303,7 @@ impl Mux {
     /// Has a notification of our own written as soon as the child reads; `false` where too many wait already.
     pub(super) fn control(&self, frame: Bytes) -> bool {
         let mut table = self.table();
-        let room = table.control.len() < MAX_CONTROL;
-        if room {
-            table.control.push_back(Frame {
-                own: true,
-                id: None,
-                bytes: frame,
-            });
-        }
+        let room = table.queue.push(Frame::control(Owner::Server, frame));
         drop(table);
         self.writable.notify_one();
         room
@@ -319,13 +364,18 @@ impl Mux {
     pub(super) fn knock(&self) -> Result<Duration, Fault> {
         let table = self.table();
         self.wake(&table);
-        let patience = table.patience(table.config.timeout);
+        let patience = table.gate_patience(table.config.timeout);
         patience.map_err(|fault| self.explain(fault))
     }
 
     /// Waits until a request wants a server that is asleep. Cancel safe.
     pub(super) async fn demanded(&self) {
         self.demand.notified().await;
+    }
+
+    /// Whether a request was written and has not left the table: the server may be working on it.
+    pub fn is_written(&self, id: u64) -> bool {
+        self.table().entries.get(&id).is_some_and(Entry::is_written)
     }
 
     /// How full the table is.

@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::actor::OVERSLEPT;
 use super::faults;
 use super::listener::Listener;
-use super::mux::{Answer, Frame, Mux, Progress};
+use super::mux::{Answer, Frame, Mux, Owner, Progress};
 use super::stderr::StderrRing;
 use super::stdout::StdoutFault;
 use crate::fault::Fault;
@@ -197,7 +197,8 @@ impl Reader {
         if let Some(id) = request {
             let refusal = refusal(&id, code, problem);
             // Where it cannot be written, too much waits for a child that does not read.
-            self.mux.reply(self.incarnation, refusal.into());
+            self.mux
+                .reply(self.incarnation, Owner::Server, refusal.into());
         }
         response.is_some_and(|id| self.mux.answer(id, Err(fault)))
     }
@@ -241,7 +242,9 @@ impl Reader {
                 let answer = self
                     .listener
                     .request(self.incarnation, &method, &line, &envelope);
-                if answer.is_some_and(|answer| !self.mux.reply(self.incarnation, answer)) {
+                if answer
+                    .is_some_and(|answer| !self.mux.reply(self.incarnation, Owner::Server, answer))
+                {
                     self.listener.dropped(DropReason::UnreadRequest, line.len());
                 }
             }

@@ -22,6 +22,7 @@ const MODERN_VERSION: &str = "2026-07-28";
 const CLAIM: &str = "io.modelcontextprotocol/protocolVersion";
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 const NOT_FOUND: i64 = -32601;
+const INVALID_PARAMS: i64 = -32602;
 const BAD_PARAMS: i64 = -32602;
 /// Unsupported protocol version, of the modern era.
 const UNSUPPORTED: i64 = -32022;
@@ -221,6 +222,9 @@ fn common(
             let read = json!([{"uri": params.get("uri"), "text": "twigs"}]);
             list(id, modern, "contents", &read);
         }
+        "subscriptions/listen" if modern && wants_refused(params) => {
+            wire::refuse(id, INVALID_PARAMS, "such a resource is not to be had", None);
+        }
         "subscriptions/listen" if modern => {
             gremlin.listen(id);
             let raw_id: Value = serde_json::from_str(id).unwrap_or_default();
@@ -280,6 +284,13 @@ fn tools(orders: &Orders) -> Value {
         tools.extend(more);
     }
     tools
+}
+
+/// A listen for a resource whose URI begins with `refused:` is refused as a whole.
+fn wants_refused(params: &Value) -> bool {
+    let uris = params["notifications"]["resourceSubscriptions"].as_array();
+    let mut uris = uris.into_iter().flatten().filter_map(Value::as_str);
+    uris.any(|uri| uri.starts_with("refused:"))
 }
 
 fn list(id: &str, modern: bool, name: &str, items: &Value) {

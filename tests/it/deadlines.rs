@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::support::client::{Answer, Client};
 use crate::support::journal::Journal;
+use crate::support::mcp::{modern, modern_post};
 use crate::support::wait::{wait_for, wait_until};
 use crate::support::{Gateway, Server};
 
@@ -204,15 +205,25 @@ fn cancel(id: &str) -> Value {
 async fn a_cancelled_request_is_409_and_the_child_hears_its_own_id() {
     let gateway = Gateway::builder().server(Server::gremlin("g1")).start();
     let (client, journal) = (gateway.client(), gateway.journal("g1"));
+    let stream = client.listen("/g1/rpc").await;
+    let session = stream.headers["mcp-session-id"].to_str().unwrap();
     let held = deed("mine", &json!({"do": "sleep", "ms": 20_000, "nonce": "n1"}));
-    let (answer, ()) = tokio::join!(client.rpc("g1", &held), async {
+    let (answer, ()) = tokio::join!(in_session(&client, session, &held), async {
         wait_until("the call in the child", SOON, || {
             journal.count("\"n1\"") == 1
         })
         .await;
         // Of nothing that is under way: ignored.
-        assert_eq!(client.rpc("g1", &cancel("other")).await.status, 202);
-        assert_eq!(client.rpc("g1", &cancel("mine")).await.status, 202);
+        for ignored in ["other", "mine"] {
+            let told = match ignored {
+                "mine" => client.rpc("g1", &cancel(ignored)).await,
+                _ => in_session(&client, session, &cancel(ignored)).await,
+            };
+            assert_eq!(told.status, 202);
+        }
+        assert!(cancellations(&journal).is_empty());
+        let told = in_session(&client, session, &cancel("mine")).await;
+        assert_eq!(told.status, 202);
     });
     is_refused(&answer, 409, "request_cancelled", "unknown");
     told(&journal, 1).await;
@@ -223,6 +234,41 @@ async fn a_cancelled_request_is_409_and_the_child_hears_its_own_id() {
         .call("g1", "echo", &json!({"text": "on it goes"}))
         .await;
     assert_eq!(next.json()["result"]["content"][0]["text"], "on it goes");
+}
+
+/// RA12: two clients of one token count their requests alike; a cancellation of one, in a session or in none, by
+/// whichever endpoint, ends no request of the other.
+#[tokio::test]
+async fn nobody_cancels_the_request_of_another_client_of_the_same_token() {
+    let gateway = Gateway::builder().server(Server::gremlin("g1")).start();
+    let (client, journal) = (gateway.client(), gateway.journal("g1"));
+    let other = client.listen("/g1/rpc").await;
+    let session = other.headers["mcp-session-id"].to_str().unwrap();
+    let held = deed(
+        "mine",
+        &json!({"do": "sleep", "ms": 1000, "say": "unharmed", "nonce": "n1"}),
+    );
+    let (answer, ()) = tokio::join!(client.rpc("g1", &held), async {
+        wait_until("the call in the child", SOON, || {
+            journal.count("\"n1\"") == 1
+        })
+        .await;
+        assert_eq!(client.rpc("g1", &cancel("mine")).await.status, 202);
+        let told = in_session(&client, session, &cancel("mine")).await;
+        assert_eq!(told.status, 202);
+        let params = json!({"requestId": "mine"});
+        let mut modern = modern("mine", "notifications/cancelled", &params);
+        modern.as_object_mut().unwrap().remove("id");
+        let told = modern_post(&client, "/g1/mcp", &modern).send().await;
+        assert_eq!(told.unwrap().status(), 202);
+    });
+    assert_eq!(
+        answer.json()["result"]["content"][0]["text"],
+        "unharmed",
+        "{}",
+        answer.text()
+    );
+    assert!(cancellations(&journal).is_empty());
 }
 
 /// H079.

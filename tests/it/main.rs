@@ -95,6 +95,8 @@ mod soak;
 #[cfg(test)]
 mod start_trouble;
 #[cfg(test)]
+mod subscriptions;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod support_itself;

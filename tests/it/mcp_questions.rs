@@ -103,6 +103,29 @@ async fn whoever_declared_nothing_is_asked_nothing_and_the_tool_comes_to_its_end
     }
 }
 
+/// RA08: the first round has run, so what refuses the second does not say that nothing was delivered.
+#[tokio::test]
+async fn a_call_whose_second_round_is_refused_may_have_run() {
+    let server = Server::gremlin("g1").orders(&json!({"era": "modern"}));
+    let gateway = Gateway::builder().server(server).start();
+    let (client, elicitation) = (gateway.client(), json!({"elicitation": {}}));
+    let session = Session::open_with(&client, "/g1/mcp", REVISION, &elicitation).await;
+    let schema = json!({"type": "object", "properties": {}});
+    let params = json!({"message": "well?", "requestedSchema": schema});
+    let requests = json!({"q": {"method": "elicitation/create", "params": params}});
+    let deed = json!({"do": "input_required", "requests": requests, "state": "s"});
+    let mut stream = session.stream(&tool_call("call", "gremlin", &deed)).await;
+    let question = stream.message(SOON).await;
+    assert_eq!(client.post("/servers/g1/stop?wait", "").await.status, 200);
+    session
+        .reply(&question, &json!({"action": "accept", "content": {}}))
+        .await;
+    let refused = stream.message(SOON).await;
+    let data = &refused["error"]["data"];
+    assert_eq!(data["error_code"], "server_stopped", "{refused}");
+    assert_eq!(data["delivered"], "unknown", "{refused}");
+}
+
 #[tokio::test]
 async fn whoever_takes_no_stream_is_asked_on_that_of_the_session_or_not_at_all() {
     let gateway = Gateway::builder().server(Server::gremlin("g1")).start();

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client};
 use crate::support::gateway::Builder;
 use crate::support::mcp::{modern_call, modern_post};
+use crate::support::process;
 use crate::support::stdio::text_of;
 use crate::support::wait::{wait_for, wait_until};
 use crate::support::{Gateway, Server};
@@ -157,6 +159,78 @@ async fn a_held_call_keeps_its_turn_where_calls_are_made_one_by_one() {
         let told = text_of(&answer.json());
         assert!(told.contains(r#""said":"true""#), "{told}");
     }
+}
+
+/// RA06: a client that never answers a question keeps others from their turn for `input_wait_ms`, and is told so when it
+/// comes back.
+#[tokio::test]
+async fn a_held_call_gives_its_turn_up_while_others_wait() {
+    let server = Server::gremlin("g1").orders(&json!({"era": "legacy"}));
+    let server = server.set("client_features", "serialize");
+    let builder = Gateway::builder().people().server(server);
+    let gateway = builder.limit("input_wait_ms", 700).start();
+    let (alice, bob) = (gateway.alice(), gateway.bob());
+    let of_alice = asked(&alice, "legacy").await;
+    let of_bob = bob.deed("g1", &json!({"do": "count"})).await;
+    assert_eq!(of_bob.status, 200, "{}", of_bob.text());
+    let late = posted(&alice, &of_alice).await.json();
+    let text = late["error"]["message"].as_str().unwrap_or_default();
+    assert!(text.contains("input_wait_ms"), "{late}");
+    assert_eq!(late["error"]["data"]["delivered"], "unknown", "{late}");
+}
+
+/// RA06: a held call whose process is gone has no turn any more.
+#[tokio::test]
+async fn a_held_call_of_a_server_that_died_keeps_nobody_waiting() {
+    let server = Server::gremlin("g1").orders(&json!({"era": "legacy"}));
+    let server = server.set("client_features", "serialize");
+    let gateway = Gateway::builder()
+        .people()
+        .set("restart_backoff_ms", 100)
+        .server(server)
+        .start();
+    let (alice, bob) = (gateway.alice(), gateway.bob());
+    let of_alice = asked(&alice, "legacy").await;
+    let pid = alice.status("g1").await["pid"].as_u64().unwrap();
+    process::signal(u32::try_from(pid).unwrap(), Signal::KILL);
+    wait_for("the next process", SOON, async || {
+        let status = bob.status("g1").await;
+        (status["incarnation"] == 2 && status["status"] == "ready").then_some(())
+    })
+    .await;
+    let of_bob = asked(&bob, "legacy").await;
+    let lost = posted(&alice, &of_alice).await.json();
+    let code = &lost["error"]["data"]["error_code"];
+    assert_eq!(code, "server_lost", "{lost}");
+    let of_bob = posted(&bob, &of_bob).await;
+    assert!(text_of(&of_bob.json()).contains(r#""said":"true""#));
+}
+
+/// RA06: a client that hangs up gives no turn away: its call is still at the server.
+#[tokio::test]
+async fn a_client_that_hangs_up_gives_no_turn_away() {
+    let server = Server::gremlin("g1").set("client_features", "serialize");
+    let gateway = Gateway::builder()
+        .people()
+        .set("request_timeout_ms", 2000)
+        .server(server)
+        .start();
+    let (alice, bob, journal) = (gateway.alice(), gateway.bob(), gateway.journal("g1"));
+    let silent = json!({"do": "nothing", "nonce": "of alice"});
+    tokio::select! {
+        answer = alice.deed("g1", &silent) => panic!("{}", answer.text()),
+        () = wait_until("the call", SOON, || journal.count("of alice") == 1) => {}
+    }
+    let next = json!({"do": "count", "nonce": "of bob"});
+    // It may wait for its turn as long as the other for its answer, and the other began first.
+    let answer = wait_for("a turn", SOON, async || {
+        Some(bob.deed("g1", &next).await).filter(|answer| answer.status == 200)
+    });
+    answer.await;
+    let entries = journal.entries();
+    let place = |part: &str| entries.iter().position(|entry| entry.contains(part));
+    let (cancelled, of_bob) = (place("notifications/cancelled"), place("of bob"));
+    assert!(cancelled.is_some() && cancelled < of_bob, "{entries:?}");
 }
 
 #[tokio::test]

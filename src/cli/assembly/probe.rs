@@ -76,6 +76,7 @@ impl Prober for SupervisedProber {
             prefers_stream: false,
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             trace: None,
+            quota: None,
         };
         let target = Target::Server(server.id.clone());
         match relay.message(&target, caller, LIST_TOOLS.into()).await {

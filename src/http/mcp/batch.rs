@@ -16,7 +16,6 @@ use serde_json::value::RawValue;
 use super::refused::{Refused, unread};
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::http::Edge;
-use crate::http::share::Permit;
 use crate::protocol::{self, ClientMessage};
 use crate::relay::{Answer, Caller, Event, Failure, Target};
 
@@ -131,14 +130,16 @@ pub(super) async fn run(
             }
             Kind::Statement | Kind::Neither => Ok(None),
         };
+        let mut caller = caller.clone();
+        let counted = permit.map(|permit| caller.quota = permit.or(caller.quota.take()));
         let member = Member {
             edge: Arc::clone(edge),
             target: target.clone(),
-            caller: caller.clone(),
+            caller,
             message,
             kind,
         };
-        member.run(permit)
+        member.run(counted)
     });
     gather(members).await
 }
@@ -194,17 +195,17 @@ enum End {
 }
 
 impl Member {
-    async fn run(self, permit: Result<Option<Permit>, Fault>) -> End {
-        let permit = match permit {
-            Ok(permit) => permit,
-            Err(fault) => return self.told(unread(fault)),
-        };
+    async fn run(self, counted: Result<(), Fault>) -> End {
+        if let Err(fault) = counted {
+            return self.told(unread(fault));
+        }
         if self.kind == (Kind::Request { initializes: true }) {
             let message = "initialize must not be part of a batch";
             let fault = Fault::new(FaultKind::InvalidRequest, message);
             return self.told(unread(fault.delivered(Delivered::No)));
         }
         let (caller, message) = (self.caller.clone(), self.message.clone());
+        let quota = caller.quota.clone();
         match self.edge.relay.message(&self.target, caller, message).await {
             Ok(Answer::Reply(reply)) => End::Told(reply.message),
             Ok(Answer::Accepted) => End::Taken,
@@ -212,7 +213,7 @@ impl Member {
                 // The ids and the waits are those of streams that were to stand alone: the stream of
                 // a batch cannot be resumed.
                 let messages = events.filter_map(move |event| {
-                    let _counted = &permit;
+                    let _counted = &quota;
                     std::future::ready((!event.message.is_empty()).then(|| plain(event.message)))
                 });
                 End::Streams(messages.boxed())

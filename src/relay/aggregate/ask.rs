@@ -19,7 +19,7 @@ use crate::relay::ended;
 use crate::relay::upstream::Upstream;
 use crate::spans::{self, Call, HttpSpan, MessageSpan};
 use crate::supervisor::{self, Handshake, Origin, Submission, claims};
-use crate::types::Principal;
+use crate::types::{Principal, QuotaPermit};
 
 /// JSON-RPC: the method does not exist here.
 const METHOD_NOT_FOUND: i64 = -32_601;
@@ -31,6 +31,8 @@ pub(super) struct Asker<'a> {
     pub(super) tasks: &'a TaskTracker,
     pub(super) principal: Arc<Principal>,
     pub(super) session: Option<Arc<str>>,
+    /// What the client's request takes of its token's quota.
+    pub(super) quota: Option<QuotaPermit>,
     /// The client's id of the request.
     pub(super) client_id: Bytes,
 }
@@ -68,6 +70,7 @@ impl Asker<'_> {
                 session: self.session.clone(),
                 client_id: self.client_id.clone(),
             }),
+            quota: self.quota.clone(),
             ..Submission::own()
         };
         server.hub.used_by(self.principal.id);

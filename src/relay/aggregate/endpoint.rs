@@ -141,10 +141,13 @@ impl All {
     ) -> Result<Answer, Fault> {
         let session = self.shared.session(caller, era, &Target::All)?;
         let request = message.envelope.params.and_then(|params| params.request_id);
-        if let (Some(request), "notifications/cancelled") = (request, method) {
+        // Without a session the clients of a token cannot be told apart.
+        if let (Some(request), Some(session), "notifications/cancelled") =
+            (request, session, method)
+        {
             let origin = Origin {
                 principal: caller.principal.id,
-                session: session.as_ref().map(|session| Arc::clone(session.id())),
+                session: Some(Arc::clone(session.id())),
                 client_id: message.text(request),
             };
             let reason = call::reason(message.params());
@@ -154,7 +157,7 @@ impl All {
                     ended |= upstream.handle.mux().cancel(&origin, reason.as_deref());
                 }
             }
-            if let Some(session) = session.filter(|_| !ended) {
+            if !ended {
                 session.cancel(&origin.client_id);
             }
         }

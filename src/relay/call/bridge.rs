@@ -46,16 +46,16 @@ impl Request {
         if self.is_modern_mcp() && handshake.era == Era::Legacy {
             let retry = self.retry()?;
             if let Some(state) = &retry.state {
-                // The call that it goes on with has its turn already.
-                return Box::pin(self.go_on(handshake, state, &retry)).await;
+                // Whatever becomes of this one, the rounds before it were made.
+                let answered = Box::pin(self.go_on(handshake, state, &retry)).await;
+                return answered.map_err(|fault| fault.delivered(Delivered::Unknown));
             }
-            let turn = self.turn().await?;
             let round = self.for_legacy_child()?;
             let round = self.begin(handshake, span, &round)?;
             // What the client brings without a state may be what the child is about to ask for: a round
             // may be made again from its beginning.
             let brought = retry.responses;
-            let held = Held::new(round, turn, Arc::clone(&self.upstream), brought);
+            let held = Held::new(round, Arc::clone(&self.upstream), brought);
             return Box::pin(self.until_asked(handshake, held)).await;
         }
         if let Some(session) = self
@@ -65,11 +65,6 @@ impl Request {
         {
             return Box::pin(self.with_questions(handshake, span, session)).await;
         }
-        let _turn = match handshake.era {
-            Era::Legacy => self.turn().await?,
-            // What it wants to know stands in its answer, so there is nothing to mistake.
-            Era::Modern => None,
-        };
         let round = self.for_modern_child(handshake)?;
         let mut round = self.begin(handshake, span, &round)?;
         let outcome = round.outcome().await;
@@ -208,9 +203,9 @@ impl Request {
         if held.has_questions() {
             return self.hold(handshake, held);
         }
-        if let Some(entered) = &held.round.entered {
+        if let Some(call) = &held.round.call {
             let token = self.message.meta().and_then(|meta| meta.progress_token);
-            entered.call().speak_to(Voice {
+            call.speak_to(Voice {
                 token: token.map(|token| self.message.text(token)),
                 outlet: self.outlet.clone(),
             });
@@ -227,10 +222,17 @@ impl Request {
     ) -> Answered {
         let until = Instant::now() + self.upstream.handle.config().requests.max;
         let mut message = self.message.clone();
-        for _ in 0..MAX_ROUNDS {
-            let mut round = self.begin(handshake, span, &message)?;
+        for number in 0..MAX_ROUNDS {
+            // From the second round on the call has run in part, whatever becomes of this round.
+            let honest = |fault: Fault| match number {
+                0 => fault,
+                _ => fault.delivered(Delivered::Unknown),
+            };
+            let round = self.begin(handshake, span, &message);
+            let mut round = round.map_err(honest)?;
             let outcome = round.outcome().await;
-            let (answer, ended) = self.ended(handshake, &mut round, outcome)?;
+            let ended = self.ended(handshake, &mut round, outcome);
+            let (answer, ended) = ended.map_err(honest)?;
             if answer.ending != Ending::InputRequired {
                 let line = self.with_own_id(answer);
                 let patch = legacy::response(&line, &self.method);

@@ -67,12 +67,13 @@ impl Request {
         let Some(uri) = self.message.uri() else {
             return self.ask_child(handshake, span).await;
         };
-        if !self.wants(&uri) {
+        if !self.wants(&uri)? {
             return self.ask_child(handshake, span).await;
         }
         let answered = if Hub::subscribes_by_listen(handshake) {
-            self.renewed().await
+            self.renewed(&uri).await
         } else {
+            self.upstream.hub.until_left(&uri).await;
             self.ask_child(handshake, span).await
         };
         if !matches!(answered, Ok((_, Outcome::Ok))) {
@@ -91,20 +92,21 @@ impl Request {
         if is_wanted || Hub::subscribes_by_listen(handshake) {
             return Ok((answers::empty(self.client_id()).into(), Outcome::Ok));
         }
+        let _leaving = self.upstream.hub.leaving(&uri);
         self.ask_child(handshake, span).await
     }
 
     /// Notes that the client wants updates of a resource; `false` where it has no way to hear of them.
-    fn wants(&self, uri: &str) -> bool {
+    fn wants(&self, uri: &str) -> Result<bool, Fault> {
         if let Some(ear) = self.ear() {
-            ear.wants(uri);
-            return true;
+            ear.wants(uri)?;
+            return Ok(true);
         }
         if let Some(plain) = &self.plain {
-            self.shared.sessions.subscribe(&plain.id, uri);
-            return true;
+            self.shared.sessions.subscribe(&plain.id, uri)?;
+            return Ok(true);
         }
-        false
+        Ok(false)
     }
 
     /// Notes that it wants none any more; `true` where nobody does.
@@ -119,8 +121,9 @@ impl Request {
     }
 
     /// Has a modern child tell of what its clients want as of now.
-    async fn renewed(&self) -> Answered {
-        self.upstream.hub.renew().await?;
+    async fn renewed(&self, uri: &str) -> Answered {
+        let principal = self.caller.principal.id;
+        self.upstream.hub.renew(principal, [uri]).await?;
         Ok((answers::empty(self.client_id()).into(), Outcome::Ok))
     }
 
@@ -143,7 +146,10 @@ impl Request {
             self.shared.sessions.set_level(&plain.id, level);
         }
         if handshake.era == Era::Legacy {
-            self.upstream.hub.level_changed().await?;
+            self.upstream
+                .hub
+                .level_changed(self.caller.principal.id)
+                .await?;
         }
         Ok((answers::empty(self.client_id()).into(), Outcome::Ok))
     }

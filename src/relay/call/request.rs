@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use futures_util::future::Aborted;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::message::Message;
 use super::plain::InSession;
@@ -21,14 +20,14 @@ use crate::protocol::{Era, Span};
 use crate::relay::Shared;
 use crate::relay::api::{Caller, Door, Failure, Reply, Target};
 use crate::relay::bridge::errors;
-use crate::relay::calls::{Call, Entered, Party, Questions, Reach, Voice};
+use crate::relay::calls::{Call, Party, Questions, Reach, Voice};
 use crate::relay::ended;
 use crate::relay::hub::{Ear, Raised};
 use crate::relay::outlet::Outlet;
 use crate::relay::servers::Leased;
 use crate::relay::session::{Cancelled, Session};
 use crate::spans::{self, MessageSpan};
-use crate::supervisor::{self, Answer, Handshake, Observer, Origin, Submission};
+use crate::supervisor::{self, Answer, Handshake, Observer, Origin, RequestRecord, Submission};
 
 /// A request, and all that its way depends on.
 pub(in crate::relay) struct Request {
@@ -164,21 +163,10 @@ impl Request {
         )
     }
 
-    /// Waits for its turn, where the calls of this server are made one by one so that what the server
-    /// asks in the course of one belongs to it beyond doubt.
-    pub(super) async fn turn(&self) -> Result<Option<OwnedSemaphorePermit>, Fault> {
-        let Some(turnstile) = self.upstream.turnstile.as_ref().filter(|_| self.may_ask()) else {
-            return Ok(None);
-        };
-        let patience = self.upstream.handle.config().requests.timeout;
-        match timeout(patience, Arc::clone(turnstile).acquire_owned()).await {
-            Ok(turn) => Ok(turn.ok()),
-            Err(_elapsed) => {
-                let text =
-                    "the calls of this server are made one by one, and those before took too long";
-                Err(Fault::new(FaultKind::ServerBusy, text).delivered(Delivered::No))
-            }
-        }
+    /// The calls of a legacy server are made one by one, where that is configured, so that what it asks in the course
+    /// of one belongs to it beyond doubt. What a modern one wants to know stands in its answer.
+    fn is_exclusive(&self, handshake: &Handshake) -> bool {
+        self.upstream.serializes && handshake.era == Era::Legacy && self.may_ask()
     }
 
     /// Sends a round of this request to the child.
@@ -205,16 +193,26 @@ impl Request {
         let frame = frame.map_err(|exhausted| exhausted.fault(Delivered::No))?;
         self.upstream.hub.used_by(self.caller.principal.id);
         let mut questions = None;
-        let entered = (self.caller.door == Door::Mcp || self.may_ask()).then(|| {
+        let call = (self.caller.door == Door::Mcp || self.may_ask()).then(|| {
             let call = self.as_call(id, handshake, round, &mut questions);
             self.upstream.calls.enter(call)
         });
-        let submission = self.submission(entered.as_ref(), round);
+        let submission = Submission {
+            record: call.clone().map(|call| call as _),
+            exclusive: self.is_exclusive(handshake),
+            ..self.submission(call.as_ref(), round)
+        };
         let raised = self.raise(handshake);
-        let receiver = mux.submit(id, frame, submission)?;
+        let submitted = mux.submit(id, frame, submission);
+        let receiver = submitted.inspect_err(|_refused| {
+            // It never was in the table.
+            if let Some(call) = &call {
+                call.left(None);
+            }
+        })?;
         Ok(Round {
             receiver,
-            entered,
+            call,
             questions,
             span,
             written,
@@ -270,6 +268,7 @@ impl Request {
             id,
             party,
             principal: self.caller.principal.id,
+            calls: Arc::downgrade(&self.upstream.calls),
             asks: self.may_ask(),
             level,
             reach,
@@ -302,17 +301,18 @@ impl Request {
         let level = self.log_level().filter(|_| {
             self.caller.door == Door::Mcp && self.session.is_none() && handshake.era == Era::Legacy
         })?;
-        Some(self.upstream.hub.raise(level))
+        let principal = self.caller.principal.id;
+        Some(self.upstream.hub.raise(level, principal))
     }
 
-    fn submission(&self, entered: Option<&Entered>, round: &Message) -> Submission {
-        let observer: Option<Arc<dyn Observer>> = match (&self.plain, entered) {
+    fn submission(&self, call: Option<&Arc<Call>>, round: &Message) -> Submission {
+        let observer: Option<Arc<dyn Observer>> = match (&self.plain, call) {
             (Some(plain), _) => {
                 let token = round.meta().and_then(|meta| meta.progress_token);
                 let (hub, principal) = (&self.upstream.hub, self.caller.principal.id);
                 token.map(|token| plain.observer(round.text(token), hub, principal))
             }
-            (None, Some(entered)) => Some(Arc::clone(entered.call()) as _),
+            (None, Some(call)) => Some(Arc::clone(call) as _),
             (None, None) => None,
         };
         let session = self
@@ -327,6 +327,7 @@ impl Request {
         Submission {
             origin: Some(origin),
             observer,
+            quota: self.caller.quota.clone(),
             ..Submission::own()
         }
     }
@@ -348,13 +349,6 @@ impl Request {
         outcome: supervisor::Outcome,
     ) -> Result<(Answer, Outcome), Fault> {
         round.abandon.armed = false;
-        let over = match &outcome {
-            Ok(_) => true,
-            Err(fault) => fault.delivered == Some(Delivered::No),
-        };
-        if let Some(entered) = round.entered.as_mut().filter(|_| over) {
-            entered.settle();
-        }
         if let (Ok(answer), Some(session)) = (&outcome, &self.session) {
             self.upstream
                 .calls

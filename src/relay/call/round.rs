@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::fault::{Fault, FaultKind};
-use crate::relay::calls::{Entered, Questions};
+use crate::relay::calls::{Call, Questions};
 use crate::relay::hub::Raised;
 use crate::spans::MessageSpan;
 use crate::supervisor::{self, ServerHandle};
@@ -16,7 +16,7 @@ use crate::supervisor::{self, ServerHandle};
 /// era takes a client that goes away for that.
 pub(in crate::relay) struct Round {
     pub(super) receiver: oneshot::Receiver<supervisor::Outcome>,
-    pub(super) entered: Option<Entered>,
+    pub(super) call: Option<Arc<Call>>,
     /// What the child asks a modern client, where it is a legacy one.
     pub(in crate::relay) questions: Option<Arc<Questions>>,
     pub(super) span: MessageSpan,
@@ -29,8 +29,8 @@ pub(in crate::relay) struct Round {
 impl Round {
     /// Notes whether the child waits for the client to come back.
     pub(in crate::relay) fn waits(&self, waits: bool) {
-        if let Some(entered) = &self.entered {
-            entered.call().waits.store(waits, Ordering::Relaxed);
+        if let Some(call) = &self.call {
+            call.waits.store(waits, Ordering::Relaxed);
         }
     }
 

@@ -51,13 +51,16 @@ impl Calls {
         let params = envelope
             .params
             .map_or(&b"{}"[..], |params| params.span.of(line));
-        let caused_by = self.open().cause(method);
+        let caused_by = self.cause(incarnation, method);
         let (call, session) = match caused_by {
             Cause::One(call) => (Some(call), None),
             Cause::Nobody => (None, self.owner()),
             Cause::Several => (None, None),
         };
-        let new_ask = |call| ChildAsk::new(handle.clone(), incarnation, child_id.clone(), call);
+        let new_ask = |call, principal| {
+            let child_id = child_id.clone();
+            ChildAsk::new(handle.clone(), incarnation, child_id, call, principal)
+        };
         let to_session = |session: &Arc<Session>, call: Option<&Call>| {
             if let Err(refusal) = session.agreed().features.allow(method, params) {
                 return refuse(refusal.code, &refusal.message);
@@ -65,7 +68,7 @@ impl Calls {
             if method == "elicitation/create" {
                 self.subjects.asked(params, session);
             }
-            let ask = new_ask(call.map(|call| call.id));
+            let ask = new_ask(call.map(|call| call.id), session.principal().id);
             put(session, call, ask, line, id);
             None
         };
@@ -80,7 +83,9 @@ impl Calls {
                         return refuse(refusal.code, &refusal.message);
                     }
                     let params = params_or_empty(line, envelope);
-                    if let Err(ask) = questions.add(new_ask(Some(call.id)), method, params) {
+                    if let Err(ask) =
+                        questions.add(new_ask(Some(call.id), call.principal), method, params)
+                    {
                         ask.refuse(INTERNAL_ERROR, "too many questions of this call are open");
                     }
                     None

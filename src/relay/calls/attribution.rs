@@ -7,32 +7,35 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Call, Cause, Open};
-use crate::types::PrincipalId;
+use crate::types::{Incarnation, PrincipalId};
 
 /// How long a call that was given up may still make the child ask: it was told to stop.
 const GHOST: Duration = Duration::from_secs(30);
 /// Ghosts that are remembered: with two or more nothing is attributed anyway.
 const MAX_GHOSTS: usize = 256;
 
-/// Principals whose calls were given up and may be going on.
+/// Principals whose calls were given up and may be going on, in which life of the child, and until when.
 #[derive(Debug, Default)]
-pub(super) struct Ghosts(Vec<(PrincipalId, Instant)>);
+pub(super) struct Ghosts(Vec<(PrincipalId, Incarnation, Instant)>);
 
 impl Ghosts {
-    pub(super) fn add(&mut self, principal: PrincipalId) {
+    pub(super) fn add(&mut self, principal: PrincipalId, incarnation: Incarnation) {
         let now = Instant::now();
-        self.0.retain(|(_, until)| *until > now);
+        self.0.retain(|(_, _, until)| *until > now);
         let until = now + GHOST;
-        self.0.retain(|(known, _)| *known != principal);
+        self.0
+            .retain(|(known, life, _)| (*known, *life) != (principal, incarnation));
         // Of too many any one keeps the others in question.
         self.0.truncate(MAX_GHOSTS);
-        self.0.push((principal, until));
+        self.0.push((principal, incarnation, until));
     }
 
-    fn principals(&self) -> impl Iterator<Item = PrincipalId> {
+    /// Those in this life: what an earlier one was at went with it.
+    fn principals(&self, incarnation: Incarnation) -> impl Iterator<Item = PrincipalId> {
         let now = Instant::now();
-        let present = self.0.iter().filter(move |(_, until)| *until > now);
-        present.map(|(principal, _)| *principal)
+        let present = self.0.iter();
+        let present = present.filter(move |(_, life, until)| *until > now && *life == incarnation);
+        present.map(|(principal, ..)| *principal)
     }
 }
 
@@ -41,16 +44,22 @@ impl Open {
     ///
     /// Servers ask for input in the course of tools/call, prompts/get and resources/read; what the
     /// modern era made a rule (MCP 2026-07-28, patterns/mrtr) holds for the servers of the field.
-    /// A list of roots may be wanted for anything.
-    pub(super) fn cause(&self, method: &str) -> Cause {
-        let only_asking = method != "roots/list" && self.calls.values().any(|call| call.asks);
+    /// A list of roots may be wanted for anything. A call that was not `written` causes nothing yet.
+    pub(super) fn cause(
+        &self,
+        incarnation: Incarnation,
+        method: &str,
+        written: impl Fn(u64) -> bool,
+    ) -> Cause {
+        let asking = |call: &Arc<Call>| call.asks && written(call.id);
+        let only_asking = method != "roots/list" && self.calls.values().any(asking);
         let mut found: Option<&Arc<Call>> = None;
         let (waiting, active): (Vec<_>, Vec<_>) = self
             .calls
             .values()
             .filter(|call| call.asks || !only_asking)
             .partition(|call| call.waits.load(Ordering::Relaxed));
-        for call in active {
+        for call in active.into_iter().filter(|call| written(call.id)) {
             match found {
                 Some(other) if other.party != call.party => return Cause::Several,
                 Some(other) if other.id > call.id => {}
@@ -60,7 +69,7 @@ impl Open {
         let stranger = |principal| found.is_none_or(|call| call.principal != principal);
         // What the child still does for them is unknown, and theirs alone to see.
         let mut others = waiting.iter().map(|call| call.principal);
-        if others.any(stranger) || self.ghosts.principals().any(stranger) {
+        if others.any(stranger) || self.ghosts.principals(incarnation).any(stranger) {
             return Cause::Several;
         }
         found.map_or(Cause::Nobody, |call| Cause::One(Arc::clone(call)))
@@ -69,8 +78,8 @@ impl Open {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::sync::atomic::AtomicBool;
+    use std::sync::{Mutex, Weak};
 
     use super::*;
     use crate::relay::calls::{Party, Reach, Voice};
@@ -85,6 +94,7 @@ mod tests {
                 Party::Session(session.into())
             },
             principal: PrincipalId(principal),
+            calls: Weak::new(),
             asks,
             level: None,
             reach: Reach::None,
@@ -105,7 +115,7 @@ mod tests {
 
     /// The id of the call that has caused it, or `nobody` or `several`.
     fn cause(open: &Open, method: &str) -> String {
-        match open.cause(method) {
+        match open.cause(LIFE, method, |id| id != UNWRITTEN) {
             Cause::One(call) => call.id.to_string(),
             Cause::Nobody => "nobody".to_owned(),
             Cause::Several => "several".to_owned(),
@@ -113,6 +123,9 @@ mod tests {
     }
 
     const ASK: &str = "elicitation/create";
+    const LIFE: Incarnation = Incarnation(7);
+    /// A call that waits to be written.
+    const UNWRITTEN: u64 = 99;
 
     #[test]
     fn the_newest_call_of_the_only_party_has_caused_it() {
@@ -148,12 +161,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_that_was_given_up_keeps_strangers_in_question_for_a_while() {
         let mut open = open([call(1, 1, "s", true)]);
-        open.ghosts.add(PrincipalId(1));
+        open.ghosts.add(PrincipalId(1), LIFE);
         assert_eq!(cause(&open, ASK), "1", "its own principal is no stranger");
-        open.ghosts.add(PrincipalId(2));
+        open.ghosts.add(PrincipalId(2), LIFE);
         assert_eq!(cause(&open, ASK), "several");
         tokio::time::advance(GHOST).await;
         assert_eq!(cause(&open, ASK), "1");
+    }
+
+    /// RA07: what was written to no life, or to one that is over, causes nothing.
+    #[test]
+    fn only_a_call_that_may_still_be_running_counts() {
+        let calls = [call(1, 1, "s", true), call(UNWRITTEN, 2, "t", true)];
+        assert_eq!(cause(&open(calls), ASK), "1");
+        let mut open = open([call(1, 1, "s", true)]);
+        open.ghosts.add(PrincipalId(2), Incarnation(6));
+        assert_eq!(cause(&open, ASK), "1", "an earlier life");
+        open.ghosts.add(PrincipalId(2), LIFE);
+        assert_eq!(cause(&open, ASK), "several");
     }
 
     #[test]

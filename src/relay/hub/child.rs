@@ -8,7 +8,8 @@ use crate::fault::{Fault, FaultKind};
 use crate::protocol::Era;
 use crate::protocol::message::Ending;
 use crate::protocol::splice::into_frame;
-use crate::supervisor::{self, Outcome, ServerHandle, Submission};
+use crate::supervisor::{self, Outcome, Owner, ServerHandle, Submission};
+use crate::types::PrincipalId;
 
 /// The longest text of a child's error that is shown, in characters.
 const MAX_SHOWN: usize = 200;
@@ -32,7 +33,8 @@ impl Hub {
         alive.then_some((handle, life))
     }
 
-    /// Tells a legacy child about a resource; gives where its answer arrives.
+    /// Tells a legacy child about a resource; gives where its answer arrives, or why it was not told. `None` where there
+    /// is none to tell.
     ///
     /// Called under the lock, so that the child is told in the order of the wishes.
     pub(super) fn tell_of_resource(
@@ -40,19 +42,21 @@ impl Hub {
         state: &State,
         method: &str,
         uri: &str,
-    ) -> Option<oneshot::Receiver<Outcome>> {
+        principal: PrincipalId,
+    ) -> Option<Result<oneshot::Receiver<Outcome>, Fault>> {
         let (handle, life) = self.alive(state)?;
         if life.era == Era::Modern {
             return None;
         }
         let params = serde_json::json!({ "uri": uri }).to_string();
-        ask(
+        let submission = Submission::own_for(Owner::Principal(principal));
+        Some(ask(
             handle,
             handle.mux().mint(),
             method,
             &params,
-            Submission::own(),
-        )
+            submission,
+        ))
     }
 }
 
@@ -63,11 +67,10 @@ pub(super) fn ask(
     method: &str,
     params: &str,
     submission: Submission,
-) -> Option<oneshot::Receiver<Outcome>> {
+) -> Result<oneshot::Receiver<Outcome>, Fault> {
     let message = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
     let frame = into_frame(message.into_bytes()).into();
-    // What is the gateway's own passes every gate.
-    handle.mux().submit(id, frame, submission).ok()
+    handle.mux().submit(id, frame, submission)
 }
 
 /// Waits for the answer to a request of the gateway's own; an error of the child's is a fault. Cancel safe.

@@ -1,10 +1,11 @@
 //! A legacy client among the hearers.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Hearer, Hub, Lists, Mark, Sink};
+use super::{ClientSubscriptions, Hearer, Hub, Lists, Mark, Sink};
+use crate::fault::Fault;
 use crate::protocol::Level;
+use crate::supervisor::Owner;
 use crate::types::PrincipalId;
 
 /// A legacy client's ear: hears every changed list, the updates that it wants, and the logs that can be
@@ -27,11 +28,11 @@ impl Hub {
             principal,
             sink,
             lists: Lists::ALL,
-            resources: BTreeSet::new(),
+            resources: ClientSubscriptions::of(principal),
             mark: Mark::Legacy { level: None },
         });
         // What others have set may be too little for it.
-        drop(self.tell_level());
+        drop(self.tell_level(Owner::Principal(principal)));
         Ear {
             hub: Arc::clone(self),
             key,
@@ -40,28 +41,19 @@ impl Hub {
 }
 
 impl Ear {
-    /// Notes that it wants updates of a resource; `true` where nobody wanted them before.
+    /// Notes that it wants updates of a resource; `true` where nobody wanted them before. Refused where it, or its
+    /// token, wants too many.
     ///
     /// A legacy child is told by the client's own request, a modern one by [`Hub::renew`].
-    pub(in crate::relay) fn wants(&self, uri: &str) -> bool {
-        let mut state = self.hub.state();
-        let first = !state.is_wanted(uri);
-        if let Some(hearer) = state.hearers.get_mut(&self.key) {
-            hearer.resources.insert(uri.into());
-        }
-        drop(state);
+    pub(in crate::relay) fn wants(&self, uri: &str) -> Result<bool, Fault> {
+        let first = self.hub.state().want(self.key, uri)?;
         self.hub.wishes_changed();
-        first
+        Ok(first)
     }
 
     /// Notes that it wants none any more; `true` where nobody does.
     pub(in crate::relay) fn forgets(&self, uri: &str) -> bool {
-        let mut state = self.hub.state();
-        if let Some(hearer) = state.hearers.get_mut(&self.key) {
-            hearer.resources.remove(uri);
-        }
-        let last = !state.is_wanted(uri);
-        drop(state);
+        let last = self.hub.state().forget(self.key, uri);
         self.hub.wishes_changed();
         last
     }

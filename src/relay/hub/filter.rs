@@ -1,9 +1,13 @@
 //! Which notifications are wanted, and which a child can give.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
+use super::subscriptions::{MAX_OF_CLIENT, SubscriptionUsage};
 use crate::fault::{Delivered, Fault, FaultKind};
 
 /// A list of a server's that can change.
@@ -119,13 +123,47 @@ impl Capabilities {
     }
 }
 
+/// URIs of resources: no more than one client may subscribe to, and no more are read.
+#[derive(Debug, Default)]
+struct Uris(BTreeSet<Arc<str>>);
+
+impl<'de> Deserialize<'de> for Uris {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(UrisVisitor)
+    }
+}
+
+struct UrisVisitor;
+
+impl<'de> Visitor<'de> for UrisVisitor {
+    type Value = Uris;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of URIs")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut uris: A) -> Result<Uris, A::Error> {
+        let (mut found, mut usage) = (BTreeSet::new(), SubscriptionUsage::default());
+        while let Some(uri) = uris.next_element::<String>()? {
+            if !usage.add(&uri, MAX_OF_CLIENT) {
+                let SubscriptionUsage { count, bytes } = MAX_OF_CLIENT;
+                return Err(A::Error::custom(format_args!(
+                    "resourceSubscriptions holds more than {count} URIs or {bytes} bytes of them"
+                )));
+            }
+            found.insert(uri.into());
+        }
+        Ok(Uris(found))
+    }
+}
+
 /// Which notifications somebody wants: the filter of `subscriptions/listen` (MCP 2026-07-28,
 /// basic/patterns/subscriptions).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::relay) struct Filter {
     pub(super) lists: Lists,
     /// The resources of whose updates it asks to hear.
-    pub(super) resources: BTreeSet<Box<str>>,
+    pub(super) resources: BTreeSet<Arc<str>>,
 }
 
 impl Filter {
@@ -142,7 +180,7 @@ impl Filter {
             tools_list_changed: Option<bool>,
             prompts_list_changed: Option<bool>,
             resources_list_changed: Option<bool>,
-            resource_subscriptions: Option<BTreeSet<Box<str>>>,
+            resource_subscriptions: Option<Uris>,
         }
         let params: Params = serde_json::from_slice(params).map_err(|error| {
             let text = format!(
@@ -163,12 +201,12 @@ impl Filter {
                 prompts: prompts == Some(true),
                 resources: resources == Some(true),
             },
-            resources: subscriptions.unwrap_or_default(),
+            resources: subscriptions.unwrap_or_default().0,
         })
     }
 
     /// The same lists, and these resources.
-    pub(in crate::relay) fn with_resources(&self, resources: BTreeSet<Box<str>>) -> Self {
+    pub(in crate::relay) fn with_resources(&self, resources: BTreeSet<Arc<str>>) -> Self {
         Self {
             lists: self.lists,
             resources,
@@ -198,8 +236,11 @@ impl Filter {
             .map(|list| format!("\"{}\":true", list.wish()))
             .collect();
         if !self.resources.is_empty() {
-            let resources = serde_json::json!(self.resources);
-            wishes.push(format!("\"resourceSubscriptions\":{resources}"));
+            let uris = self.resources.iter();
+            let uris: Vec<String> = uris
+                .map(|uri| serde_json::Value::from(&**uri).to_string())
+                .collect();
+            wishes.push(format!("\"resourceSubscriptions\":[{}]", uris.join(",")));
         }
         format!("{{{}}}", wishes.join(","))
     }
@@ -239,6 +280,24 @@ mod tests {
             r#"{"notifications":{"toolsListChanged":false,"resourceSubscriptions":null}}"#,
         ] {
             assert_eq!(honoured(little, everything), "{}", "{little}");
+        }
+    }
+
+    /// RD01: a list that is too long is refused where its bound is, not after all of it was read.
+    #[test]
+    fn a_filter_with_too_many_uris_is_refused() {
+        let of = |count: usize, len: usize| {
+            let uris: Vec<_> = (0..count)
+                .map(|number| format!("{number:0>len$}"))
+                .collect();
+            let params = serde_json::json!({"notifications": {"resourceSubscriptions": uris}});
+            Filter::of_params(params.to_string().as_bytes())
+        };
+        assert_eq!(of(1024, 8).unwrap().resources.len(), 1024);
+        for (count, len) in [(1025, 8), (450_000, 8), (300, 1024)] {
+            let fault = of(count, len).unwrap_err();
+            assert_eq!(fault.kind, FaultKind::InvalidParams);
+            assert!(fault.message.contains("more than 1024 URIs"), "{fault}");
         }
     }
 

@@ -13,7 +13,8 @@ use super::child::{answered, ask};
 use super::{Hub, State};
 use crate::fault::Fault;
 use crate::protocol::{Era, Level};
-use crate::supervisor::{Outcome, Submission};
+use crate::supervisor::{Outcome, Owner, Submission};
+use crate::types::PrincipalId;
 
 const METHOD: &str = "logging/setLevel";
 /// What a client gets that never set a level; also what a modern child is told for such a client.
@@ -25,6 +26,7 @@ pub(in crate::relay) const USUAL: Level = Level::Info;
 pub(in crate::relay) struct Raised {
     hub: Arc<Hub>,
     key: u64,
+    principal: PrincipalId,
 }
 
 /// A level that the child was told.
@@ -37,8 +39,8 @@ pub(super) struct Change {
 impl Hub {
     /// Tells a legacy child the level that its clients want by now, where that is another than before;
     /// its error is the fault. Cancel safe: the child is told all the same.
-    pub(in crate::relay) async fn level_changed(&self) -> Result<(), Fault> {
-        let Some(change) = self.tell_level() else {
+    pub(in crate::relay) async fn level_changed(&self, by: PrincipalId) -> Result<(), Fault> {
+        let Some(change) = self.tell_level(Owner::Principal(by)) else {
             return Ok(());
         };
         let answered = answered(METHOD, change.answer).await;
@@ -51,21 +53,26 @@ impl Hub {
 
     /// Has a legacy child log from this level on, for one call of a modern client.
     ///
-    /// What is written to the child after this is read by it after the new level.
-    pub(in crate::relay) fn raise(self: &Arc<Self>, level: Level) -> Raised {
+    /// What this principal sends after this is read by the child after the new level.
+    pub(in crate::relay) fn raise(
+        self: &Arc<Self>,
+        level: Level,
+        principal: PrincipalId,
+    ) -> Raised {
         let mut state = self.state();
         let key = state.key();
         state.raised.insert(key, level);
         drop(state);
-        drop(self.tell_level());
+        drop(self.tell_level(Owner::Principal(principal)));
         Raised {
             hub: Arc::clone(self),
             key,
+            principal,
         }
     }
 
-    /// Tells the child at once, without waiting for what it says to it.
-    pub(super) fn tell_level(&self) -> Option<Change> {
+    /// Tells the child at once, on behalf of this owner, without waiting for what it says to it.
+    pub(super) fn tell_level(&self, by: Owner) -> Option<Change> {
         let mut state = self.state();
         let now = state.wanted_level()?;
         let (handle, life) = self.alive(&state)?;
@@ -78,8 +85,9 @@ impl Hub {
             handle.mux().mint(),
             METHOD,
             &params,
-            Submission::own(),
-        )?;
+            Submission::own_for(by),
+        )
+        .ok()?;
         Some(Change {
             before: state.told_level.replace(now),
             now,
@@ -109,6 +117,6 @@ impl State {
 impl Drop for Raised {
     fn drop(&mut self) {
         self.hub.state().raised.remove(&self.key);
-        self.hub.tell_level();
+        self.hub.tell_level(Owner::Principal(self.principal));
     }
 }

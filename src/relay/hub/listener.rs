@@ -1,15 +1,19 @@
 //! What the supervisor tells the hub of a child's own messages.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::filter::List;
-use super::{Capabilities, Hearer, Hub, Life, Mark, Told, Users};
+use super::{
+    Capabilities, Hearer, Hub, Life, Mark, SubscriptionChange, Told, UpstreamListen, Users,
+};
 use crate::instruments::DropReason;
 use crate::protocol::message::string;
 use crate::protocol::splice::into_frame;
 use crate::protocol::{Deviation, Envelope, Era, Level, Misframed};
-use crate::supervisor::{Handshake, Listener};
+use crate::supervisor::{Handshake, Listener, Owner};
 use crate::types::{Incarnation, PrincipalId};
 
 impl Listener for Hub {
@@ -25,14 +29,16 @@ impl Listener for Hub {
             if list == List::Tools {
                 self.calls.tools_changed();
             }
-            if self.takes(&told, line) {
-                self.deliver(&told, |hearer| hearer.lists.has(list));
+            if let Some(audience) = self.audience(&told, line) {
+                self.deliver(&told, |hearer| {
+                    audience.includes(hearer) && hearer.lists.has(list)
+                });
             }
             return;
         }
         match method {
             "notifications/resources/updated" => self.updated(&told, line, envelope),
-            "notifications/message" => self.log(&told, line, envelope),
+            "notifications/message" => self.log(incarnation, &told, line, envelope),
             "notifications/subscriptions/acknowledged" => {
                 if let Some(id) = told.subscription().and_then(|id| number(id.of(line))) {
                     self.acknowledged(id);
@@ -99,37 +105,52 @@ impl Listener for Hub {
         }
         state.users = Users::Nobody;
         state.told_level = None;
-        (state.current, state.opening) = (None, None);
+        for listen in state.listens.values_mut() {
+            *listen = UpstreamListen::default();
+        }
         state.life = Some(Life {
             incarnation,
             era: handshake.era,
             capabilities: Capabilities::read(&handshake.capabilities),
-            unannounced: incarnation > Incarnation(1) || state.shown_without,
         });
-        for uri in &state.wanted().resources {
-            self.tell_of_resource(&state, "resources/subscribe", uri);
+        if incarnation > Incarnation(1) || state.shown_without {
+            let hearers = state.hearers.values();
+            state.unannounced = hearers.map(|hearer| hearer.principal).collect();
         }
+        state.changes.clear();
+        for (uri, principal) in state.wanted_by() {
+            state
+                .changes
+                .add(principal, uri, SubscriptionChange::Subscribe);
+        }
+        self.send_changes(&mut state);
         drop(state);
-        drop(self.tell_level());
+        // It knows of no level yet, and what it is asked next may want one.
+        drop(self.tell_level(Owner::Server));
         match handshake.era {
-            Era::Legacy => self.announce_new_life(),
+            Era::Legacy => self.announce_new_life(|_| true),
             // Told first what everybody wants, so that no change is missed after this.
-            Era::Modern => self.wishes_changed(),
+            Era::Modern => {}
         }
+        self.wishes_changed();
     }
 }
 
 impl Hub {
-    /// Tells everybody to look at the lists again, once in each life of the child, in the first only where
-    /// somebody may have missed them.
-    pub(super) fn announce_new_life(&self) {
+    /// Tells the clients of the picked principals to look at the lists again, once in each life of the child, in the
+    /// first only where somebody may have missed them.
+    pub(super) fn announce_new_life(&self, pick: impl Fn(PrincipalId) -> bool) {
         let mut state = self.state();
-        let Some(life) = state.life.as_mut() else {
+        let Some(life) = state.life else {
             return;
         };
-        if !std::mem::take(&mut life.unannounced) {
+        let all = std::mem::take(&mut state.unannounced);
+        let (told, later): (BTreeSet<_>, BTreeSet<_>) = all.into_iter().partition(|one| pick(*one));
+        state.unannounced = later;
+        if told.is_empty() {
             return;
         }
+        let principals = told;
         let lists = life.capabilities.lists;
         drop(state);
         for list in List::ALL.into_iter().filter(|list| lists.has(*list)) {
@@ -137,27 +158,31 @@ impl Hub {
                 r#"{{"jsonrpc":"2.0","method":"{}"}}"#,
                 list.method()
             ));
-            self.deliver(&told, |hearer| hearer.lists.has(list));
+            self.deliver(&told, |hearer| {
+                hearer.lists.has(list) && principals.contains(&hearer.principal)
+            });
         }
     }
 
-    /// Whether a notification about lists or resources is passed on: everything of a legacy child, and
-    /// what a modern one sends on the present listen.
-    fn takes(&self, told: &Told, line: &Bytes) -> bool {
+    /// Whose clients a notification about lists or resources is passed on to: everybody's what a legacy child says,
+    /// and what a modern one sends on the present listen of a principal that principal's.
+    fn audience(&self, told: &Told, line: &Bytes) -> Option<Audience> {
         let state = self.state();
         if state.life.is_none_or(|life| life.era == Era::Legacy) {
-            return true;
+            return Some(Audience::Everybody);
         }
         let id = told.subscription().and_then(|id| number(id.of(line)));
-        if id.is_some() && id == state.current {
-            return true;
+        let mut listens = state.listens.iter();
+        let own = listens.find(|(_, listen)| id.is_some() && listen.current == id);
+        if let Some((&principal, _)) = own {
+            return Some(Audience::One(principal));
         }
         drop(state);
         // On another listen it is one that was replaced or comes to replace: the present one has it too.
         if id.is_none() {
             self.dropped(DropReason::Unattributed, line.len());
         }
-        false
+        None
     }
 
     fn updated(&self, told: &Told, line: &Bytes, envelope: &Envelope) {
@@ -165,14 +190,16 @@ impl Hub {
         let Some(uri) = uri.and_then(|span| string(span.of(line))) else {
             return self.dropped(DropReason::GarbageLine, line.len());
         };
-        if self.takes(told, line) {
-            self.deliver(told, |hearer| hearer.resources.contains(&*uri));
+        if let Some(audience) = self.audience(told, line) {
+            self.deliver(told, |hearer| {
+                audience.includes(hearer) && hearer.resources.contains(&uri)
+            });
         }
     }
 
     /// A log message goes to the call that wants it, or to the sessions of the one it can be meant for.
-    fn log(&self, told: &Told, line: &Bytes, envelope: &Envelope) {
-        if self.calls.log(line, envelope) {
+    fn log(&self, incarnation: Incarnation, told: &Told, line: &Bytes, envelope: &Envelope) {
+        if self.calls.log(incarnation, line, envelope) {
             return;
         }
         let Some(addressee) = self.addressee() else {
@@ -236,7 +263,9 @@ impl Hub {
         let asked = params.request_id.map(|id| id.of(line));
         let id = asked.and_then(number);
         let state = self.state();
-        let ours = id.is_some() && (id == state.current || id == state.opening);
+        let mut listens = state.listens.values();
+        let ours =
+            id.is_some() && listens.any(|listen| id == listen.current || id == listen.opening);
         drop(state);
         if let (true, Some(id), Some(handle)) = (ours, id, self.handle.get()) {
             // The keeper sees that it is gone.
@@ -246,6 +275,22 @@ impl Hub {
         let withdrawn = asked.is_some_and(|id| self.calls.withdraw(incarnation, id, params));
         if !withdrawn {
             self.dropped(DropReason::Unattributed, line.len());
+        }
+    }
+}
+
+/// Whose clients hear a message.
+#[derive(Clone, Copy, Debug)]
+enum Audience {
+    Everybody,
+    One(PrincipalId),
+}
+
+impl Audience {
+    fn includes(self, hearer: &Hearer) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::One(principal) => hearer.principal == principal,
         }
     }
 }

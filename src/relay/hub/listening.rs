@@ -1,20 +1,24 @@
 //! A modern client among the hearers: one `subscriptions/listen` of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::changes::{SubscriptionChange, WINDOW};
 use super::child::answered;
-use super::{Filter, Hearer, Hub, Mark, Sink};
+use super::{ClientSubscriptions, Filter, Hearer, Hub, Mark, Sink};
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::protocol::Era;
 use crate::protocol::era::meta_key;
 use crate::supervisor::Outcome;
 use crate::types::PrincipalId;
 
-type Uris = BTreeSet<Box<str>>;
+type Uris = BTreeSet<Arc<str>>;
+
+/// A request to a legacy child to tell of a resource.
+type Asked = (Arc<str>, oneshot::Receiver<Outcome>);
 
 /// An open `subscriptions/listen` of a modern client: hears what it asked for and the child can give.
 /// Dropping it leaves, and tells the child of what nobody wants any more.
@@ -23,6 +27,7 @@ type Uris = BTreeSet<Box<str>>;
 pub(in crate::relay) struct Listening {
     hub: Arc<Hub>,
     key: u64,
+    principal: PrincipalId,
     /// The client's id as it was written.
     id: Bytes,
 }
@@ -49,7 +54,7 @@ impl Hub {
             principal,
             sink: Arc::clone(&sink),
             lists,
-            resources: BTreeSet::new(),
+            resources: ClientSubscriptions::of(principal),
             mark: Mark::Modern {
                 id: id.clone(),
                 acknowledged: false,
@@ -58,13 +63,15 @@ impl Hub {
         let listening = Listening {
             hub: Arc::clone(self),
             key,
+            principal,
             id,
         };
         let granted = match handshake.era {
-            Era::Legacy => listening.subscribe(wished).await,
+            Era::Legacy => listening.subscribe(wished).await?,
             Era::Modern => {
-                listening.want(&wished);
-                self.renew().await?;
+                listening.want(&wished)?;
+                self.renew(principal, wished.iter().map(|uri| &**uri))
+                    .await?;
                 wished
             }
         };
@@ -92,62 +99,113 @@ impl Hub {
             principal,
             sink,
             lists,
-            resources: BTreeSet::new(),
+            resources: ClientSubscriptions::of(principal),
             mark: Mark::Modern {
                 id: id.clone(),
                 acknowledged: true,
             },
         });
         let hub = Arc::clone(self);
-        let listening = Listening { hub, key, id };
+        let listening = Listening {
+            hub,
+            key,
+            principal,
+            id,
+        };
         // A legacy child is told; whether it refuses makes no difference any more.
-        drop(listening.ask_for(&resources));
+        let mut state = self.state();
+        for uri in &resources {
+            match state.want(key, uri) {
+                Ok(true) => {
+                    let change = SubscriptionChange::Subscribe;
+                    state.changes.add(principal, Arc::clone(uri), change);
+                }
+                Ok(false) => {}
+                Err(fault) => {
+                    tracing::debug!(server_id = %self.server, error = %fault, "a resource is not subscribed to");
+                    break;
+                }
+            }
+        }
+        self.send_changes(&mut state);
+        drop(state);
         self.wishes_changed();
         listening
     }
 }
 
 impl Listening {
-    fn want(&self, uris: &Uris) {
+    fn want(&self, uris: &Uris) -> Result<(), Fault> {
         let mut state = self.hub.state();
-        if let Some(hearer) = state.hearers.get_mut(&self.key) {
-            hearer.resources.extend(uris.iter().cloned());
+        for uri in uris {
+            state.want(self.key, uri)?;
         }
         drop(state);
         self.hub.wishes_changed();
+        Ok(())
     }
 
-    /// Subscribes at a legacy child to what nobody wanted before; gives what of all was not refused.
-    async fn subscribe(&self, uris: Uris) -> Uris {
-        let asked = self.ask_for(&uris);
-        let mut granted = uris;
-        for (uri, answer) in asked {
-            let answer = answered("resources/subscribe", answer).await;
-            // A child that ended is told again when it is back.
-            let refused = answer.is_err_and(|fault| fault.kind != FaultKind::ServerLost);
-            if refused && let Some(hearer) = self.hub.state().hearers.get_mut(&self.key) {
-                hearer.resources.remove(&uri);
-                granted.remove(&uri);
+    /// Subscribes at a legacy child to what nobody wanted before, a few at a time; gives what of all was not refused.
+    async fn subscribe(&self, uris: Uris) -> Result<Uris, Fault> {
+        let (mut granted, mut asked) = (Uris::new(), VecDeque::new());
+        for uri in uris {
+            let refusal = loop {
+                self.hub.until_left(&uri).await;
+                match self.ask_for(&uri) {
+                    Ok(None) => {
+                        granted.insert(Arc::clone(&uri));
+                        break None;
+                    }
+                    Ok(Some(answer)) => {
+                        asked.push_back((Arc::clone(&uri), answer));
+                        break None;
+                    }
+                    // There may be room when those before are answered.
+                    Err(fault) if asked.is_empty() => break Some(fault),
+                    Err(_no_room) => self.settle(&mut asked, &mut granted).await,
+                }
+            };
+            if let Some(fault) = refusal {
+                return Err(fault);
+            }
+            while asked.len() >= WINDOW {
+                self.settle(&mut asked, &mut granted).await;
             }
         }
-        granted
+        while !asked.is_empty() {
+            self.settle(&mut asked, &mut granted).await;
+        }
+        Ok(granted)
     }
 
-    /// Notes wishes, and tells a legacy child of those that nobody had; gives where its answers arrive.
-    fn ask_for(&self, uris: &Uris) -> Vec<(Box<str>, oneshot::Receiver<Outcome>)> {
-        let mut state = self.hub.state();
-        let new = uris.iter().filter(|uri| !state.is_wanted(uri));
-        let asked = new.filter_map(|uri| {
-            let answer = self
-                .hub
-                .tell_of_resource(&state, "resources/subscribe", uri)?;
-            Some((uri.clone(), answer))
-        });
-        let asked = asked.collect();
-        if let Some(hearer) = state.hearers.get_mut(&self.key) {
-            hearer.resources.extend(uris.iter().cloned());
+    /// Awaits the first of the answers.
+    async fn settle(&self, asked: &mut VecDeque<Asked>, granted: &mut Uris) {
+        let Some((uri, answer)) = asked.pop_front() else {
+            return;
+        };
+        let answer = answered("resources/subscribe", answer).await;
+        // A child that ended is told again when it is back.
+        if answer.is_err_and(|fault| fault.kind != FaultKind::ServerLost) {
+            self.hub.state().forget(self.key, &uri);
+        } else {
+            granted.insert(uri);
         }
-        asked
+    }
+
+    /// Notes a wish, and tells a legacy child of one that nobody had; gives where its answer arrives.
+    fn ask_for(&self, uri: &str) -> Result<Option<oneshot::Receiver<Outcome>>, Fault> {
+        let mut state = self.hub.state();
+        if !state.want(self.key, uri)? {
+            return Ok(None);
+        }
+        let told = self
+            .hub
+            .tell_of_resource(&state, "resources/subscribe", uri, self.principal);
+        let told = told.transpose();
+        if told.is_err() {
+            state.forget(self.key, uri);
+        }
+        told
     }
 
     /// Tells the client what it will hear, and lets it hear.

@@ -15,8 +15,8 @@ use crate::protocol::Span;
 use crate::protocol::message::string;
 use crate::protocol::splice::{Edit, into_frame, spliced_frame};
 use crate::relay::outlet::Outlet;
-use crate::supervisor::ServerHandle;
-use crate::types::{Incarnation, ServerId};
+use crate::supervisor::{Owner, ServerHandle};
+use crate::types::{Incarnation, PrincipalId, ServerId};
 
 /// JSON-RPC: an error of ours.
 const INTERNAL_ERROR: i32 = -32603;
@@ -82,6 +82,8 @@ pub(in crate::relay) struct ChildAsk {
     child_id: Bytes,
     /// The call that has caused it, whose deadline does not run meanwhile.
     call: Option<u64>,
+    /// Whose client is asked, and so who answers.
+    principal: PrincipalId,
     asked: Instant,
     answered: bool,
 }
@@ -205,6 +207,7 @@ impl ChildAsk {
         incarnation: Incarnation,
         child_id: Bytes,
         call: Option<u64>,
+        principal: PrincipalId,
     ) -> Self {
         if let Some(call) = call {
             handle.mux().suspend(call);
@@ -214,6 +217,7 @@ impl ChildAsk {
             incarnation,
             child_id,
             call,
+            principal,
             asked: Instant::now(),
             answered: false,
         }
@@ -288,7 +292,8 @@ impl ChildAsk {
     fn send(&mut self, frame: Vec<u8>) {
         self.answered = true;
         let mux = self.handle.mux();
-        if !mux.reply(self.incarnation, frame.into()) {
+        let owner = Owner::Principal(self.principal);
+        if !mux.reply(self.incarnation, owner, frame.into()) {
             tracing::debug!(server_id = %self.handle.id(), "dropped an answer to a request of an earlier life of the server");
         }
         if let Some(call) = self.call {

@@ -43,7 +43,8 @@ impl House {
             }
             asked
         };
-        let (changed, asked) = tokio::join!(biased; self.upstream.hub.level_changed(), child);
+        let (changed, asked) =
+            tokio::join!(biased; self.upstream.hub.level_changed(PrincipalId(1)), child);
         changed.unwrap();
         asked
     }
@@ -112,8 +113,8 @@ async fn a_call_raises_the_level_for_as_long_as_it_runs() {
     let house = logging();
     let ear = house.ear();
     house.set(&ear, Level::Warning).await;
-    let raised: Raised = house.upstream.hub.raise(Level::Debug);
-    let less = house.upstream.hub.raise(Level::Emergency);
+    let raised: Raised = house.upstream.hub.raise(Level::Debug, PrincipalId(1));
+    let less = house.upstream.hub.raise(Level::Emergency, PrincipalId(1));
     assert_eq!(house.told(), ["debug"]);
     drop(less);
     assert_eq!(house.told(), [""; 0]);
@@ -141,7 +142,8 @@ async fn a_level_that_the_child_refuses_is_a_fault_and_is_tried_again() {
                 ))
                 .await;
         };
-        let (changed, ()) = tokio::join!(biased; house.upstream.hub.level_changed(), child);
+        let (changed, ()) =
+            tokio::join!(biased; house.upstream.hub.level_changed(PrincipalId(1)), child);
         assert_eq!(changed.unwrap_err().kind, FaultKind::InvalidParams);
     }
 }
@@ -157,7 +159,10 @@ async fn a_child_without_logs_is_not_told_and_a_modern_one_neither() {
     ] {
         let ear = house.ear();
         ear.set_level(Level::Info);
-        assert_eq!(house.upstream.hub.level_changed().await, Ok(()));
+        assert_eq!(
+            house.upstream.hub.level_changed(PrincipalId(1)).await,
+            Ok(())
+        );
         assert_eq!(house.child.read(), [""; 0]);
         assert_eq!(ear.level(), Some(Level::Info));
     }

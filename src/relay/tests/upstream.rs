@@ -92,7 +92,7 @@ async fn nothing_is_missed_and_nothing_comes_twice_while_one_listen_follows_anot
     assert_eq!(house.seen().await, [Seen::Listen(1, lists())]);
     house.acknowledge(1).await;
     assert!(house.seen().await.is_empty());
-    assert!(ear.wants("a:"));
+    assert_eq!(ear.wants("a:"), Ok(true));
     assert_eq!(
         house.seen().await,
         [Seen::Listen(2, with_resource(lists(), "a:"))]
@@ -198,7 +198,7 @@ async fn a_child_that_refuses_is_no_reason_to_wait() {
             .await;
         seen
     };
-    let (renewed, _) = tokio::join!(biased; house.upstream.hub.renew(), child);
+    let (renewed, _) = tokio::join!(biased; house.upstream.hub.renew(PrincipalId(1), []), child);
     let fault = renewed.unwrap_err();
     assert_eq!(fault.kind, FaultKind::InvalidParams);
     assert!(fault.message.contains("no such"), "{fault}");
@@ -208,7 +208,8 @@ async fn a_child_that_refuses_is_no_reason_to_wait() {
 async fn a_child_that_says_nothing_is_not_waited_for_without_end() {
     let house = telling(Era::Modern);
     let _ear = house.upstream.hub.join(PrincipalId(1), queue() as _);
-    let (renewed, seen) = tokio::join!(biased; house.upstream.hub.renew(), house.seen());
+    let (renewed, seen) =
+        tokio::join!(biased; house.upstream.hub.renew(PrincipalId(1), []), house.seen());
     assert_eq!(renewed.unwrap_err().kind, FaultKind::ServerTimeout);
     assert_eq!(seen, [Seen::Listen(1, lists())]);
     assert_eq!(house.seen().await[0], Seen::Cancel(1));

@@ -50,9 +50,7 @@ fn submit(actor: &Actor) -> (u64, oneshot::Receiver<Outcome>) {
     };
     let submission = Submission {
         origin: Some(origin),
-        observer: None,
-        timeout: None,
-        standing: false,
+        ..Submission::own()
     };
     let outcome = mux.submit(id, Bytes::from_static(b"{}\n"), submission);
     (id, outcome.unwrap())

@@ -6,26 +6,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::table::Frame;
-use super::{MAX_CONTROL, Mux, Observer};
+use super::frame::{Frame, Owner};
+use super::{Mux, Observer};
 use crate::types::{Incarnation, PrincipalId};
 
 impl Mux {
     /// Has the answer to a request of the child written as soon as it reads.
     ///
-    /// `false`, and nothing is written, where the life that asked is over, or too many frames wait for
+    /// `false`, and nothing is written, where the life that asked is over, or too much of this owner waits for
     /// it already. `frame` is one line with its newline.
-    pub fn reply(&self, incarnation: Incarnation, frame: Bytes) -> bool {
+    pub fn reply(&self, incarnation: Incarnation, owner: Owner, frame: Bytes) -> bool {
         let mut table = self.table();
         // Compared under the lock under which a lost life is forgotten: nothing for it comes behind that.
-        let taken = table.life == Some(incarnation) && table.control.len() < MAX_CONTROL;
-        if taken {
-            table.control.push_back(Frame {
-                own: true,
-                id: None,
-                bytes: frame,
-            });
-        }
+        let taken =
+            table.life == Some(incarnation) && table.queue.push(Frame::control(owner, frame));
         drop(table);
         if taken {
             self.writable.notify_one();
@@ -67,6 +61,7 @@ impl Mux {
             return false;
         };
         entry.questions += 1;
+        entry.asked_since.get_or_insert_with(Instant::now);
         entry.deadline = entry.hard_deadline;
         true
     }
@@ -79,6 +74,7 @@ impl Mux {
         let entry = table.entries.get_mut(&id);
         if let Some(entry) = entry.filter(|entry| entry.questions > 0) {
             entry.questions -= 1;
+            entry.asked_since = entry.asked_since.filter(|_| entry.questions > 0);
             entry.restart_clock(Instant::now(), timeout);
         }
     }

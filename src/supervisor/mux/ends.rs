@@ -2,8 +2,8 @@
 //!
 //! Outcomes are sent after the lock was given back: a receiver may run at once.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -46,8 +46,7 @@ impl Mux {
         } else {
             outcome
         };
-        // A receiver that is gone is a client that is gone: the answer is dropped with it.
-        let _ = entry.outcome.send(outcome);
+        entry.end(outcome, true);
         if more {
             self.writable.notify_one();
         }
@@ -88,7 +87,15 @@ impl Mux {
         which: impl Fn(&Entry) -> bool,
         fault_of: impl Fn(&mut Table, u64, &Entry) -> Fault,
     ) -> usize {
-        let mut table = self.table();
+        self.end_in(self.table(), which, fault_of)
+    }
+
+    fn end_in(
+        &self,
+        mut table: MutexGuard<'_, Table>,
+        which: impl Fn(&Entry) -> bool,
+        fault_of: impl Fn(&mut Table, u64, &Entry) -> Fault,
+    ) -> usize {
         let taken = table.take(which);
         let ended: Vec<_> = taken
             .into_iter()
@@ -98,8 +105,7 @@ impl Mux {
         self.writable.notify_one();
         let clients = ended.iter().filter(|(_, entry)| entry.is_clients()).count();
         for (fault, entry) in ended {
-            // A receiver that is gone is a client that is gone.
-            let _ = entry.outcome.send(Err(fault));
+            entry.end(Err(fault), false);
         }
         clients
     }
@@ -123,7 +129,7 @@ impl Mux {
         let delivered = table.withdraw(id, &entry, reason.unwrap_or("cancelled by the client"));
         drop(table);
         self.writable.notify_one();
-        let _ = entry.outcome.send(Err(faults::cancelled(delivered)));
+        entry.end(Err(faults::cancelled(delivered)), false);
         true
     }
 
@@ -146,20 +152,29 @@ impl Mux {
         let Some(entry) = table.remove(id) else {
             return;
         };
-        table.withdraw(id, &entry, "the client is gone");
+        let delivered = table.withdraw(id, &entry, "the client is gone");
         drop(table);
         self.writable.notify_one();
+        entry.end(Err(faults::cancelled(delivered)), false);
     }
 
     /// Ends every request whose deadline has passed; gives their number.
     pub(in crate::supervisor) fn expire(&self, now: Instant, next_start: Option<Instant>) -> usize {
         let wait = next_start.map(|at| at.saturating_duration_since(now));
-        self.end(
+        let mut table = self.table();
+        let overdue = table.overdue_turn(now);
+        if let Some(entry) = overdue.and_then(|id| table.entries.get_mut(&id)) {
+            entry.deadline = now;
+        }
+        self.end_in(
+            table,
             |entry| entry.deadline <= now,
             |table, id, entry| {
                 table.withdraw(id, entry, "timed out");
                 match (entry.stage, table.gate) {
+                    (Stage::Written(_), _) if overdue == Some(id) => faults::turn_taken(),
                     (Stage::Written(_), _) => faults::timeout(),
+                    (Stage::Queued, Gate::Open) if entry.submission.exclusive => faults::no_turn(),
                     (Stage::Queued, Gate::Open) => faults::busy(),
                     (Stage::Queued, _) => self.explain(faults::starting(wait)),
                 }
@@ -186,7 +201,7 @@ impl Mux {
     pub(in crate::supervisor) fn begin(&self, incarnation: Incarnation) {
         let mut table = self.table();
         table.life = Some(incarnation);
-        table.control.clear();
+        table.queue.drop_own();
         let own = table.take(|entry| !entry.is_clients());
         drop(table);
         lost(own);
@@ -202,7 +217,7 @@ impl Mux {
     pub(in crate::supervisor) fn lose(&self, incarnation: Incarnation) -> bool {
         let mut table = self.table();
         let first = table.life.take_if(|life| *life == incarnation).is_some();
-        table.control.clear();
+        table.queue.drop_own();
         let written =
             table.take(|entry| entry.stage == Stage::Written(incarnation) || !entry.is_clients());
         drop(table);
@@ -256,12 +271,11 @@ impl Mux {
         if let Gate::Open | Gate::Hold(_) | Gate::Asleep(_) = gate {
             return;
         }
-        table.queue.clear();
-        let refused = table.take(|entry| entry.is_clients() && !entry.is_written());
+        table.queue.drop_waiting();
+        let refused = table.take(|entry| entry.waits_for_the_gate() && !entry.is_written());
         drop(table);
         for (_, entry) in refused {
-            // A receiver that is gone is a client that is gone.
-            let _ = entry.outcome.send(Err(self.explain(faults::refused(gate))));
+            entry.end(Err(self.explain(faults::refused(gate))), false);
         }
     }
 
@@ -282,7 +296,6 @@ impl Mux {
 /// Ends requests that a lost life leaves unanswered.
 fn lost(entries: Vec<(u64, Entry)>) {
     for (_, entry) in entries {
-        // A receiver that is gone is a client that is gone.
-        let _ = entry.outcome.send(Err(faults::lost()));
+        entry.end(Err(faults::lost()), true);
     }
 }

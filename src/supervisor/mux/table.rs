@@ -1,14 +1,14 @@
 //! The table itself: what is under way, what waits, and the moves between the two.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Answer, MAX_CONTROL, Outcome, Submission};
+use super::frame::{Frame, FrameClass, Owner};
+use super::queue::{FairQueue, WriteTerms};
+use super::{Answer, Outcome, Submission};
 use crate::fault::{Delivered, Fault};
 use crate::supervisor::config::RequestConfig;
 use crate::supervisor::faults;
@@ -19,6 +19,9 @@ use crate::types::Incarnation;
 /// is written by itself, as it is.
 const BATCH_FRAMES: usize = 256;
 const BATCH_BYTES: usize = 64 * 1024;
+
+/// Characters of a client's reason for a cancellation that the server is told.
+const MAX_REASON: usize = 512;
 
 /// One request that is not answered.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(super) struct Entry {
     pub(super) hard_deadline: Instant,
     /// Questions to its client that are open; while there are any, only the hard deadline counts.
     pub(super) questions: usize,
+    /// Since when its client has owed an answer.
+    pub(super) asked_since: Option<Instant>,
 }
 
 /// How far a request has got.
@@ -39,16 +44,6 @@ pub(super) struct Entry {
 pub(super) enum Stage {
     Queued,
     Written(Incarnation),
-}
-
-/// What waits to be written.
-#[derive(Debug)]
-pub(in crate::supervisor) struct Frame {
-    /// Not a client's: it is meant for the present life of the child and goes with it.
-    pub(in crate::supervisor) own: bool,
-    /// The request whose frame it is; `None` for what expects no answer.
-    pub(in crate::supervisor) id: Option<u64>,
-    pub(in crate::supervisor) bytes: Bytes,
 }
 
 /// What the lock of a mux guards.
@@ -62,19 +57,46 @@ pub(super) struct Table {
     pub(super) closed: Option<Incarnation>,
     /// By ids that we mint, so nobody can choose them to collide.
     pub(super) entries: FxHashMap<u64, Entry>,
-    /// Frames of clients, in their order.
-    pub(super) queue: VecDeque<Frame>,
-    /// Frames of our own, written before those of clients and whatever the gate.
-    pub(super) control: VecDeque<Frame>,
-    /// Requests of clients that were written and not answered.
+    /// What waits to be written.
+    pub(super) queue: FairQueue,
+    /// Requests that were written and not answered, but for the server's own and those that stand open.
     pub(super) in_flight: usize,
+    /// The exclusive request that is at the server.
+    pub(super) turn: Option<u64>,
     pub(super) last_heard: Option<Instant>,
 }
 
 impl Entry {
+    /// Ends it, out of the table, after the lock was given back.
+    ///
+    /// `answered` where the server is known to do nothing more for it. A receiver that is gone is a client that is
+    /// gone: the outcome is dropped with it.
+    pub(super) fn end(self, outcome: Outcome, answered: bool) {
+        let Submission { record, quota, .. } = self.submission;
+        // Whoever has the outcome may come back at once.
+        drop(quota);
+        if let Some(record) = record {
+            record.left(match self.stage {
+                Stage::Written(incarnation) if !answered => Some(incarnation),
+                Stage::Written(_) | Stage::Queued => None,
+            });
+        }
+        let _ = self.outcome.send(outcome);
+    }
+
     /// It is a client's, not the gateway's own.
     pub(super) fn is_clients(&self) -> bool {
         self.submission.origin.is_some()
+    }
+
+    /// It waits until requests may be written.
+    pub(super) fn waits_for_the_gate(&self) -> bool {
+        self.submission.owner() != Owner::Server
+    }
+
+    /// It counts among the requests in flight while it is written.
+    fn is_counted(&self) -> bool {
+        self.waits_for_the_gate() && !self.submission.standing
     }
 
     /// It was written to a child.
@@ -99,52 +121,75 @@ impl Table {
             life: None,
             closed: None,
             entries: FxHashMap::default(),
-            queue: VecDeque::new(),
-            control: VecDeque::new(),
+            queue: FairQueue::default(),
             in_flight: 0,
+            turn: None,
             last_heard: None,
         }
     }
 
-    /// How long a new frame may wait to be written, or why it may not.
-    pub(super) fn patience(&self, timeout: Duration) -> Result<Duration, Fault> {
-        let patience = match self.gate {
-            Gate::Open => timeout,
-            Gate::Hold(patience) | Gate::Asleep(patience) => patience,
-            Gate::Stopped | Gate::Failed | Gate::ShuttingDown => {
-                return Err(faults::refused(self.gate));
+    /// How long a new frame of this owner may wait to be written, or why it may not.
+    pub(super) fn patience(
+        &self,
+        timeout: Duration,
+        owner: Owner,
+        len: usize,
+    ) -> Result<Duration, Fault> {
+        let patience = self.gate_patience(timeout)?;
+        let config = &self.config;
+        let (own, in_flight) = self.queue.usage(owner);
+        // An owner of which nothing waits always finds a place: no other one can keep it out.
+        if own.frames == 0 {
+            return Ok(patience);
+        }
+        // Those that can be written at once are on their way and do not wait.
+        let free = |max: usize, in_flight: usize| {
+            let open = self.gate == Gate::Open;
+            if open {
+                max.saturating_sub(in_flight)
+            } else {
+                0
             }
         };
-        let room = self.config.max_queue.saturating_add(self.free());
-        if self.queue.len() >= room {
+        let most = config.share(config.max_queue);
+        let most = most.saturating_add(free(config.share(config.max_in_flight), in_flight));
+        let most_bytes = config.share(config.max_queue_bytes);
+        if config.divided && (own.frames >= most || own.bytes.saturating_add(len) > most_bytes) {
+            return Err(faults::over_share());
+        }
+        let most = config
+            .max_queue
+            .saturating_add(free(config.max_in_flight, self.in_flight));
+        let bytes = self.queue.bytes().saturating_add(len);
+        if self.queue.len() >= most || bytes > config.max_queue_bytes {
             return Err(faults::busy());
         }
         Ok(patience)
     }
 
-    /// How many requests could be written at once: those in the queue are on their way and do not wait.
-    fn free(&self) -> usize {
-        if self.gate == Gate::Open {
-            self.config.max_in_flight.saturating_sub(self.in_flight)
-        } else {
-            0
+    /// How long a new frame may wait to be written by the gate alone.
+    pub(super) fn gate_patience(&self, timeout: Duration) -> Result<Duration, Fault> {
+        match self.gate {
+            Gate::Open => Ok(timeout),
+            Gate::Hold(patience) | Gate::Asleep(patience) => Ok(patience),
+            Gate::Stopped | Gate::Failed | Gate::ShuttingDown => Err(faults::refused(self.gate)),
         }
     }
 
-    /// Moves what can be written now from the lanes to the batch, and books it as written.
+    /// Moves what can be written now from the queue to the batch, and books it as written.
     pub(super) fn take_batch(&mut self, incarnation: Incarnation, batch: &mut Vec<Frame>) {
         let (now, config) = (Instant::now(), self.config);
         let mut bytes = 0;
         while batch.len() < BATCH_FRAMES && bytes < BATCH_BYTES {
-            let open = self.gate == Gate::Open && self.in_flight < config.max_in_flight;
-            let lane = match (self.control.is_empty(), open) {
-                (false, _) => &mut self.control,
-                (true, true) => &mut self.queue,
-                (true, false) => break,
+            let terms = WriteTerms {
+                open: self.gate == Gate::Open,
+                free: self.in_flight < config.max_in_flight,
+                per_owner: config.share(config.max_in_flight),
+                turn: self.turn.is_none(),
             };
             let fits =
                 |frame: &mut Frame| batch.is_empty() || bytes + frame.bytes.len() <= BATCH_BYTES;
-            let Some(frame) = lane.pop_front_if(fits) else {
+            let Some(frame) = self.queue.pop(&terms, fits) else {
                 break;
             };
             if let Some(id) = frame.id {
@@ -156,14 +201,20 @@ impl Table {
                 entry.stage = Stage::Written(incarnation);
                 entry.deadline = now + timeout;
                 entry.hard_deadline = now + config.max;
-                self.in_flight += usize::from(entry.is_clients());
+                if frame.class == FrameClass::Exclusive {
+                    self.turn = Some(id);
+                }
+                if frame.counted {
+                    self.in_flight += 1;
+                    self.queue.written(frame.owner);
+                }
             }
             bytes += frame.bytes.len();
             batch.push(frame);
         }
     }
 
-    /// Puts frames back of which no byte was written, in their order and before all others.
+    /// Puts frames back of which no byte was written, in their order and before all others of their owners.
     pub(super) fn put_back(&mut self, frames: Vec<Frame>) {
         for frame in frames.into_iter().rev().filter(|frame| !frame.own) {
             if let Some(id) = frame.id {
@@ -173,8 +224,10 @@ impl Table {
                     continue;
                 };
                 entry.stage = Stage::Queued;
-                entry.questions = 0;
+                (entry.questions, entry.asked_since) = (0, None);
+                self.turn = self.turn.filter(|turn| *turn != id);
                 self.in_flight -= 1;
+                self.queue.landed(frame.owner);
             }
             self.queue.push_front(frame);
         }
@@ -190,11 +243,20 @@ impl Table {
                 .is_some_and(|life| entry.stage == Stage::Written(life))
     }
 
+    /// The request that has the turn, where it waits for its client for too long while others wait for their turn.
+    pub(super) fn overdue_turn(&self, now: Instant) -> Option<u64> {
+        let id = self.turn.filter(|_| self.queue.has_exclusive())?;
+        let since = self.entries.get(&id)?.asked_since?;
+        (since + self.config.input_wait <= now).then_some(id)
+    }
+
     /// Takes an entry out.
     pub(super) fn remove(&mut self, id: u64) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
-        if entry.is_clients() && entry.is_written() {
+        self.turn = self.turn.filter(|turn| *turn != id);
+        if entry.is_written() && entry.is_counted() {
             self.in_flight -= 1;
+            self.queue.landed(entry.submission.owner());
         }
         Some(entry)
     }
@@ -211,21 +273,24 @@ impl Table {
     /// Tells the child that the answer to an entry that was taken out is no longer wanted, if it was
     /// asked at all.
     pub(super) fn withdraw(&mut self, id: u64, entry: &Entry, reason: &str) -> Delivered {
+        let owner = entry.submission.owner();
         if entry.stage == Stage::Queued {
-            self.queue.retain(|frame| frame.id != Some(id));
+            self.queue.remove(owner, entry.submission.class(), id);
             return Delivered::No;
         }
-        if self.control.len() < MAX_CONTROL {
-            let params = serde_json::json!({"requestId": id, "reason": reason});
-            let message = format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#
-            );
-            self.control.push_back(Frame {
-                own: true,
-                id: None,
-                bytes: (message + "\n").into(),
-            });
-        }
+        let reason: String = reason.chars().take(MAX_REASON).collect();
+        let params = serde_json::json!({"requestId": id, "reason": reason});
+        let message =
+            format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#);
+        // The next to have the turn must not be read before the end of this one.
+        let owner = if entry.submission.exclusive {
+            Owner::Server
+        } else {
+            owner
+        };
+        // A server that leaves so many unread is not told of this one.
+        self.queue
+            .push(Frame::control(owner, (message + "\n").into()));
         Delivered::Unknown
     }
 }

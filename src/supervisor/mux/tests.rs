@@ -4,9 +4,11 @@
 mod asked;
 mod batches;
 mod deadlines;
+mod fairness;
 mod model;
 mod races;
 pub(super) mod schedules;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, advance};
 
 use super::{
-    Answer, Frame, Load, MAX_CONTROL, Mux, Observer, Origin, Outcome, Progress, Submission,
+    Answer, Frame, Load, MAX_CONTROL, Mux, Observer, Origin, Outcome, Owner, Progress, Submission,
 };
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::DropReason;
@@ -48,10 +50,13 @@ fn origin(principal: u32, client_id: &str) -> Origin {
 fn from(origin: Option<Origin>) -> Submission {
     Submission {
         origin,
-        observer: None,
-        timeout: None,
-        standing: false,
+        ..Submission::own()
     }
+}
+
+/// A client's notification.
+fn notify(mux: &Mux) -> Result<(), Fault> {
+    mux.notify(PrincipalId(1), Bytes::from_static(b"{}\n"), None)
 }
 
 fn frame_of(id: u64) -> Bytes {
@@ -146,10 +151,7 @@ async fn no_more_is_written_than_may_be_in_flight_and_no_more_waits_than_may() {
     assert_eq!(fault.kind, FaultKind::ServerBusy);
     assert_eq!(fault.delivered, Some(Delivered::No));
     assert!(fault.retry_after.is_some());
-    assert_eq!(
-        mux.notify(Bytes::new()).unwrap_err().kind,
-        FaultKind::ServerBusy
-    );
+    assert_eq!(notify(&mux).unwrap_err().kind, FaultKind::ServerBusy);
     assert_eq!(take(&mux, FIRST).len(), 4);
     assert!(take(&mux, FIRST).is_empty());
     assert_eq!(
@@ -192,7 +194,7 @@ async fn a_closed_gate_refuses_at_once_and_clears_what_waits() {
         let (written, mut under_way) = submit(&mux).unwrap();
         take(&mux, FIRST);
         let (_, mut waiting) = submit(&mux).unwrap();
-        mux.notify(Bytes::from_static(b"{}\n")).unwrap();
+        notify(&mux).unwrap();
         mux.set_gate(gate);
         assert_fault(&mut waiting, kind, Delivered::No);
         let fault = submit(&mux).unwrap_err();
@@ -345,7 +347,7 @@ async fn a_request_wakes_a_server_that_sleeps_and_only_then() {
     assert!(!woken().await, "our own requests wake nobody");
     let _outcome = submit(&mux).unwrap();
     assert!(woken().await);
-    mux.notify(Bytes::from_static(b"{}\n")).unwrap();
+    notify(&mux).unwrap();
     assert!(woken().await);
     assert_eq!(mux.knock(), Ok(1000 * MS));
     assert!(woken().await);

@@ -47,8 +47,7 @@ fn submit(
             client_id: id.to_string().into(),
         }),
         observer,
-        timeout: None,
-        standing: false,
+        ..Submission::own()
     };
     let outcome = mux.submit(id, (frame + "\n").into(), submission);
     (id, outcome.expect("let in"))

@@ -40,6 +40,7 @@ impl Request {
         let asker = Asker {
             tasks: &self.all.shared.tasks,
             principal: Arc::clone(&self.caller.principal),
+            quota: self.caller.quota.clone(),
             session: self
                 .session
                 .as_ref()
@@ -111,7 +112,11 @@ impl Request {
             let handshake = leased.handle.handshake();
             if handshake.is_some_and(|handshake| handshake.era == Era::Legacy) {
                 // One that cannot take it now is told when it is ready again.
-                let _ = timeout(LEVEL_TAKEN, leased.hub.level_changed()).await;
+                let _ = timeout(
+                    LEVEL_TAKEN,
+                    leased.hub.level_changed(self.caller.principal.id),
+                )
+                .await;
             }
         });
         join_all(told).await;
@@ -144,7 +149,7 @@ impl Request {
             .map(|leased| {
                 let server = leased.handle.id();
                 let own = wished.iter().filter(|(of, _)| *of == server);
-                let own: BTreeSet<Box<str>> = own.map(|(_, uri)| uri.as_str().into()).collect();
+                let own: BTreeSet<Arc<str>> = own.map(|(_, uri)| uri.as_str().into()).collect();
                 let sink = Renaming {
                     server: server.clone(),
                     sink: Arc::clone(&queue) as _,

@@ -66,6 +66,7 @@ impl Child {
                 servers: None,
             }),
             session: None,
+            quota: None,
             client_id: Bytes::from_static(b"7"),
         };
         let asked = Instant::now();

@@ -6,7 +6,11 @@ use std::thread;
 use super::*;
 
 fn reply(mux: &Mux, incarnation: Incarnation) -> bool {
-    mux.reply(incarnation, Bytes::from_static(b"{}\n"))
+    mux.reply(
+        incarnation,
+        Owner::Principal(PrincipalId(1)),
+        Bytes::from_static(b"{}\n"),
+    )
 }
 
 #[tokio::test]

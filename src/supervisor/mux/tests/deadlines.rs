@@ -113,7 +113,11 @@ async fn a_standing_request_has_no_deadline_and_is_no_work() {
     let mux = mux(Gate::Open);
     let id = mux.mint();
     let mut outcome = mux
-        .submit(id, frame_of(id), Submission::standing())
+        .submit(
+            id,
+            frame_of(id),
+            Submission::standing(Owner::Principal(PrincipalId(1))),
+        )
         .unwrap();
     take(&mux, FIRST);
     assert!(matches!(mux.progress(id), Progress::Unheard));

@@ -34,10 +34,10 @@ async fn a_request_is_answered_later_in_the_life_that_asked_and_in_no_other() {
     };
     let at_once = "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}\n";
     assert_eq!(written(), [at_once], "the other waits for its answer");
-    assert!(mux.reply(FIRST, "later\n".into()));
+    assert!(mux.reply(FIRST, Owner::Server, "later\n".into()));
     assert_eq!(written(), ["later\n"]);
     mux.lose(FIRST);
     mux.begin(SECOND);
-    assert!(!mux.reply(FIRST, "too late\n".into()));
+    assert!(!mux.reply(FIRST, Owner::Server, "too late\n".into()));
     assert_eq!(written(), [""; 0]);
 }
