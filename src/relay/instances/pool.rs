@@ -2,6 +2,7 @@
 //! those that nobody uses.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as MapEntry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,8 +35,8 @@ pub(super) struct Pool<T> {
 /// What the lock of a pool guards.
 struct Places<T> {
     taken: HashMap<InstanceKey, Entry<T>>,
-    /// How many instances have lost their place and are being stopped.
-    leaving: usize,
+    /// How many instances of each owner have lost their place and are being stopped.
+    leaving: HashMap<PrincipalId, usize>,
     /// The server is no more: nobody gets an instance.
     closed: bool,
     /// An operator has stopped the server: nobody gets an instance that is not there.
@@ -50,6 +51,18 @@ struct Entry<T> {
     leases: usize,
     /// When it was last seen in use.
     used: Instant,
+}
+
+impl<T> Places<T> {
+    /// An instance of this owner is gone.
+    fn left(&mut self, owner: PrincipalId) {
+        if let MapEntry::Occupied(mut leaving) = self.leaving.entry(owner) {
+            *leaving.get_mut() -= 1;
+            if *leaving.get() == 0 {
+                leaving.remove();
+            }
+        }
+    }
 }
 
 impl<T: Kept> Entry<T> {
@@ -67,7 +80,7 @@ impl<T: Kept> Pool<T> {
             make,
             places: Mutex::new(Places {
                 taken: HashMap::new(),
-                leaving: 0,
+                leaving: HashMap::new(),
                 closed: false,
                 stopped: false,
             }),
@@ -109,7 +122,7 @@ impl<T: Kept> Pool<T> {
             let fault = Fault::new(FaultKind::ServerStopped, "the server is stopped");
             return Err(fault.delivered(Delivered::No));
         }
-        self.make_room(&mut places)?;
+        self.make_room(&mut places, principal.id)?;
         let mut config = self.config().supervisor.clone();
         if let Some(capabilities) = capabilities {
             config.client_capabilities = capabilities;
@@ -187,19 +200,34 @@ impl<T: Kept> Pool<T> {
         present
     }
 
-    /// Makes room for one more, at the cost of the longest idle one.
-    fn make_room(self: &Arc<Self>, places: &mut Places<T>) -> Result<(), Fault> {
-        let max = self.config.borrow().max_instances;
+    /// Makes room for one more of this owner, at the cost of the longest idle one: of its own, where it has its share
+    /// of the instances already.
+    fn make_room(
+        self: &Arc<Self>,
+        places: &mut Places<T>,
+        owner: PrincipalId,
+    ) -> Result<(), Fault> {
+        let config = self.config();
+        let (max, share) = (config.max_instances, config.instances_of_one());
+        let has_share = |count: usize| share < max && count >= share;
         // Those that leave take seconds to be gone: many sessions that come and go must not add up.
-        if places.leaving >= max {
+        let leaving = places.leaving.get(&owner).copied().unwrap_or_default();
+        if has_share(leaving) {
+            return Err(no_share());
+        }
+        if places.leaving.values().sum::<usize>() >= max {
             return Err(no_room());
         }
-        if places.taken.len() < max {
+        let own = places.taken.values().filter(|entry| entry.owner == owner);
+        let over_share = has_share(own.count());
+        if !over_share && places.taken.len() < max {
             return Ok(());
         }
         let idle = places.taken.iter().filter(|(_, entry)| entry.is_idle());
+        let idle = idle.filter(|(_, entry)| !over_share || entry.owner == owner);
         let longest = idle.min_by_key(|(_, entry)| entry.used);
-        let key = longest.map(|(key, _)| key.clone()).ok_or_else(no_room)?;
+        let key = longest.map(|(key, _)| key.clone());
+        let key = key.ok_or_else(|| if over_share { no_share() } else { no_room() })?;
         self.retire(places, &key, "its place is needed");
         Ok(())
     }
@@ -211,11 +239,11 @@ impl<T: Kept> Pool<T> {
         };
         let id = &self.config().supervisor.id;
         tracing::info!(server_id = %id, instance = &*entry.name, reason = why, "stopping an instance of the server");
-        places.leaving += 1;
+        *places.leaving.entry(entry.owner).or_default() += 1;
         let pool = Arc::clone(self);
         self.tasks.spawn(async move {
             entry.kept.handle().retire().await;
-            pool.places().leaving -= 1;
+            pool.places().left(entry.owner);
         });
     }
 
@@ -286,6 +314,13 @@ fn name_of(key: &InstanceKey, principal: &Principal) -> Arc<str> {
         }
         InstanceKey::Client(_) | InstanceKey::Shared => Arc::clone(&principal.name),
     }
+}
+
+fn no_share() -> Fault {
+    let text =
+        "the processes of the server that this token may have (half of max_instances) are in use";
+    let fault = Fault::new(FaultKind::RateLimited, text);
+    fault.delivered(Delivered::No).retry_after(ROOM_RETRY)
 }
 
 fn no_room() -> Fault {

@@ -49,6 +49,10 @@ fn config(instance: Instance) -> ServerConfig {
 }
 
 fn house(instance: Instance) -> House {
+    house_of(config(instance))
+}
+
+fn house_of(config: ServerConfig) -> House {
     let supervisor = Arc::new(Supervisor::new(&Instruments::noop()));
     let starter = Arc::clone(&supervisor);
     let make: Make<Noted> = Box::new(move |key, config| Noted {
@@ -57,7 +61,7 @@ fn house(instance: Instance) -> House {
     });
     House {
         supervisor,
-        pool: Instances::new(config(instance), make),
+        pool: Instances::new(config, make),
     }
 }
 
@@ -205,14 +209,12 @@ async fn an_instance_with_a_request_under_way_is_in_use() {
     let mux = child.handle.mux();
     let id = mux.mint();
     let submission = Submission {
-        standing: false,
         origin: Some(Origin {
             principal: PrincipalId(1),
             session: None,
             client_id: Bytes::from_static(b"1"),
         }),
-        observer: None,
-        timeout: None,
+        ..Submission::own()
     };
     let _outcome = mux.submit(id, Bytes::from_static(b"{}\n"), submission);
     drop(lease);
@@ -244,6 +246,31 @@ async fn where_there_is_no_room_the_longest_idle_one_goes() {
     assert!(house.lease(1).is_ok(), "who has one is not refused");
     drop((one, three));
     assert!(house.lease(4).is_ok());
+}
+
+/// RD06: a principal that opens session after session gets half of the processes, at the cost of its own.
+#[tokio::test(start_paused = true)]
+async fn one_principal_leaves_instances_for_others() {
+    let mut config = config(Instance::Session);
+    config.max_instances = 4;
+    config.supervisor.requests.divided = true;
+    let house = house_of(config);
+    let other = house.lease(2).unwrap();
+    let idle = house.pool.lease(&principal(2), Some(&"quiet".into()), None);
+    drop(idle.unwrap());
+    advance(SECOND).await;
+    let held = [house.lease_session("a"), house.lease_session("b")];
+    let refused = house.lease(1).unwrap_err();
+    assert_eq!(refused.kind, FaultKind::RateLimited);
+    assert_eq!(house.names().await, ["a", "b", "p2", "quiet"]);
+    drop(held);
+    advance(SECOND).await;
+    // What is idle of its own goes, not what has been idle for longer.
+    let _more = [house.lease_session("c"), house.lease_session("d")];
+    let refused = house.lease(1).unwrap_err();
+    assert_eq!(refused.kind, FaultKind::RateLimited);
+    assert_eq!(house.names().await, ["c", "d", "p2", "quiet"]);
+    drop(other);
 }
 
 #[tokio::test(start_paused = true)]
