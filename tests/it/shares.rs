@@ -1,5 +1,7 @@
 //! What one server and one token may have under way; more is refused at once, with a time to come back.
 
+mod alone;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -108,6 +110,28 @@ async fn a_token_has_a_share_of_its_own() {
             .status,
         200
     );
+}
+
+/// RD04: a client that hangs up has not ended its calls, so they count until the server is done with them.
+#[tokio::test]
+async fn calls_whose_client_is_gone_still_take_of_the_share() {
+    let gateway = Gateway::builder()
+        .limit("max_in_flight_per_token", 2)
+        .server(Server::gremlin("g1"))
+        .start();
+    let client = gateway.client();
+    client.call("g1", "echo", &json!({"text": "up"})).await;
+    let (n1, n2) = (held("n1"), held("n2"));
+    tokio::select! {
+        _ = client.deed("g1", &n1) => panic!("answered"),
+        _ = client.deed("g1", &n2) => panic!("answered"),
+        () = load(&client, 2) => {}
+    }
+    is_refused(&client.deed("g1", &held("n3")).await, 429, "rate_limited");
+    load(&client, 0).await;
+    let answer = client.call("g1", "echo", &json!({"text": "again"})).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(gateway.journal("g1").count("\"n3\""), 0, "never delivered");
 }
 
 #[tokio::test]
