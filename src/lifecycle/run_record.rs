@@ -35,13 +35,19 @@ pub struct RunRecord {
 pub(super) struct HeldRecord {
     path: PathBuf,
     /// Bears the lock.
-    _file: File,
+    file: File,
 }
 
 impl Drop for HeldRecord {
     fn drop(&mut self) {
-        // What is left behind is not believed.
-        let _ = std::fs::remove_file(&self.path);
+        // Another gateway of the same config, on a port of its own, may have put its record in the place of this one.
+        let (own, there) = (rustix::fs::fstat(&self.file), rustix::fs::lstat(&self.path));
+        if let (Ok(own), Ok(there)) = (own, there)
+            && (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino)
+        {
+            // What is left behind is not believed.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -74,7 +80,7 @@ fn write_in(folder: &Path, config: &Path, text: &str) -> io::Result<HeldRecord> 
     rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
     file.write_all(text.as_bytes())?;
     std::fs::rename(&draft, &path)?;
-    Ok(HeldRecord { path, _file: file })
+    Ok(HeldRecord { path, file })
 }
 
 /// The record of the gateway that runs with this config file, if one runs.
@@ -142,7 +148,15 @@ mod tests {
         assert_eq!(find(config, &env), Some(record.clone()));
         assert_eq!(find(Path::new("/etc/other.json"), &env), None);
         let path = held.path.clone();
+        // A second gateway of this config takes the name over, and the end of the first does not take it away.
+        let later = RunRecord {
+            pid: 8,
+            ..record.clone()
+        };
+        let held_later = write(config, &later, &env).unwrap();
         drop(held);
+        assert_eq!(find(config, &env), Some(later));
+        drop(held_later);
         assert_eq!(find(config, &env), None);
         // As after SIGKILL: the file is there, and nobody holds it.
         std::fs::write(path, serde_json::to_string(&record).unwrap()).unwrap();
