@@ -7,6 +7,7 @@ mod configured;
 mod drain;
 mod ends;
 mod first_message;
+mod probes;
 mod words;
 
 use std::time::Duration;
@@ -318,38 +319,6 @@ impl Machine {
             self.last_error = None;
         }
         Vec::new()
-    }
-
-    // Unhealthy => Ready
-    fn probe_answered(&mut self) -> Vec<Action> {
-        if let State::Unhealthy { since, .. } = self.state {
-            self.state = State::Ready { since };
-            self.last_error = None;
-            return vec![Action::Note("answers probes again".to_owned())];
-        }
-        Vec::new()
-    }
-
-    // Ready => Unhealthy; Unhealthy => (Unhealthy | Stopping)
-    fn probe_missed(&mut self, now: Instant) -> Vec<Action> {
-        let (since, misses) = match self.state {
-            State::Ready { since } => (since, 1),
-            State::Unhealthy { since, misses } => (since, misses + 1),
-            State::Stopped(_)
-            | State::Starting { .. }
-            | State::Stopping(_)
-            | State::Backoff { .. }
-            | State::Failed { .. } => {
-                return Vec::new();
-            }
-        };
-        self.state = State::Unhealthy { since, misses };
-        if misses >= self.probe_misses {
-            return self.broke(format!("did not answer {misses} probes in a row"), now);
-        }
-        let reason = "did not answer the last probe".to_owned();
-        self.last_error = Some(reason.clone());
-        vec![Action::Note(reason)]
     }
 
     // Starting => Stopping(Retry | GiveUp), when its time is up; (Backoff | Failed) => Starting. By policy
