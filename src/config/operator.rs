@@ -48,8 +48,10 @@ pub fn operator_token(path: &Path, env: &Env) -> Option<Secret> {
         })
 }
 
-/// The address at which the gateway of a config file that [`load`](super::load) refuses is likely to be reached from this machine: by its
-/// `bind_host` and `bind_port`, each the default where it cannot be read. `None` where the port is another at each start.
+/// The likely address, from this machine, of the gateway of a config file that [`load`](super::load) refuses.
+///
+/// It is that of `bind_host` and `bind_port`, each the default where it cannot be read. `None` where the port is another
+/// at each start.
 pub fn likely_url(path: &Path, env: &Env) -> Option<String> {
     let absolute = std::path::absolute(path).ok()?;
     let source = disk::read(&absolute, env.uid()).ok();

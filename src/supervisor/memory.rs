@@ -13,8 +13,10 @@ use super::guard::{children_of, parents, with_descendants};
 #[cfg(target_os = "linux")]
 use super::platform;
 
-/// Resident memory of servers in bytes, by the pid of each server's own process: the sum over the process and all
-/// below its guard, which inherits what the server leaves behind. A server that is gone is left out.
+/// Resident memory of servers in bytes, by the pid of each server's own process.
+///
+/// It is the sum over all processes below the guard, which inherits what the server leaves behind. A server that is gone is
+/// left out.
 ///
 /// Reads all of `/proc`, once for all servers, in a thread of its own. Where the system grants no thread, nothing is
 /// known.

@@ -54,88 +54,64 @@ enum Shape {
     ClaudeCode,
 }
 
+/// A folder that the files of clients are found in.
+#[derive(Clone, Copy, Debug)]
+enum Folder {
+    Home,
+    /// `$XDG_CONFIG_HOME`
+    Config,
+    /// Application Support of macOS.
+    Library,
+    /// The working directory.
+    Project,
+}
+
 /// The file of Cline, below the configuration of VS Code.
 const CLINE: &str =
     "Code/User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json";
 
-/// The files of all known clients that exist: of the user first, then of the project in the working
-/// directory.
+const MCP_SERVERS: Shape = Shape::Below("mcpServers");
+
+/// The files of the known clients: of the user first, then of the project in the working directory.
+#[rustfmt::skip]
+const KNOWN: [(&str, Folder, &str, Shape); 21] = [
+    ("Claude Desktop", Folder::Library, "Claude/claude_desktop_config.json", MCP_SERVERS),
+    ("Claude Desktop", Folder::Config, "Claude/claude_desktop_config.json", MCP_SERVERS),
+    ("Claude Code", Folder::Home, ".claude.json", Shape::ClaudeCode),
+    ("Cursor", Folder::Home, ".cursor/mcp.json", MCP_SERVERS),
+    ("VS Code", Folder::Library, "Code/User/mcp.json", Shape::Below("servers")),
+    ("VS Code", Folder::Config, "Code/User/mcp.json", Shape::Below("servers")),
+    ("Windsurf", Folder::Home, ".codeium/windsurf/mcp_config.json", MCP_SERVERS),
+    ("Gemini CLI", Folder::Home, ".gemini/settings.json", MCP_SERVERS),
+    ("Zed", Folder::Config, "zed/settings.json", Shape::Below("context_servers")),
+    ("LM Studio", Folder::Home, ".lmstudio/mcp.json", MCP_SERVERS),
+    ("Kiro", Folder::Home, ".kiro/settings/mcp.json", MCP_SERVERS),
+    ("Copilot CLI", Folder::Home, ".copilot/mcp-config.json", MCP_SERVERS),
+    ("Cline", Folder::Library, CLINE, MCP_SERVERS),
+    ("Cline", Folder::Config, CLINE, MCP_SERVERS),
+    ("Codex", Folder::Home, ".codex/config.toml", Shape::Unread),
+    ("opencode", Folder::Config, "opencode/opencode.json", Shape::Unread),
+    ("goose", Folder::Config, "goose/config.yaml", Shape::Unread),
+    ("Continue", Folder::Home, ".continue/config.yaml", Shape::Unread),
+    ("Claude Code", Folder::Project, ".mcp.json", Shape::Project("mcpServers", 1)),
+    ("Cursor", Folder::Project, ".cursor/mcp.json", Shape::Project("mcpServers", 2)),
+    ("VS Code", Folder::Project, ".vscode/mcp.json", Shape::Project("servers", 2)),
+];
+
+/// The files of all known clients that exist.
 pub(in crate::cli) fn sources(at: &Surroundings) -> Vec<Source> {
-    let home = at.home.as_deref();
-    let in_home = |path: &str| home.map(|home| home.join(path));
-    let in_config = |path: &str| at.config_home().map(|folder| folder.join(path));
-    let in_library = |path: &str| in_home("Library/Application Support").map(|dir| dir.join(path));
-    let in_project = |path: &str| at.cwd.as_deref().map(|cwd| cwd.join(path));
-    let mcp_servers = Shape::Below("mcpServers");
-    let known = [
-        (
-            "Claude Desktop",
-            in_library("Claude/claude_desktop_config.json"),
-            mcp_servers,
-        ),
-        (
-            "Claude Desktop",
-            in_config("Claude/claude_desktop_config.json"),
-            mcp_servers,
-        ),
-        ("Claude Code", in_home(".claude.json"), Shape::ClaudeCode),
-        ("Cursor", in_home(".cursor/mcp.json"), mcp_servers),
-        (
-            "VS Code",
-            in_library("Code/User/mcp.json"),
-            Shape::Below("servers"),
-        ),
-        (
-            "VS Code",
-            in_config("Code/User/mcp.json"),
-            Shape::Below("servers"),
-        ),
-        (
-            "Windsurf",
-            in_home(".codeium/windsurf/mcp_config.json"),
-            mcp_servers,
-        ),
-        ("Gemini CLI", in_home(".gemini/settings.json"), mcp_servers),
-        (
-            "Zed",
-            in_config("zed/settings.json"),
-            Shape::Below("context_servers"),
-        ),
-        ("LM Studio", in_home(".lmstudio/mcp.json"), mcp_servers),
-        ("Kiro", in_home(".kiro/settings/mcp.json"), mcp_servers),
-        (
-            "Copilot CLI",
-            in_home(".copilot/mcp-config.json"),
-            mcp_servers,
-        ),
-        ("Cline", in_library(CLINE), mcp_servers),
-        ("Cline", in_config(CLINE), mcp_servers),
-        ("Codex", in_home(".codex/config.toml"), Shape::Unread),
-        (
-            "opencode",
-            in_config("opencode/opencode.json"),
-            Shape::Unread,
-        ),
-        ("goose", in_config("goose/config.yaml"), Shape::Unread),
-        ("Continue", in_home(".continue/config.yaml"), Shape::Unread),
-        (
-            "Claude Code",
-            in_project(".mcp.json"),
-            Shape::Project("mcpServers", 1),
-        ),
-        (
-            "Cursor",
-            in_project(".cursor/mcp.json"),
-            Shape::Project("mcpServers", 2),
-        ),
-        (
-            "VS Code",
-            in_project(".vscode/mcp.json"),
-            Shape::Project("servers", 2),
-        ),
-    ];
+    let folder = |folder| match folder {
+        Folder::Home => at.home.clone(),
+        Folder::Config => at.config_home(),
+        Folder::Library => at
+            .home
+            .as_ref()
+            .map(|home| home.join("Library/Application Support")),
+        Folder::Project => at.cwd.clone(),
+    };
     let mut sources: Vec<Source> = Vec::new();
-    for (client, file, shape) in known {
+    for (client, place, path, shape) in KNOWN {
+        let file = folder(place).map(|folder| folder.join(path));
         let Some(file) = file.filter(|file| file.is_file()) else {
             continue;
         };

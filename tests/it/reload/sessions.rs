@@ -36,7 +36,7 @@ async fn a_shorter_instance_idle_is_in_force_after_a_reload() {
     echoes(&client, "g1", "up").await;
     processes(&client, "g1", 1).await;
     reload(&gateway, |config| {
-        config["limits"]["instance_idle_ms"] = 200.into()
+        config["limits"]["instance_idle_ms"] = 200.into();
     })
     .await;
     processes(&client, "g1", 0).await;

@@ -54,7 +54,7 @@ async fn a_server_that_has_changed_answers_what_is_under_way_in_its_old_process(
     let first = pid(&gateway, "g1").await;
     let later = async {
         reload(&gateway, |config| {
-            entry(config, "g1")["env"]["COLOUR"] = "blue".into()
+            entry(config, "g1")["env"]["COLOUR"] = "blue".into();
         })
         .await;
         assert_eq!(client.status("g1").await["status"], "stopping");
@@ -143,7 +143,7 @@ async fn a_server_that_is_disabled_answers_what_is_under_way_and_takes_nothing_m
     pid(&gateway, "g1").await;
     let disabled = async {
         reload(&gateway, |config| {
-            entry(config, "g1")["disabled"] = true.into()
+            entry(config, "g1")["disabled"] = true.into();
         })
         .await;
         let refused = client.call("g1", "echo", &json!({"text": "no"})).await;
@@ -218,7 +218,7 @@ async fn a_call_that_meets_the_end_of_a_disabled_life_starts_the_next_one() {
     let first = pid(&gateway, "g1").await;
     for disabled in [true, false] {
         reload(&gateway, |config| {
-            entry(config, "g1")["disabled"] = disabled.into()
+            entry(config, "g1")["disabled"] = disabled.into();
         })
         .await;
     }
