@@ -21,6 +21,7 @@ mod instances;
 mod operate;
 mod outlet;
 mod overview;
+mod process_pair;
 mod queue;
 mod reload;
 mod servers;
@@ -62,7 +63,7 @@ use crate::memory_budget::MemoryBudget;
 use crate::protocol::Era;
 use crate::shards::{Shard, Shards};
 use crate::state_dir::StateDir;
-use crate::supervisor::ServerHandle;
+use crate::supervisor::{EraMemory, ServerHandle};
 use crate::types::{Principal, ServerId};
 
 /// The door of the relay: every configured server, and the event streams that are open.
@@ -168,9 +169,10 @@ impl Relay {
         shards: Shards,
         state: StateDir,
     ) -> Self {
+        let eras = EraMemory::open(state.clone());
         let shared = Shared::new(config, state);
         let draining = shared.draining.clone();
-        let servers = Arc::new(Servers::start(servers, instruments, draining, shards));
+        let servers = Arc::new(Servers::start(servers, instruments, draining, shards, eras));
         shared
             .tasks
             .spawn(Arc::clone(&shared).tidy_up(Arc::clone(&servers)));
@@ -329,7 +331,7 @@ impl Relay {
     ) -> Result<EventStream, Fault> {
         self.refuse_in_drain()?;
         let server = self.servers.find(principal, server.as_str())?;
-        let leased = server.lease(principal, None, None)?;
+        let leased = server.lease(principal, None, None, None)?;
         let (sessions, held) = (&self.shared.sessions, server.instruments.stream());
         let stream = Sessions::open(sessions, &leased.hub, principal.id, held)?;
         Ok(stream.holding(leased))

@@ -17,6 +17,7 @@ mod backoff;
 mod child;
 mod config;
 mod diagnosis;
+mod eras;
 mod faults;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -49,6 +50,7 @@ pub use config::{
     BackoffConfig, Config, Launch, ProbeConfig, RequestConfig, RestartLimit, RestartPolicy,
     StopConfig,
 };
+pub use eras::{EraChoice, EraFacts, EraMemory};
 pub use handle::ServerHandle;
 pub use handshake::{Handshake, claims};
 pub use listener::Listener;
@@ -74,6 +76,7 @@ const ORDER_QUEUE: usize = 16;
 pub struct Supervisor {
     instruments: Instruments,
     spawner: child::Spawner,
+    eras: EraMemory,
     present: Arc<Mutex<Present>>,
     tasks: TaskTracker,
     kill: CancellationToken,
@@ -88,10 +91,11 @@ struct Present {
 
 impl Supervisor {
     /// There is no server yet.
-    pub fn new(instruments: &Instruments) -> Self {
+    pub fn new(instruments: &Instruments, eras: EraMemory) -> Self {
         Self {
             instruments: instruments.clone(),
             spawner: child::Spawner::new(),
+            eras,
             present: Arc::default(),
             tasks: TaskTracker::new(),
             kill: CancellationToken::new(),
@@ -119,6 +123,7 @@ impl Supervisor {
         let mux = Mux::new(config.requests, machine.gate()).explained_by(diagnosis);
         mux.note_cause(machine.last_error(), None);
         let mux = Arc::new(mux);
+        let era_wish = Arc::default();
         let (orders, order_receiver) = mpsc::channel(ORDER_QUEUE);
         let shared = life::Shared {
             config: Arc::clone(&config),
@@ -127,6 +132,8 @@ impl Supervisor {
             stderr: Arc::clone(&stderr),
             stdout: Arc::clone(&stdout),
             spawner: self.spawner.clone(),
+            eras: self.eras.clone(),
+            era_wish: Arc::clone(&era_wish),
         };
         let (actor, watched) = Actor::new(
             shared,
@@ -141,6 +148,8 @@ impl Supervisor {
             stderr,
             stdout,
             orders,
+            era_wish,
+            eras: self.eras.clone(),
             watched,
         }));
         if present.shutting_down {

@@ -8,6 +8,8 @@ use super::reader::{Map, Scope};
 use super::restarts::{requests, restarts};
 use super::section::section;
 use super::values::{LaunchText, Millis, MillisOrDefault, Scalar, Text, choice};
+use crate::protocol::Era;
+use crate::supervisor::EraChoice;
 use crate::types::ServerId;
 use crate::{relay, supervisor};
 
@@ -38,6 +40,8 @@ section! {
         restart_policy: RestartPolicy = "on-failure",
         /// From its start to the end of the MCP handshake; 0 means the default.
         startup_timeout_ms: MillisOrDefault = 60_000_u64,
+        /// In which era of the protocol its processes are spoken to.
+        era: EraOfServer = "auto",
         /// Who shares a process.
         instance: Instance = "shared",
         /// What is done for a server of a revision before 2026-07-28 that asks something while requests of several clients are under way.
@@ -74,6 +78,18 @@ choice! {
         OnFailure = "on-failure",
         /// Never.
         Never = "never",
+    }
+}
+
+choice! {
+    /// In which era of the protocol a server is spoken to.
+    EraOfServer {
+        /// In that of the client: with a second process where clients of both eras use a server that knows both.
+        Auto = "auto",
+        /// Up to revision 2025-11-25.
+        Legacy = "legacy",
+        /// From revision 2026-07-28 on.
+        Modern = "modern",
     }
 }
 
@@ -130,6 +146,11 @@ pub(super) fn build(
         failed_retry: pick(own.map(|own| &own.failed_retry_ms), &limits.failed_retry_ms)?
             .duration(),
         startup_timeout: Millis(startup_timeout).duration(),
+        era: match server.era.get()? {
+            EraOfServer::Auto => EraChoice::Auto,
+            EraOfServer::Legacy => EraChoice::Only(Era::Legacy),
+            EraOfServer::Modern => EraChoice::Only(Era::Modern),
+        },
         era_probe: pick(own.map(|own| &own.era_probe_ms), &limits.era_probe_ms)?.duration(),
         client_capabilities: instances::client_capabilities(server).json(),
         stop: supervisor::StopConfig {

@@ -60,12 +60,12 @@ struct View {
     list_gaps: Vec<Gap>,
     /// Who shares a process.
     instance: &'static str,
-    /// Not there where all share one.
+    /// Not there where all share one process.
     #[serde(skip_serializing_if = "Option::is_none")]
     instances: Option<Vec<Own>>,
 }
 
-/// One process of a server that is not shared by all.
+/// One process of a server that has several.
 #[derive(Debug, Serialize)]
 struct Own {
     instance_key: Option<String>,
@@ -76,6 +76,7 @@ struct Own {
     in_flight: usize,
     memory_bytes: Option<u64>,
     uptime_seconds: Option<u64>,
+    protocol: Option<String>,
 }
 
 /// What is found of one process.
@@ -116,6 +117,7 @@ impl Found {
             in_flight: self.in_flight,
             memory_bytes: self.memory_bytes,
             uptime_seconds: uptime(status, now),
+            protocol: status.protocol.clone(),
         }
     }
 }
@@ -167,9 +169,10 @@ fn view(overview: &Overview, found: &[Found], now: Instant) -> View {
         withheld: _,
     } = &config.launch;
     let status = overview.status_of(found.iter().map(|process| &*process.status));
-    let instances = match instance {
-        Instance::Shared => None,
-        Instance::Session | Instance::Client => {
+    let instances = match (instance, found) {
+        (Instance::Shared, [] | [_]) => None,
+        // With two processes of different eras it is as one that is not shared.
+        (Instance::Shared | Instance::Session | Instance::Client, _) => {
             Some(found.iter().map(|process| process.own(now)).collect())
         }
     };

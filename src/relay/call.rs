@@ -227,7 +227,9 @@ impl Way<'_> {
 
     /// The process that the message is for.
     fn lease(&self, session: Option<&Arc<Session>>) -> Result<Leased, Fault> {
-        lease(self.server, &self.caller.principal, session)
+        // At the plain endpoints nothing is asked of the caller: any process will do.
+        let era = (self.caller.door == Door::Mcp).then_some(self.era);
+        lease(self.server, &self.caller.principal, session, era)
     }
 
     fn response(&self, id: Span) -> Result<Answer, Fault> {
@@ -300,17 +302,21 @@ impl Way<'_> {
     }
 }
 
-/// The process of a server that is for a caller, or for its session; refused where that has ended.
+/// The process of a server that is for a caller of this era, or for its session; refused where that has ended.
 pub(super) fn lease(
     server: &Server,
     principal: &Principal,
     session: Option<&Arc<Session>>,
+    era: Option<Era>,
 ) -> Result<Leased, Fault> {
     let declared = session.map(|session| Arc::clone(&session.agreed().capabilities));
     let id = session.map(|session| session.id());
     let own = server.instances.config().instance == Instance::Session;
     let declared = declared.filter(|_| own);
-    let leased = server.lease(principal, id, declared)?;
+    let leased = server.lease(principal, id, declared, era)?;
+    // A session stays with the process that it hears.
+    let heard = session.and_then(|session| session.leased_beside(&leased));
+    let leased = heard.unwrap_or(leased);
     if let Some(session) = session.filter(|_| leased.is_owned()) {
         if session.is_over() {
             // It ended after it was found, and what it had was stopped before this was started.

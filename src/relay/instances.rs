@@ -45,8 +45,14 @@ impl InstanceKey {
 
 /// What is kept of one instance.
 pub(super) trait Kept: std::fmt::Debug + Send + Sync + 'static {
-    /// The actor that runs it.
-    fn handle(&self) -> &ServerHandle;
+    /// The actors that run it: of one process, or of two of different eras.
+    fn handles(&self) -> Vec<ServerHandle>;
+
+    /// It is being retired: gives the actors, and no other comes.
+    fn close(&self) -> Vec<ServerHandle>;
+
+    /// Its actors have another config.
+    fn configured(&self);
 }
 
 /// Starts an instance: has a supervisor add the server of this config, and keeps what it wants beside
@@ -133,14 +139,17 @@ impl<T: Kept> Instances<T> {
         let before = self.own.config();
         self.own.set_config(config.clone());
         for kept in self.all() {
-            let mut own = config.supervisor.clone();
-            let told = &kept.handle().config().client_capabilities;
-            if *told != before.supervisor.client_capabilities {
-                // What the one client of this instance says of itself.
-                own.client_capabilities = Arc::clone(told);
+            for handle in kept.handles() {
+                let mut own = config.supervisor.clone();
+                let told = &handle.config().client_capabilities;
+                if *told != before.supervisor.client_capabilities {
+                    // What the one client of this instance says of itself.
+                    own.client_capabilities = Arc::clone(told);
+                }
+                // An actor that is gone has nothing to configure.
+                let _ = handle.configure(own).await;
             }
-            // An actor that is gone has nothing to configure.
-            let _ = kept.handle().configure(own).await;
+            kept.configured();
         }
     }
 
@@ -154,7 +163,9 @@ impl<T: Kept> Instances<T> {
     pub(super) async fn retire(&self) {
         self.own.end_all();
         if let Some(shared) = &self.shared {
-            shared.handle().retire().await;
+            for handle in shared.close() {
+                handle.retire().await;
+            }
         }
         self.close().await;
     }
@@ -169,9 +180,12 @@ impl<T: Kept> Instances<T> {
     /// `admin` everybody's.
     pub(super) fn processes(&self, principal: &Principal) -> Vec<Process> {
         let named = self.named(principal).into_iter();
-        let processes = named.map(|(name, kept)| Process {
-            name,
-            handle: kept.handle().clone(),
+        let processes = named.flat_map(|(name, kept)| {
+            let handles = kept.handles().into_iter();
+            handles.map(move |handle| Process {
+                name: name.clone(),
+                handle,
+            })
         });
         processes.collect()
     }

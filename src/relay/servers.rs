@@ -11,13 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::aggregate::Gap;
 use super::config::ServerConfig;
-use super::instances::{InstanceKey, Instances, Kept, Lease};
+use super::instances::{InstanceKey, Instances, Kept as _};
 use super::overview::Process;
+use super::process_pair::{LeasedProcess, MakeProcess, ProcessPair};
 use super::upstream::{Parts, Upstream};
 use crate::fault::{Fault, FaultKind};
 use crate::instruments::{Instruments, ServerInstruments};
+use crate::protocol::Era;
 use crate::shards::{Shard, Shards};
-use crate::supervisor::{Listener, ServerHandle, State, Supervisor};
+use crate::supervisor::{EraMemory, Listener, ServerHandle, State, Supervisor};
 use crate::types::{Principal, PrincipalId, ServerId};
 
 /// All servers.
@@ -54,7 +56,7 @@ pub(super) struct Changes {
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) id: ServerId,
-    pub(super) instances: Instances<Upstream>,
+    pub(super) instances: Instances<ProcessPair>,
     pub(super) instruments: ServerInstruments,
     /// Where the pipes of its processes are read and written.
     pub(super) home: Shard,
@@ -63,13 +65,7 @@ pub(super) struct Server {
 }
 
 /// A process of a server, in use by one request, stream or session.
-pub(super) type Leased = Arc<Lease<Upstream>>;
-
-impl Kept for Upstream {
-    fn handle(&self) -> &ServerHandle {
-        &self.handle
-    }
-}
+pub(super) type Leased = Arc<LeasedProcess>;
 
 impl Servers {
     /// Starts the actor of every server that is shared. `draining` ends the streams that never end by
@@ -79,10 +75,11 @@ impl Servers {
         instruments: &Instruments,
         draining: CancellationToken,
         shards: Shards,
+        eras: EraMemory,
     ) -> Self {
         let none = Fleet::new(Vec::new(), draining.child_token());
         let this = Self {
-            supervisor: Arc::new(Supervisor::new(instruments)),
+            supervisor: Arc::new(Supervisor::new(instruments, eras)),
             instruments: instruments.clone(),
             draining,
             shards,
@@ -174,9 +171,9 @@ impl Servers {
             {
                 return false;
             }
-            server.instances.all().iter().all(|upstream| {
-                let status = upstream.handle.status();
-                let disabled = upstream.handle.config().disabled;
+            server.handles().iter().all(|handle| {
+                let status = handle.status();
+                let disabled = handle.config().disabled;
                 status.state == State::Ready || status.asleep || disabled
             })
         })
@@ -250,11 +247,18 @@ impl Server {
         let labels = instruments.for_server(&id);
         let (supervisor, features) = (Arc::clone(supervisor), config.client_features);
         let (own_labels, own_end, shard) = (labels.clone(), ended.clone(), home.clone());
-        let make = move |key: &InstanceKey, config: crate::supervisor::Config| {
-            let (labels, ended) = (own_labels.clone(), own_end.clone());
-            let parts = Parts::new(&config.id, labels, features, key.clone(), ended);
-            let listener: Arc<dyn Listener> = Arc::clone(&parts.hub) as _;
-            parts.attach(supervisor.add(config, listener, &shard))
+        let start = Arc::new(
+            move |key: &InstanceKey, config: crate::supervisor::Config| {
+                let (labels, ended) = (own_labels.clone(), own_end.clone());
+                let parts = Parts::new(&config.id, labels, features, key.clone(), ended);
+                let listener: Arc<dyn Listener> = Arc::clone(&parts.hub) as _;
+                parts.attach(supervisor.add(config, listener, &shard))
+            },
+        );
+        let make = move |key: &InstanceKey, config| {
+            let (again, own_key) = (Arc::clone(&start), key.clone());
+            let second: MakeProcess = Box::new(move |config| again(&own_key, config));
+            ProcessPair::new(start(key, config), second)
         };
         Self {
             id,
@@ -291,7 +295,10 @@ impl Server {
         };
         let ended = upstream.ended.clone();
         let only = std::sync::Mutex::new(Some(upstream));
-        let make = move |_: &InstanceKey, _| only.lock().unwrap().take().unwrap();
+        let make = move |_: &InstanceKey, _| {
+            let only = only.lock().unwrap().take().unwrap();
+            ProcessPair::new(only, Box::new(|_| unreachable!("one process is enough")))
+        };
         Self {
             id,
             instances: Instances::new(config, Box::new(make)),
@@ -302,21 +309,34 @@ impl Server {
     }
 
     /// The process that serves this caller, started if there is none; `session` is the caller's own, if
-    /// it speaks in one.
+    /// it speaks in one, and `era` the one that it speaks in, where it has one.
     pub(super) fn lease(
         &self,
         principal: &Principal,
         session: Option<&Arc<str>>,
         capabilities: Option<Arc<str>>,
+        era: Option<Era>,
     ) -> Result<Leased, Fault> {
-        let leased = self.instances.lease(principal, session, capabilities)?;
-        Ok(Arc::new(leased))
+        let lease = self.instances.lease(principal, session, capabilities)?;
+        Ok(Arc::new(LeasedProcess::new(lease, era)))
+    }
+
+    /// The actors of all its processes, whoever uses them.
+    fn handles(&self) -> Vec<ServerHandle> {
+        let pairs = self.instances.all().into_iter();
+        pairs.flat_map(|pair| pair.handles()).collect()
+    }
+
+    /// The processes that a principal may know of, with what is kept of them.
+    pub(super) fn upstreams(&self, principal: &Principal) -> Vec<Arc<Upstream>> {
+        let pairs = self.instances.known_to(principal).into_iter();
+        pairs.flat_map(|pair| pair.upstreams()).collect()
     }
 
     /// The lists that are not shown at the endpoint of all servers as this one would tell them now: those
     /// of the process that all share, or of the principal's own.
     pub(super) fn list_gaps(&self, principal: &Principal) -> Vec<Gap> {
-        let known = self.instances.known_to(principal);
+        let known = self.upstreams(principal);
         known
             .iter()
             .flat_map(|upstream| upstream.last_lists.gaps())

@@ -177,6 +177,13 @@ impl Session {
         own.map(|(_, ear)| Arc::clone(ear))
     }
 
+    /// The process that it hears, where it hears one of the same server.
+    pub(super) fn leased_beside(&self, leased: &Leased) -> Option<Leased> {
+        let ears = self.ears();
+        let heard = ears.iter().find(|(at, _)| at.is_beside(leased));
+        heard.map(|(at, _)| Arc::clone(at))
+    }
+
     /// Notes that a request with this id is under way; refused where one is already, and where the session
     /// has ended since it was found.
     pub(super) fn begin(self: &Arc<Self>, id: &Bytes) -> Result<Running, Fault> {

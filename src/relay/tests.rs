@@ -68,7 +68,7 @@ fn house_of(handshake: &Handshake) -> House {
         parts.attach(child.handle.clone()),
         Instance::Shared,
     ));
-    let upstream = server.lease(&principal(0), None, None).unwrap();
+    let upstream = server.lease(&principal(0), None, None, None).unwrap();
     upstream.hub.ready(Incarnation(1), handshake);
     House {
         child,

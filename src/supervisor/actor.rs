@@ -1,5 +1,6 @@
 //! The actor of one server: feeds the machine with what happens and carries out what it decides.
 
+mod eras;
 mod liveness;
 mod shown;
 
@@ -12,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
+use super::eras::ProgramKey;
 use super::handshake::Handshake;
 use super::life::{self, Ends, News, NewsSender, Shared};
 use super::machine::{Action, Change, Event, Machine, Rest, State};
@@ -20,6 +22,7 @@ use super::status::{Exit, Status};
 use crate::instruments::ServerInstruments;
 use crate::protocol::Era;
 use crate::types::{Incarnation, wall};
+#[cfg(test)]
 use shown::state_word;
 
 pub(super) use liveness::OVERSLEPT;
@@ -77,6 +80,8 @@ pub(super) struct Watched {
     pub(super) status: watch::Receiver<Arc<Status>>,
     pub(super) handshake: watch::Receiver<Option<Arc<Handshake>>>,
     pub(super) config: watch::Receiver<Arc<Config>>,
+    /// The program of the present life, or of the next.
+    pub(super) program: watch::Receiver<ProgramKey>,
 }
 
 pub(super) struct Actor {
@@ -86,12 +91,15 @@ pub(super) struct Actor {
     status: watch::Sender<Arc<Status>>,
     handshake: watch::Sender<Option<Arc<Handshake>>>,
     config: watch::Sender<Arc<Config>>,
+    program: watch::Sender<ProgramKey>,
     orders: mpsc::Receiver<Order>,
     kill: CancellationToken,
     lives: JoinSet<()>,
     news: (NewsSender, mpsc::Receiver<(Incarnation, News)>),
     ends: Ends,
     era: Option<Era>,
+    /// Started by an order and not by a request: in the era that was spoken last.
+    ordered: bool,
     pid: Option<u32>,
     last_exit: Option<(Exit, std::time::SystemTime)>,
     session_id: Option<String>,
@@ -111,6 +119,7 @@ impl Actor {
         let (handshake, handshakes) = watch::channel(None);
         let (status, statuses) = watch::channel(Arc::new(Status::new()));
         let (config, configs) = watch::channel(Arc::clone(&shared.config));
+        let (program, programs) = watch::channel(ProgramKey::of(&shared.config.launch));
         let actor = Self {
             shared,
             instruments,
@@ -118,12 +127,14 @@ impl Actor {
             status,
             handshake,
             config,
+            program,
             orders,
             kill,
             lives: JoinSet::new(),
             news: mpsc::channel(NEWS_QUEUE),
             ends: Ends::default(),
             era: None,
+            ordered: false,
             pid: None,
             last_exit: None,
             session_id: None,
@@ -138,6 +149,7 @@ impl Actor {
                 status: statuses,
                 handshake: handshakes,
                 config: configs,
+                program: programs,
             },
         )
     }
@@ -145,6 +157,7 @@ impl Actor {
     /// Runs until the shutdown is done.
     pub(super) async fn run(mut self) {
         if self.shared.config.autostart {
+            self.ordered = true;
             self.step(Event::Start);
         }
         while self.machine.state() != &State::Stopped(Rest::Shutdown) {
@@ -180,7 +193,10 @@ impl Actor {
             }
             Turn::News(..) => {}
             Turn::Probed(alive) => self.probed(alive),
-            Turn::Demand => self.step(Event::Demand),
+            Turn::Demand => {
+                self.ordered = false;
+                self.step(Event::Demand);
+            }
             Turn::Kill => self.ends.kill.cancel(),
             Turn::Timers => self.timers(),
         }
@@ -188,6 +204,7 @@ impl Actor {
 
     fn obey(&mut self, order: Option<Order>) {
         let (kind, done) = order.map(|Order { kind, done }| (kind, done)).unzip();
+        self.ordered = true;
         match kind {
             Some(OrderKind::Start) => self.step(Event::Start),
             Some(OrderKind::Stop(pace)) => self.end_process(Event::Stop, pace),
@@ -239,9 +256,10 @@ impl Actor {
                 self.pid = Some(pid);
                 self.publish();
             }
-            News::Ready(handshake) => {
+            News::Ready(shaken) => {
+                self.learn(&shaken);
+                let handshake = shaken.handshake;
                 self.era = Some(handshake.era);
-                self.machine.settle_era(handshake.era);
                 self.shared.stdout.serve();
                 self.handshake.send_replace(Some(Arc::new(handshake)));
                 self.next_probe = Instant::now() + self.shared.config.probe.interval;
@@ -341,26 +359,6 @@ impl Actor {
         self.end_idle_drain();
     }
 
-    fn note(&self, reason: &str) {
-        let id = &self.shared.config.id;
-        let state = state_word(self.machine.state());
-        match self.machine.state() {
-            State::Failed { .. } => {
-                let stderr = self.shared.stderr.tail(5).join("\n");
-                let hint = self.hint();
-                tracing::error!(server_id = %id, state, reason, hint, stderr, "server {id} has failed");
-            }
-            State::Stopped(_)
-            | State::Starting { .. }
-            | State::Ready { .. }
-            | State::Unhealthy { .. }
-            | State::Stopping(_)
-            | State::Backoff { .. } => {
-                tracing::warn!(server_id = %id, state, reason, "server {id} {reason}");
-            }
-        }
-    }
-
     fn spawn(&mut self, incarnation: Incarnation) {
         self.ends = Ends::default();
         if self.kill.is_cancelled() {
@@ -372,7 +370,7 @@ impl Actor {
         }
         let (shared, ends, news) = (self.shared.clone(), self.ends.clone(), self.news.0.clone());
         tracing::info!(server_id = %self.shared.config.id, incarnation = incarnation.0, "starting server");
-        let first = self.machine.first_message();
+        let first = self.first_message();
         self.lives
             .spawn(life::live(shared, incarnation, first, ends, news));
         while self.lives.try_join_next().is_some() {}

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::eras::EraChoice;
 use crate::types::ServerId;
 
 /// One server, every value final: variables expanded, defaults applied, limits above zero.
@@ -30,6 +31,8 @@ pub struct Config {
     pub failed_retry: Duration,
     /// Spawn to finished handshake.
     pub startup_timeout: Duration,
+    /// In which eras it is spoken to.
+    pub era: EraChoice,
     /// How long the era probe (`server/discover`) may stay unanswered before the child is taken for legacy.
     pub era_probe: Duration,
     /// What a legacy child is told at `initialize` that clients can do: `ClientCapabilities`, a JSON object
@@ -64,6 +67,7 @@ impl Config {
             restart_limit: _,
             failed_retry: _,
             startup_timeout: _,
+            era,
             era_probe: _,
             client_capabilities,
             stop,
@@ -76,6 +80,7 @@ impl Config {
         *id == other.id
             && *launch == other.launch
             && *refused == other.refused
+            && *era == other.era
             && *client_capabilities == other.client_capabilities
             && *stop == other.stop
             && *max_line_bytes == other.max_line_bytes

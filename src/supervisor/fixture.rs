@@ -14,6 +14,7 @@ use super::config::{
     BackoffConfig, Config, Launch, ProbeConfig, RequestConfig, RestartLimit, RestartPolicy,
     StopConfig,
 };
+use super::eras::{EraChoice, EraMemory, ProgramKey};
 use super::handle::{Inner, ServerHandle};
 use super::handshake::Handshake;
 use super::listener::Listener;
@@ -23,6 +24,7 @@ use super::stderr::StderrRing;
 use super::{Mux, State, Status};
 use crate::instruments::DropReason;
 use crate::protocol::{Deviation, Envelope};
+use crate::state_dir::StateDir;
 use crate::types::Incarnation;
 
 /// A server of the name `test` that can never be started, with times a person can multiply.
@@ -51,6 +53,7 @@ pub(crate) fn config() -> Config {
         },
         failed_retry: Duration::from_secs(30),
         startup_timeout: Duration::from_secs(2),
+        era: EraChoice::Auto,
         era_probe: Duration::from_millis(300),
         client_capabilities: "{}".into(),
         stop: StopConfig {
@@ -152,6 +155,7 @@ pub(crate) struct Unattended {
     status: watch::Sender<Arc<Status>>,
     _handshake: watch::Sender<Option<Arc<Handshake>>>,
     _config: watch::Sender<Arc<Config>>,
+    _program: watch::Sender<ProgramKey>,
     _orders: mpsc::Receiver<Order>,
 }
 
@@ -162,6 +166,7 @@ impl Unattended {
         let (status, statuses) = watch::channel(Arc::new(Status::new()));
         let (done, handshakes) = watch::channel(Some(Arc::new(handshake)));
         let (configured, configs) = watch::channel(Arc::new(config()));
+        let (program, programs) = watch::channel(ProgramKey::of(&config().launch));
         let mux = Arc::new(Mux::new(config().requests, Gate::Open));
         mux.begin(Incarnation(1));
         let inner = Inner {
@@ -170,10 +175,13 @@ impl Unattended {
             stderr: Arc::new(StderrRing::new()),
             stdout: Arc::default(),
             orders,
+            era_wish: Arc::default(),
+            eras: EraMemory::open(StateDir::in_memory()),
             watched: Watched {
                 status: statuses,
                 handshake: handshakes,
                 config: configs,
+                program: programs,
             },
         };
         let this = Self {
@@ -182,6 +190,7 @@ impl Unattended {
             status,
             _handshake: done,
             _config: configured,
+            _program: program,
             _orders: taken,
         };
         this.set_state(State::Ready);

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::actor::{OVERSLEPT, Order, OrderKind, Pace, Watched};
 use super::config::Config;
+use super::eras::{EraFacts, EraMemory, EraWish};
 use super::handshake::Handshake;
 use super::mux::{Load, Mux};
 use super::status::{State, Status};
@@ -15,6 +16,7 @@ use super::stdout::StdoutFault;
 use super::{faults, machine};
 use crate::fault::{Delivered, Fault};
 use crate::instruments::Seen;
+use crate::protocol::Era;
 use crate::types::ServerId;
 
 /// Lines of stderr that are shown with a status.
@@ -40,6 +42,8 @@ pub(super) struct Inner {
     pub(super) stderr: Arc<StderrRing>,
     pub(super) stdout: Arc<StdoutFault>,
     pub(super) orders: mpsc::Sender<Order>,
+    pub(super) era_wish: Arc<EraWish>,
+    pub(super) eras: EraMemory,
     pub(super) watched: Watched,
 }
 
@@ -80,6 +84,57 @@ impl ServerHandle {
     /// What the child said of itself in the last handshake that was done; `None` before the first.
     pub fn handshake(&self) -> Option<Arc<Handshake>> {
         self.0.watched.handshake.borrow().clone()
+    }
+
+    /// The era of the last handshake that was done; `None` before the first.
+    pub fn era(&self) -> Option<Era> {
+        let handshake = self.0.watched.handshake.borrow();
+        handshake.as_ref().map(|handshake| handshake.era)
+    }
+
+    /// The era that a process that was never ready is started for: this one, where the caller is the first who
+    /// asks.
+    pub fn wish_era(&self, era: Era) -> Era {
+        self.0.era_wish.settle(era)
+    }
+
+    /// What is known of the eras that the server speaks, from all its processes and from earlier gateways.
+    pub fn era_facts(&self) -> EraFacts {
+        self.0.eras.facts(&self.0.watched.program.borrow())
+    }
+
+    /// The handshake of the first start, or `None` as soon as that has failed; wakes the server if it sleeps.
+    /// Cancel safe.
+    pub async fn first_start(&self) -> Option<Arc<Handshake>> {
+        let mut handshake = self.0.watched.handshake.clone();
+        let mut status = self.0.watched.status.clone();
+        let known = handshake.borrow().clone();
+        if known.is_some() {
+            return known;
+        }
+        self.0.mux.knock().ok()?;
+        loop {
+            {
+                let status = status.borrow_and_update();
+                if status.has_ended() || status.next_start.is_some() {
+                    return None;
+                }
+            }
+            tokio::select! {
+                known = handshake.wait_for(Option::is_some) => return known.ok()?.clone(),
+                changed = status.changed() => changed.ok()?,
+            }
+        }
+    }
+
+    /// Has the server stopped for good, and waits for nothing. `false` where its actor is too busy to take that.
+    pub fn dismiss(&self) -> bool {
+        let (done, _taken) = oneshot::channel();
+        let kind = OrderKind::Shutdown;
+        match self.0.orders.try_send(Order { kind, done }) {
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => false,
+        }
     }
 
     /// The first handshake, waking the server if it sleeps; waits as long as a request would, and fails

@@ -5,23 +5,34 @@
 //! servers seen in the field answer -32601 and -32602). The message that worked is the first one of the next
 //! life, because a silent child costs the whole probe time and a strict one pins the era of its first message.
 
+mod claims;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+pub use claims::claims;
+use claims::{client_info, only_claims};
+
 use super::config::Config;
+use super::eras::EraChoice;
 use super::machine::FirstMessage;
 use super::mux::{Answer, Mux, Outcome, Submission};
 use crate::fault::FaultKind;
-use crate::protocol::era::{Era, LEGACY_REVISIONS, MODERN_REVISION, NEWEST_LEGACY, meta_key};
+use crate::protocol::era::{Era, LEGACY_REVISIONS, MODERN_REVISION, NEWEST_LEGACY};
 use crate::protocol::{scan, splice};
 
 /// `ClientCapabilities` of a client that cannot be asked anything.
 const NO_CAPABILITIES: &str = "{}";
 /// Codes that only the modern era uses (MCP 2026-07-28, basic/index, Error Codes).
 const MODERN_ERRORS: std::ops::RangeInclusive<i64> = -32_099..=-32_020;
+
+/// Why a server whose entry says `"era": "modern"` does not start.
+const NOT_MODERN: &str = "it does not know the modern era of the protocol, which its era \"modern\" in the config wants; expected \"auto\" or \"legacy\"";
+/// JSON-RPC: the method does not exist. Servers that speak the modern era only say that of `initialize`.
+const METHOD_NOT_FOUND: i64 = -32_601;
 
 /// What a child said of itself, as JSON text that crosses to clients unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,30 +88,78 @@ struct ErrorObject {
     message: String,
 }
 
+/// What became of `server/discover` in a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// It was not sent.
+    NotSent,
+    /// It had a proper answer.
+    Answered,
+    /// It had another one: the server does not know the modern era.
+    Refused,
+    /// It had none in time.
+    Silent,
+}
+
+/// A handshake that is done, and what it has shown of the server's eras.
+#[derive(Clone, Debug)]
+pub(super) struct Shaken {
+    pub(super) handshake: Handshake,
+    pub(super) probe: Probe,
+    /// A modern server says that it knows revisions of the legacy era too.
+    pub(super) also_legacy: bool,
+}
+
+impl Shaken {
+    fn legacy(handshake: Handshake, probe: Probe) -> Self {
+        Self {
+            handshake,
+            probe,
+            also_legacy: true,
+        }
+    }
+}
+
 /// Does the handshake; the error is a sentence for the operator. Bounded by the caller's startup timeout.
 pub(super) async fn shake(
     mux: &Mux,
     config: &Config,
     first: FirstMessage,
-) -> Result<Handshake, String> {
-    if first == FirstMessage::Discover
-        && let Some(handshake) = discover(mux, Some(config.era_probe)).await?
-    {
-        return Ok(handshake);
+) -> Result<Shaken, String> {
+    let mut probe = Probe::NotSent;
+    if first == FirstMessage::Discover {
+        let pinned = config.era == EraChoice::Only(Era::Modern);
+        // A server that can be of no other era may take as long as it may take to start.
+        let patience = Some(config.era_probe).filter(|_| !pinned);
+        match discover(mux, patience).await? {
+            Discovery::Modern(shaken) => return Ok(shaken),
+            Discovery::None(_) if pinned => return Err(NOT_MODERN.to_owned()),
+            Discovery::None(seen) => probe = seen,
+        }
     }
     match initialize(mux, &config.client_capabilities).await {
-        Ok(handshake) => Ok(handshake),
-        // It was too busy starting to answer the probe in time, has read it since, and takes nothing of
-        // the legacy era any more. It is up now: what bounds it from here is the startup timeout.
+        Ok(handshake) => Ok(Shaken::legacy(handshake, probe)),
         Err(Refusal {
             kind: RefusalKind::Modern,
             why,
-        }) => discover(mux, None).await?.ok_or(why),
+        }) if config.era == EraChoice::Only(Era::Legacy) => Err(format!(
+            "{why}; its era \"legacy\" in the config wants that, expected \"auto\" or \"modern\""
+        )),
+        // It does not know the legacy era, or was too busy starting to answer the probe in time, has read it
+        // since, and takes nothing else any more. It is up now: what bounds it is the startup timeout.
+        Err(Refusal {
+            kind: RefusalKind::Modern,
+            why,
+        }) => match discover(mux, None).await? {
+            Discovery::Modern(shaken) => Ok(shaken),
+            Discovery::None(_) => Err(why),
+        },
         Err(Refusal {
             kind: RefusalKind::Error,
             why,
         }) if &*config.client_capabilities != NO_CAPABILITIES => {
-            initialize_without_capabilities(mux, config, &why).await
+            let handshake = initialize_without_capabilities(mux, config, &why).await?;
+            Ok(Shaken::legacy(handshake, probe))
         }
         Err(Refusal { kind: _, why }) => Err(why),
     }
@@ -124,6 +183,12 @@ async fn initialize_without_capabilities(
             again.why
         )),
     }
+}
+
+/// What `server/discover` has brought.
+enum Discovery {
+    Modern(Shaken),
+    None(Probe),
 }
 
 /// Why `initialize` failed.
@@ -153,13 +218,14 @@ impl From<String> for Refusal {
 
 /// `None` where the child is of the legacy era; the startup timeout bounds it where
 /// `patience` does not.
-async fn discover(mux: &Mux, patience: Option<Duration>) -> Result<Option<Handshake>, String> {
+async fn discover(mux: &Mux, patience: Option<Duration>) -> Result<Discovery, String> {
     let params = only_claims();
     let answer = match ask(mux, "server/discover", &params, patience).await {
         Ok(answer) => answer,
         Err(FaultKind::ServerLost) => return Err("it ended during the handshake".to_owned()),
-        // Silence, or an answer that is none: a child that does not know the method.
-        Err(_) => return Ok(None),
+        Err(FaultKind::ServerTimeout) => return Ok(Discovery::None(Probe::Silent)),
+        // An answer that is none: a child that does not know the method.
+        Err(_) => return Ok(Discovery::None(Probe::Refused)),
     };
     let body = body_of(&answer);
     if answer.is_error() {
@@ -170,24 +236,22 @@ async fn discover(mux: &Mux, patience: Option<Duration>) -> Result<Option<Handsh
                 error.code,
                 shown(&error.message)
             )),
-            None => Ok(None),
+            None => Ok(Discovery::None(Probe::Refused)),
         };
     }
     let Ok(result) = serde_json::from_slice::<DiscoverResult<'_>>(body) else {
-        return Ok(None);
+        return Ok(Discovery::None(Probe::Refused));
     };
+    let mut versions = result.supported_versions.iter();
+    let also_legacy = versions.any(|version| LEGACY_REVISIONS.contains(&version.as_str()));
     if !result
         .supported_versions
         .iter()
         .any(|version| version == MODERN_REVISION)
     {
-        let legacy = result
-            .supported_versions
-            .iter()
-            .any(|version| LEGACY_REVISIONS.contains(&version.as_str()));
         let versions = result.supported_versions.join(", ");
-        return if legacy {
-            Ok(None)
+        return if also_legacy {
+            Ok(Discovery::None(Probe::Refused))
         } else {
             Err(format!(
                 "it supports only protocol versions that we do not know: {}",
@@ -199,12 +263,16 @@ async fn discover(mux: &Mux, patience: Option<Duration>) -> Result<Option<Handsh
         .meta
         .and_then(|meta| meta.server_info)
         .or(result.server_info);
-    Ok(Some(Handshake {
-        era: Era::Modern,
-        revision: MODERN_REVISION.to_owned(),
-        capabilities: raw(result.capabilities),
-        server_info: raw(info),
-        instructions: result.instructions.map(|raw| raw.get().into()),
+    Ok(Discovery::Modern(Shaken {
+        handshake: Handshake {
+            era: Era::Modern,
+            revision: MODERN_REVISION.to_owned(),
+            capabilities: raw(result.capabilities),
+            server_info: raw(info),
+            instructions: result.instructions.map(|raw| raw.get().into()),
+        },
+        probe: Probe::Answered,
+        also_legacy,
     }))
 }
 
@@ -232,7 +300,7 @@ async fn initialize(mux: &Mux, capabilities: &str) -> Result<Handshake, Refusal>
             code: 0,
             message: String::new(),
         });
-        let kind = if MODERN_ERRORS.contains(&error.code) {
+        let kind = if MODERN_ERRORS.contains(&error.code) || error.code == METHOD_NOT_FOUND {
             RefusalKind::Modern
         } else {
             RefusalKind::Error
@@ -306,32 +374,6 @@ async fn ask(
         .await
         .unwrap_or_else(|_closed| Err(super::faults::lost()));
     outcome.map_err(|fault| fault.kind)
-}
-
-/// The members of `_meta` that every modern request carries, for requests of our own and for those of
-/// clients that do not know the modern era. Gives those that are not there, `there` being asked by key.
-pub fn claims(there: impl Fn(&str) -> bool) -> Vec<String> {
-    let claims = [
-        (meta_key::PROTOCOL_VERSION, format!("\"{MODERN_REVISION}\"")),
-        (meta_key::CLIENT_CAPABILITIES, "{}".to_owned()),
-        (meta_key::CLIENT_INFO, client_info()),
-    ];
-    let missing = claims.into_iter().filter(|(key, _)| !there(key));
-    missing
-        .map(|(key, value)| format!("\"{key}\":{value}"))
-        .collect()
-}
-
-/// The params of a modern request of our own that has no others.
-fn only_claims() -> String {
-    format!(r#"{{"_meta":{{{}}}}}"#, claims(|_| false).join(","))
-}
-
-fn client_info() -> String {
-    format!(
-        r#"{{"name":"host-mcp-gateway","version":"{}"}}"#,
-        env!("CARGO_PKG_VERSION")
-    )
 }
 
 fn body_of(answer: &Answer) -> &[u8] {

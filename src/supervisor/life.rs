@@ -17,8 +17,9 @@ use tracing::Instrument;
 
 use super::child::{GuardProcess, Reports, Spawner};
 use super::config::Config;
+use super::eras::{EraMemory, EraWish};
 use super::guard::{Order, Report};
-use super::handshake::{self, Handshake};
+use super::handshake::{self, Shaken};
 use super::listener::Listener;
 use super::machine::{Event, FirstMessage};
 use super::mux::Mux;
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     pub(super) stderr: Arc<StderrRing>,
     pub(super) stdout: Arc<StdoutFault>,
     pub(super) spawner: Spawner,
+    pub(super) eras: EraMemory,
+    pub(super) era_wish: Arc<EraWish>,
 }
 
 /// What a life tells its actor.
@@ -51,7 +54,7 @@ pub(super) enum News {
     /// The server's own pid.
     Pid(u32),
     /// The handshake is done.
-    Ready(Handshake),
+    Ready(Shaken),
     /// Something for the machine.
     Event(Event),
 }
@@ -187,6 +190,8 @@ impl<'a> Pipes<'a> {
             stderr: ring,
             stdout: fault,
             spawner: _,
+            eras: _,
+            era_wish: _,
         } = &life.shared;
         let (close_stdin, ended) = (CancellationToken::new(), CancellationToken::new());
         let (mut writer, mut reader) = (JoinSet::new(), JoinSet::new());
@@ -323,10 +328,10 @@ impl<'a> Pipes<'a> {
         let span = start.span();
         let shake = async move {
             let said = match handshake::shake(&shared.mux, &shared.config, first).await {
-                Ok(handshake) => {
-                    start.ready(&handshake.revision);
-                    shared.listener.ready(incarnation, &handshake);
-                    News::Ready(handshake)
+                Ok(shaken) => {
+                    start.ready(&shaken.handshake.revision);
+                    shared.listener.ready(incarnation, &shaken.handshake);
+                    News::Ready(shaken)
                 }
                 Err(reason) => {
                     start.failed(StartFault::Handshake);

@@ -17,7 +17,6 @@ use tokio::time::Instant;
 use super::backoff::Restarts;
 use super::config::{Config, RestartPolicy};
 use super::status::STOPPED;
-use crate::protocol::Era;
 use crate::types::Incarnation;
 use first_message::EraProbe;
 
@@ -65,7 +64,7 @@ impl Machine {
             state,
             incarnation: Incarnation::default(),
             first_start: Incarnation(1),
-            era_probe: EraProbe::default(),
+            era_probe: EraProbe::new(config.era),
             restarts: Restarts::new(config.backoff, config.restart_limit, seed),
             policy: config.restart_policy,
             disabled: config.disabled,
@@ -91,16 +90,6 @@ impl Machine {
 
     pub(super) fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
-    }
-
-    /// The message that the life that begins now is opened with.
-    pub(super) fn first_message(&self) -> FirstMessage {
-        self.era_probe.first()
-    }
-
-    /// The era of a handshake that is done; told before `Ready`.
-    pub(super) fn settle_era(&mut self, era: Era) {
-        self.era_probe.settle(era);
     }
 
     /// Keeps what is to be said beside the error if this start fails.
@@ -296,20 +285,6 @@ impl Machine {
         if rest == Rest::Decided && !self.disabled {
             self.last_error = Some(STOPPED.to_owned());
         }
-    }
-
-    // Starting => Starting
-    fn running(&mut self) -> Vec<Action> {
-        if let State::Starting { .. } = self.state {
-            self.era_probe.sent();
-        }
-        Vec::new()
-    }
-
-    // A message that was not read has ended nobody.
-    fn unread(&mut self) -> Vec<Action> {
-        self.era_probe.unsent();
-        Vec::new()
     }
 
     // Starting => Ready

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use super::*;
 use crate::fault::FaultKind;
+use crate::state_dir::StateDir;
 use fixture::{Heard, config};
 
 /// Far longer than anything here takes.
 const SOON: Duration = Duration::from_secs(20);
 
 fn supervisor() -> Supervisor {
-    Supervisor::new(&Instruments::noop())
+    Supervisor::new(&Instruments::noop(), EraMemory::open(StateDir::in_memory()))
 }
 
 fn add(supervisor: &Supervisor) -> ServerHandle {

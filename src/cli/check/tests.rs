@@ -37,6 +37,7 @@ fn server(id: &str) -> Config {
         },
         failed_retry: 300 * second,
         startup_timeout: 60 * second,
+        era: supervisor::EraChoice::Auto,
         era_probe: second,
         client_capabilities: "{}".into(),
         stop: StopConfig {

@@ -373,3 +373,19 @@ fn what_clients_wrote_for_others_is_skipped_or_renamed_when_it_is_pasted() {
         faults(&with("").replace("[]", r#"[{ "server_id": "my server", "command": "x" }]"#));
     assert!(listed.contains("try \"my-server\""), "{listed}");
 }
+
+#[test]
+fn a_server_is_spoken_to_in_the_era_of_its_clients_unless_it_is_pinned() {
+    use crate::protocol::Era;
+    use crate::supervisor::EraChoice;
+
+    let era = |key: &str| {
+        let server = format!(r#""mcpServers": {{"a": {{"command": "/bin/sh"{key}}}}}"#);
+        let config = Fixture::new(&[]).load(&with(&server)).unwrap();
+        config.servers[0].supervisor.era
+    };
+    assert_eq!(era(""), EraChoice::Auto);
+    assert_eq!(era(r#", "era": "auto""#), EraChoice::Auto);
+    assert_eq!(era(r#", "era": "legacy""#), EraChoice::Only(Era::Legacy));
+    assert_eq!(era(r#", "era": "modern""#), EraChoice::Only(Era::Modern));
+}

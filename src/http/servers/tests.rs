@@ -38,6 +38,7 @@ fn config() -> supervisor::Config {
         },
         failed_retry: Duration::from_mins(5),
         startup_timeout: second,
+        era: supervisor::EraChoice::Auto,
         era_probe: second,
         client_capabilities: "{}".into(),
         stop: StopConfig {
@@ -204,11 +205,38 @@ fn a_server_that_is_not_shared_shows_each_of_its_processes_and_the_sum() {
     assert_eq!(serde_json::Value::from(whole.to_vec()), expected);
     let instances = concat!(
         r#"[{"instance_key":"alice","status":"failed","pid":null,"incarnation":3,"#,
-        r#""restart_count":2,"in_flight":3,"memory_bytes":4096,"uptime_seconds":null},"#,
+        r#""restart_count":2,"in_flight":3,"memory_bytes":4096,"uptime_seconds":null,"protocol":null},"#,
         r#"{"instance_key":"0a1b2c3d","status":"ready","pid":7,"incarnation":1,"#,
-        r#""restart_count":0,"in_flight":3,"memory_bytes":4096,"uptime_seconds":0}]"#,
+        r#""restart_count":0,"in_flight":3,"memory_bytes":4096,"uptime_seconds":0,"protocol":null}]"#,
     );
     assert_eq!(serde_json::to_string(&view.instances).unwrap(), instances);
+}
+
+#[test]
+fn a_shared_server_that_is_spoken_to_in_both_eras_shows_both_processes() {
+    let process = |pid, protocol: &str| {
+        let status = Status {
+            state: Word::Ready,
+            pid: Some(pid),
+            protocol: Some(protocol.to_owned()),
+            ..status()
+        };
+        found(None, status)
+    };
+    let config = config();
+    let both = [process(7, "2025-11-25"), process(8, "2026-07-28")];
+    let view = view(&overview(&config, Instance::Shared), &both, Instant::now());
+    let value = serde_json::to_value(&view).unwrap();
+    assert_eq!(
+        (&value["instance"], &value["pid"]),
+        (&"shared".into(), &serde_json::Value::Null)
+    );
+    for (at, pid, protocol) in [(0, 7, "2025-11-25"), (1, 8, "2026-07-28")] {
+        let shown = &value["instances"][at];
+        assert_eq!(shown["pid"], pid);
+        assert_eq!(shown["protocol"], protocol);
+        assert_eq!(shown["instance_key"], serde_json::Value::Null);
+    }
 }
 
 #[test]

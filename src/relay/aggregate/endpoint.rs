@@ -103,13 +103,55 @@ impl All {
         self.servers.iter().map(|server| &server.id).collect()
     }
 
-    /// The process of each server that is for a caller. A server that has none for it is left out.
-    fn leases(&self, caller: &Caller, session: Option<&Arc<Session>>) -> Vec<Leased> {
+    /// The process of each server that can serve a caller now. A server that has none for it is left out.
+    fn leases_at_once(
+        &self,
+        caller: &Caller,
+        era: Era,
+        session: Option<&Arc<Session>>,
+    ) -> Vec<Leased> {
+        let leased = self.leases(caller, era, session).into_iter();
+        leased
+            .map(|leased| {
+                if leased.is_settled() {
+                    leased
+                } else {
+                    leased.at_once()
+                }
+            })
+            .collect()
+    }
+
+    /// The process of each server that is for a caller in its era, waited for as long as a list waits for it.
+    async fn settled_leases(
+        &self,
+        caller: &Caller,
+        era: Era,
+        session: Option<&Arc<Session>>,
+    ) -> Vec<Leased> {
+        let leased = self.leases(caller, era, session).into_iter();
+        join_all(leased.map(async |mut leased| {
+            // The first process may be waited for, and then a second one.
+            for _ in 0..2 {
+                if leased.is_settled() {
+                    return leased;
+                }
+                gather::handshake(&leased).await;
+                leased = leased.again();
+            }
+            leased.at_once()
+        }))
+        .await
+    }
+
+    /// The process of each server that is for a caller, as far as that is known. A server that has none for it is
+    /// left out.
+    fn leases(&self, caller: &Caller, era: Era, session: Option<&Arc<Session>>) -> Vec<Leased> {
         let leased = self.servers.iter().filter_map(|server| {
             if server.instances.config().supervisor.disabled {
                 return None;
             }
-            let leased = call::lease(server, &caller.principal, session);
+            let leased = call::lease(server, &caller.principal, session, Some(era));
             leased
                 .inspect_err(|fault| {
                     let reason = &*fault.message;
@@ -153,7 +195,7 @@ impl All {
             let reason = call::reason(message.params());
             let mut ended = false;
             for server in &self.servers {
-                for upstream in server.instances.known_to(&caller.principal) {
+                for upstream in server.upstreams(&caller.principal) {
                     ended |= upstream.handle.mux().cancel(&origin, reason.as_deref());
                 }
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::results::Renaming;
+use crate::protocol::Era;
 use crate::relay::call;
 use crate::relay::servers::{Leased, Server};
 use crate::relay::session::{OwnStream, Session};
@@ -73,7 +74,8 @@ pub(in crate::relay) fn servers_changed(
     }
     for server in came {
         // One that has no place for another process is left out of the lists, too.
-        let leased = call::lease(server, principal, Some(session));
+        let leased = call::lease(server, principal, Some(session), Some(Era::Legacy));
+        let leased = leased.map(|leased| leased.at_once());
         let unheard = |leased: &Leased| session.ear(&leased.hub).is_none();
         if let Some(leased) = leased.ok().filter(unheard) {
             leased.hub.may_be_missing();

@@ -63,7 +63,8 @@ impl Pending {
         stream::answer(&shared, server, run, outlet, terms).await
     }
 
-    async fn listen(self: Box<Self>) -> Result<Answer, Failure> {
+    async fn listen(mut self: Box<Self>) -> Result<Answer, Failure> {
+        self.settle().await?;
         let checked = modern::check(&self.request).await;
         checked.map_err(|fault| self.failed(fault))?;
         let stream = self.request.listen().await;
@@ -72,7 +73,17 @@ impl Pending {
             .map_err(|fault| self.failed(fault))
     }
 
+    /// Finds the process that is for the client's era, where that was not known when the request came.
+    async fn settle(&mut self) -> Result<(), Failure> {
+        if !self.request.upstream.is_settled() {
+            let settled = self.request.upstream.settle().await;
+            self.request.upstream = settled.map_err(|fault| self.failed(fault))?;
+        }
+        Ok(())
+    }
+
     async fn run(&mut self) -> Result<Reply, Failure> {
+        self.settle().await?;
         if self.request.is_modern_mcp() {
             let checked = modern::check(&self.request).await;
             checked.map_err(|fault| self.failed(fault))?;

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::{InstanceKey, Kept, Make};
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::relay::config::ServerConfig;
+use crate::supervisor::ServerHandle;
 use crate::types::{Principal, PrincipalId};
 
 /// When a client that found no room may try again.
@@ -68,8 +69,11 @@ impl<T> Places<T> {
 impl<T: Kept> Entry<T> {
     /// Nobody holds it, and nothing is under way in it: a request may outlive whoever made it.
     fn is_idle(&self) -> bool {
-        let load = self.kept.handle().mux().load();
-        self.leases == 0 && load.in_flight == 0 && load.queued == 0
+        let is_free = |handle: &ServerHandle| {
+            let load = handle.mux().load();
+            load.in_flight == 0 && load.queued == 0
+        };
+        self.leases == 0 && self.kept.handles().iter().all(is_free)
     }
 }
 
@@ -242,7 +246,9 @@ impl<T: Kept> Pool<T> {
         *places.leaving.entry(entry.owner).or_default() += 1;
         let pool = Arc::clone(self);
         self.tasks.spawn(async move {
-            entry.kept.handle().retire().await;
+            for handle in entry.kept.close() {
+                handle.retire().await;
+            }
             pool.places().left(entry.owner);
         });
     }

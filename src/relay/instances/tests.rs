@@ -11,8 +11,9 @@ use crate::instruments::Instruments;
 use crate::protocol::Era;
 use crate::relay::config::{ClientCapabilities, ClientFeatures};
 use crate::shards::Shard;
+use crate::state_dir::StateDir;
 use crate::supervisor::fixture::{self, Heard, Unattended};
-use crate::supervisor::{Handshake, Origin, Submission, Supervisor};
+use crate::supervisor::{EraMemory, Handshake, Origin, Submission, Supervisor};
 
 const IDLE: Duration = Duration::from_mins(1);
 const NOT_YET: Duration = Duration::from_secs(59);
@@ -26,9 +27,15 @@ struct Noted {
 }
 
 impl Kept for Noted {
-    fn handle(&self) -> &ServerHandle {
-        &self.handle
+    fn handles(&self) -> Vec<ServerHandle> {
+        vec![self.handle.clone()]
     }
+
+    fn close(&self) -> Vec<ServerHandle> {
+        self.handles()
+    }
+
+    fn configured(&self) {}
 }
 
 struct House {
@@ -53,7 +60,10 @@ fn house(instance: Instance) -> House {
 }
 
 fn house_of(config: ServerConfig) -> House {
-    let supervisor = Arc::new(Supervisor::new(&Instruments::noop()));
+    let supervisor = Arc::new(Supervisor::new(
+        &Instruments::noop(),
+        EraMemory::open(StateDir::in_memory()),
+    ));
     let starter = Arc::clone(&supervisor);
     let make: Make<Noted> = Box::new(move |key, config| Noted {
         handle: starter.add(config, Arc::new(Heard::default()), &Shard::here()),

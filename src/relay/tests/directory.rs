@@ -39,7 +39,7 @@ async fn a_session_that_has_ended_gets_no_process() {
     let upstream = parts_of(&house.server.id, own).attach(house.child.handle.clone());
     let server = Server::of(upstream, Instance::Session);
     house.shared.directory.end(&session).unwrap();
-    let late = call::lease(&server, session.principal(), Some(&session)).unwrap_err();
+    let late = call::lease(&server, session.principal(), Some(&session), None).unwrap_err();
     assert_eq!(late.kind, FaultKind::SessionNotFound);
     assert!(server.instances.all().is_empty());
 }

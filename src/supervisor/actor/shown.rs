@@ -8,6 +8,27 @@ use crate::supervisor::machine::{Next, Rest, Retry, State};
 use crate::supervisor::status::{self, Status};
 
 impl Actor {
+    /// Logs why the state has changed.
+    pub(super) fn note(&self, reason: &str) {
+        let id = &self.shared.config.id;
+        let state = state_word(self.machine.state());
+        match self.machine.state() {
+            State::Failed { .. } => {
+                let stderr = self.shared.stderr.tail(5).join("\n");
+                let hint = self.hint();
+                tracing::error!(server_id = %id, state, reason, hint, stderr, "server {id} has failed");
+            }
+            State::Stopped(_)
+            | State::Starting { .. }
+            | State::Ready { .. }
+            | State::Unhealthy { .. }
+            | State::Stopping(_)
+            | State::Backoff { .. } => {
+                tracing::warn!(server_id = %id, state, reason, "server {id} {reason}");
+            }
+        }
+    }
+
     /// Shows the state as of now.
     pub(super) fn publish(&self) {
         let state = self.machine.state();

@@ -5,7 +5,9 @@ use tokio::time::advance;
 
 use super::*;
 use crate::instruments::Instruments;
+use crate::state_dir::StateDir;
 use crate::supervisor::child::Spawner;
+use crate::supervisor::eras::EraMemory;
 use crate::supervisor::fixture::{self, Heard};
 use crate::supervisor::machine::Gate;
 use crate::supervisor::mux::{Mux, Origin, Outcome, Submission};
@@ -28,6 +30,8 @@ fn ready() -> Actor {
         stderr: Arc::new(StderrRing::new()),
         stdout: Arc::default(),
         spawner: Spawner::new(),
+        eras: EraMemory::open(StateDir::in_memory()),
+        era_wish: Arc::default(),
     };
     let (_, orders) = mpsc::channel(1);
     Actor::new(

@@ -139,6 +139,7 @@ async fn shaken(
     let handshake = child
         .run(shake(&child.mux, &child.config, first), script)
         .await;
+    let handshake = handshake.map(|shaken| shaken.handshake);
     if matches!(&handshake, Ok(handshake) if handshake.era == Era::Legacy) {
         let mut batch = Vec::new();
         child.mux.next_batch(LIFE, &mut batch).await;

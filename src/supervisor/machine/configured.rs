@@ -27,7 +27,7 @@ impl Machine {
         let (before, was_disabled) = (self.gate(), self.disabled);
         if change == Change::Process {
             // Another program may be of another era.
-            self.era_probe = EraProbe::default();
+            self.era_probe = EraProbe::new(config.era);
         }
         self.restarts
             .configure(config.backoff, config.restart_limit);

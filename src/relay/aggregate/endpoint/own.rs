@@ -32,7 +32,9 @@ pub(super) type Answered = Result<(Vec<u8>, Option<Arc<str>>), Fault>;
 impl Request {
     /// A page of a list.
     pub(super) async fn list(&self, kind: Kind, more: Option<Vec<More<'_>>>) -> Answered {
-        let leased = self.all.leases(&self.caller, self.session.as_ref());
+        let leased = self
+            .all
+            .leases_at_once(&self.caller, self.era, self.session.as_ref());
         for server in &leased {
             server.hub.may_be_missing();
         }
@@ -56,7 +58,7 @@ impl Request {
         match self.method.as_str() {
             "initialize" => return self.open_session().await,
             "server/discover" => {
-                let leased = self.all.leases(&self.caller, None);
+                let leased = self.all.settled_leases(&self.caller, self.era, None).await;
                 let handshake = self.all.handshake(&leased).await;
                 return Ok((answers::discover(&id, &handshake), None));
             }
@@ -83,7 +85,10 @@ impl Request {
             armed: true,
         };
         let before = ServersAtOpening::new(&self.all.servers);
-        let leased = self.all.leases(&self.caller, Some(&session));
+        let leased = self
+            .all
+            .settled_leases(&self.caller, Era::Legacy, Some(&session))
+            .await;
         let handshake = self.all.handshake(&leased).await;
         for leased in &leased {
             hear(&session, leased);
@@ -103,7 +108,9 @@ impl Request {
             let text = "params.level is not a log level, expected debug, info, notice, warning, error, critical, alert or emergency";
             return Err(Fault::new(FaultKind::InvalidParams, text).delivered(Delivered::No));
         };
-        let leased = self.all.leases(&self.caller, self.session.as_ref());
+        let leased = self
+            .all
+            .leases_at_once(&self.caller, self.era, self.session.as_ref());
         let told = leased.iter().map(|leased| async {
             let session = self.session.as_ref();
             if let Some(ear) = session.and_then(|session| session.ear(&leased.hub)) {
@@ -143,7 +150,7 @@ impl Request {
         );
         // The queue is empty: it has room.
         queue.push(acknowledged.into());
-        let leased = self.all.leases(&self.caller, None);
+        let leased = self.all.leases_at_once(&self.caller, self.era, None);
         let listenings: Vec<_> = leased
             .iter()
             .map(|leased| {

@@ -1,6 +1,16 @@
 //! Handshakes with servers of either era, and with those that do it wrong.
 
 use super::*;
+use crate::support::mcp::{Session, modern_call, modern_post};
+use crate::support::places;
+
+/// A call of a modern client, for which a server that nobody knows is asked for its era first.
+async fn modern_echo(client: &Client, server_id: &str, text: &str) {
+    let call = modern_call("echo", &json!({"text": text}), &json!({}));
+    let path = format!("/{server_id}/mcp");
+    let answer = client.send(modern_post(client, &path, &call)).await;
+    assert_eq!(echoed(&answer), text);
+}
 
 /// F11: a handshake that was answered wrongly is a failed start, and the process is stopped by as much of
 /// the ladder as it takes.
@@ -81,6 +91,7 @@ async fn a_modern_server_is_ready_and_stays_so() {
     let server = Server::gremlin("g1").set("limits", limits);
     let gateway = fault_gateway(server.orders(&json!({"era": "modern"})));
     let client = gateway.client();
+    modern_echo(&client, "g1", "first").await;
     let oracle = Oracle::before(&gateway, &["control", "g1"]).await;
     let status = client.status("g1").await;
     assert_eq!(status["protocol"], "2026-07-28", "{status}");
@@ -106,6 +117,7 @@ async fn a_legacy_server_that_is_silent_on_the_probe_is_found_out_once() {
     let server = Server::gremlin("g1").set("limits", limits);
     let gateway = fault_gateway(server.orders(&json!({"era": "legacy", "silent_probe": true})));
     let client = gateway.client();
+    modern_echo(&client, "g1", "first").await;
     let oracle = Oracle::before(&gateway, &["control", "g1"]).await;
     let first = pid_of(&client, "g1").await;
     exits(&client, "g1", 1).await;
@@ -150,6 +162,7 @@ async fn a_legacy_server_that_floods_stderr_on_the_probe_is_ready() {
         Server::gremlin("g1").orders(&json!({"era": "legacy", "probe_stderr": 1024 * 1024})),
     );
     let client = gateway.client();
+    modern_echo(&client, "g1", "first").await;
     let oracle = Oracle::before(&gateway, &["control", "g1"]).await;
     let status = client.status("g1").await;
     assert_eq!(status["status"], "ready", "{status}");
@@ -181,7 +194,7 @@ async fn a_server_that_does_not_survive_the_probe_is_started_again_with_initiali
     let gateway = builder.start();
     let client = gateway.client();
     for (server_id, _, policy) in &named {
-        echoes(&client, server_id, "before").await;
+        modern_echo(&client, server_id, "before").await;
         let status = client.status(server_id).await;
         assert_eq!(status["incarnation"], 2, "{status}");
         assert_eq!(status["protocol"], "2025-11-25", "{status}");
@@ -211,6 +224,9 @@ async fn a_server_that_the_probe_silences_is_started_again_with_initialize() {
         .set("limits", json!({"era_probe_ms": 200}));
     let gateway = fault_gateway(server.orders(&json!({"fail_probe": "wedge"})));
     let client = gateway.client();
+    // Its call may be refused: it waits for no more than one start.
+    let call = modern_call("echo", &json!({"text": "before"}), &json!({}));
+    client.send(modern_post(&client, "/g1/mcp", &call)).await;
     let answer = client.post("/servers/g1/start?wait", "").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let status = client.status("g1").await;
@@ -220,4 +236,129 @@ async fn a_server_that_the_probe_silences_is_started_again_with_initialize() {
     );
     echoes(&client, "g1", "after").await;
     assert_eq!(gateway.journal("g1").count_method("server/discover"), 1);
+}
+
+/// RB01: what ended a server once is known after a restart of the gateway: it is ready in its first life.
+#[tokio::test]
+async fn a_server_that_does_not_survive_the_probe_is_known_after_a_restart_of_the_gateway() {
+    let state = tempfile::tempdir().unwrap();
+    let gateway = || {
+        // Without a journal: that lies in the folder of its gateway, and would make it another program.
+        let program = places::gremlin();
+        let server = Server::new("g1", program.to_str().unwrap(), &[]);
+        // Its variables are the same in both lives of the gateway.
+        let server = server.set("inherit_env", json!([]));
+        let server = server.orders(&json!({"fail_probe": "exit"}));
+        let builder = Gateway::builder().fault_profile().server(server);
+        builder
+            .set("state_dir", state.path().to_str().unwrap())
+            .start()
+    };
+    for life in [2, 1] {
+        let gateway = gateway();
+        let client = gateway.client();
+        modern_echo(&client, "g1", "hello").await;
+        let status = client.status("g1").await;
+        assert_eq!(status["incarnation"], life, "{status}");
+        gateway.stop().await;
+    }
+}
+
+/// A shared server that knows both eras has a process for each that is used, and no more.
+#[tokio::test]
+async fn each_client_is_served_in_its_own_era() {
+    let gateway = fault_gateway(Server::gremlin("g1").orders(&json!({"era": "dual"})));
+    let client = gateway.client();
+    let session = Session::open(&client, "/g1/mcp", "2025-11-25").await;
+    assert_eq!(
+        session.call("echo", &json!({"text": "legacy"})).await,
+        "legacy"
+    );
+    let status = client.status("g1").await;
+    assert_eq!(status["protocol"], "2025-11-25", "{status}");
+    assert!(status["instances"].is_null(), "one process: {status}");
+    for _ in 0..3 {
+        modern_echo(&client, "g1", "modern").await;
+    }
+    assert_eq!(
+        session.call("echo", &json!({"text": "again"})).await,
+        "again"
+    );
+    let status = client.status("g1").await;
+    let spoken = |at: usize| status["instances"][at]["protocol"].clone();
+    assert_eq!(
+        (spoken(0), spoken(1)),
+        (json!("2025-11-25"), json!("2026-07-28"))
+    );
+    assert_eq!(
+        status["instances"].as_array().map(Vec::len),
+        Some(2),
+        "{status}"
+    );
+    let journal = gateway.journal("g1");
+    assert_eq!(journal.count_method("initialize"), 1);
+    assert_eq!(journal.count_method("server/discover"), 1);
+    // An order is for both.
+    ordered(&client, "g1", "stop").await;
+    let call = modern_call("echo", &json!({"text": "no"}), &json!({}));
+    let answer = client.send(modern_post(&client, "/g1/mcp", &call)).await;
+    assert!(answer.text().contains("-31003"), "{}", answer.text());
+    ordered(&client, "g1", "start").await;
+    modern_echo(&client, "g1", "modern").await;
+    assert_eq!(
+        session.call("echo", &json!({"text": "legacy"})).await,
+        "legacy"
+    );
+}
+
+/// A server of one era has one process, whoever comes first; the other clients are bridged to it.
+#[tokio::test]
+async fn a_server_of_one_era_serves_clients_of_both_by_one_process() {
+    let servers = [("legacy", "2025-11-25"), ("modern", "2026-07-28")];
+    for legacy_first in [true, false] {
+        let mut builder = Gateway::builder().fault_profile();
+        for (era, _) in servers {
+            builder = builder.server(Server::gremlin(era).orders(&json!({"era": era})));
+        }
+        let gateway = builder.start();
+        let client = gateway.client();
+        for (server_id, protocol) in servers {
+            let path = format!("/{server_id}/mcp");
+            if !legacy_first {
+                modern_echo(&client, server_id, "modern").await;
+            }
+            let session = Session::open(&client, &path, "2025-11-25").await;
+            assert_eq!(
+                session.call("echo", &json!({"text": "legacy"})).await,
+                "legacy"
+            );
+            modern_echo(&client, server_id, "modern").await;
+            let said = session.call("echo", &json!({"text": "again"})).await;
+            assert_eq!(said, "again");
+            let status = client.status(server_id).await;
+            assert!(status["instances"].is_null(), "{status}");
+            assert_eq!(status["protocol"], protocol, "{status}");
+            assert_eq!(status["incarnation"], 1, "{status}");
+        }
+    }
+}
+
+/// A pin is one process of that era, for clients of both.
+#[tokio::test]
+async fn a_server_that_is_pinned_to_an_era_has_one_process() {
+    for (era, protocol) in [("legacy", "2025-11-25"), ("modern", "2026-07-28")] {
+        let server = Server::gremlin("g1").set("era", era);
+        let gateway = fault_gateway(server.orders(&json!({"era": "dual"})));
+        let client = gateway.client();
+        modern_echo(&client, "g1", "modern").await;
+        let session = Session::open(&client, "/g1/mcp", "2025-11-25").await;
+        assert_eq!(
+            session.call("echo", &json!({"text": "legacy"})).await,
+            "legacy"
+        );
+        modern_echo(&client, "g1", "modern").await;
+        let status = client.status("g1").await;
+        assert!(status["instances"].is_null(), "{status}");
+        assert_eq!(status["protocol"], protocol, "{status}");
+    }
 }

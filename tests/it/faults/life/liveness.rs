@@ -112,7 +112,7 @@ async fn a_gateway_that_slept_blames_no_server_for_it() {
     let oracle = Oracle::before(&gateway, &all).await;
     let sleeps = async {
         journal_has(&gateway, "g1", "\"asleep-", 1).await;
-        journal_has(&gateway, "slow", "\"server/discover\"", 1).await;
+        journal_has(&gateway, "slow", "\"initialize\"", 1).await;
         gateway.signal(Signal::STOP);
         tokio::time::sleep(SLEEP).await;
         gateway.signal(Signal::CONT);

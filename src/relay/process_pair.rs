@@ -1,0 +1,388 @@
+//! The processes that serve one set of clients, by the era that each is spoken to in.
+//!
+//! A server that knows both eras is another server in each: what asks a legacy client by a request of its own fails
+//! on a modern connection, and the other way round. So each client is served in its own era. There is one process,
+//! and a second one only while clients of both eras use a server that may know both; a server that turns out to
+//! know one era has one process, and clients of the other are bridged to it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::instances::{Kept, Lease};
+use super::upstream::Upstream;
+use crate::fault::Fault;
+use crate::protocol::Era;
+use crate::supervisor::{self, EraChoice, ServerHandle};
+
+/// When a second process that could not be started is tried again: a server may hold something that only one
+/// process can have.
+const RETRY: Duration = Duration::from_mins(5);
+/// Answers of servers that are waited for, one after the other, to find the process of a client: the first
+/// process's, the second's, and the same again where a reload came in between.
+const MAX_WAITS: usize = 4;
+
+/// Makes one more process of the same server for the same clients.
+pub(super) type MakeProcess = Box<dyn Fn(supervisor::Config) -> Upstream + Send + Sync>;
+
+/// One process, or two.
+pub(super) struct ProcessPair {
+    first: Arc<Upstream>,
+    second: Mutex<Second>,
+    make: MakeProcess,
+}
+
+/// The process of the other era.
+#[derive(Debug, Default)]
+enum Second {
+    /// Nobody has wanted it.
+    #[default]
+    None,
+    There(Arc<Upstream>),
+    /// It could not be started, and is not tried before this.
+    Failed {
+        until: Instant,
+    },
+    /// The pair is being retired.
+    Closed,
+}
+
+/// What is known of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ProcessEra {
+    /// The era of its last handshake; before the first, the one that it is started for.
+    era: Era,
+    shaken: bool,
+}
+
+/// Which process serves a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    First,
+    Second,
+    /// The one that is to be started.
+    New,
+    /// One of these, when the first has done its handshake.
+    AfterFirst,
+    /// One of these, when the second has.
+    AfterSecond,
+}
+
+/// Picks the process for a client that speaks in the era `wanted`. `known` says whether the server may know that.
+fn choose(
+    wanted: Era,
+    choice: EraChoice,
+    first: ProcessEra,
+    second: Option<ProcessEra>,
+    known: bool,
+) -> Choice {
+    if choice != EraChoice::Auto || (first.era == wanted) {
+        return Choice::First;
+    }
+    if !first.shaken {
+        return Choice::AfterFirst;
+    }
+    match second {
+        Some(second) if second.shaken && second.era == wanted => Choice::Second,
+        Some(second) if !second.shaken => Choice::AfterSecond,
+        None if known => Choice::New,
+        Some(_) | None => Choice::First,
+    }
+}
+
+impl ProcessPair {
+    pub(super) fn new(first: Upstream, make: MakeProcess) -> Self {
+        Self {
+            first: Arc::new(first),
+            second: Mutex::default(),
+            make,
+        }
+    }
+
+    fn second(&self) -> MutexGuard<'_, Second> {
+        // Whoever panicked under the lock left a whole value.
+        self.second.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The processes that there are.
+    pub(super) fn upstreams(&self) -> Vec<Arc<Upstream>> {
+        let first = Arc::clone(&self.first);
+        match &*self.second() {
+            Second::There(second) => vec![first, Arc::clone(second)],
+            Second::None | Second::Failed { .. } | Second::Closed => vec![first],
+        }
+    }
+
+    /// The process for a client of this era; without one, whichever is there. `false` where that is only known
+    /// when the process has done its handshake.
+    pub(super) fn pick(&self, wanted: Option<Era>) -> (Arc<Upstream>, bool) {
+        let first = || Arc::clone(&self.first);
+        let Some(wanted) = wanted else {
+            return (first(), true);
+        };
+        let handle = &self.first.handle;
+        let known_era = handle.era();
+        if known_era == Some(wanted) {
+            return (first(), true);
+        }
+        let of_first = ProcessEra {
+            era: known_era.unwrap_or_else(|| handle.wish_era(wanted)),
+            shaken: known_era.is_some(),
+        };
+        let config = handle.config();
+        let mut second = self.second();
+        let of_second = match &*second {
+            Second::There(upstream) => Some(ProcessEra {
+                era: upstream.handle.era().unwrap_or(wanted),
+                shaken: upstream.handle.era().is_some(),
+            }),
+            Second::None | Second::Failed { .. } | Second::Closed => None,
+        };
+        let may_come = match &*second {
+            Second::None | Second::There(_) => true,
+            Second::Failed { until } => *until <= Instant::now(),
+            Second::Closed => false,
+        };
+        // An operator's stop is for the server, and a server that was given up is not tried by another way.
+        let may_come = may_come && !handle.status().has_ended();
+        let known = may_come && handle.era_facts().may_know(wanted);
+        match choose(wanted, config.era, of_first, of_second, known) {
+            Choice::First => {
+                // A second process that has turned out to be of the same era as the first serves nobody.
+                if of_second.is_some_and(|of_second| of_second.shaken && of_second.era != wanted) {
+                    dismiss(&mut second);
+                }
+                (first(), true)
+            }
+            Choice::AfterFirst => (first(), false),
+            Choice::New => {
+                let config = supervisor::Config {
+                    autostart: false,
+                    ..(*config).clone()
+                };
+                let id = &config.id;
+                tracing::info!(server_id = %id, era = ?wanted, "clients of both eras use the server: it gets a second process");
+                let upstream = Arc::new((self.make)(config));
+                upstream.handle.wish_era(wanted);
+                *second = Second::There(Arc::clone(&upstream));
+                (upstream, false)
+            }
+            Choice::Second | Choice::AfterSecond => match &*second {
+                Second::There(upstream) => (
+                    Arc::clone(upstream),
+                    of_second.is_some_and(|of_second| of_second.shaken),
+                ),
+                Second::None | Second::Failed { .. } | Second::Closed => (first(), true),
+            },
+        }
+    }
+
+    /// The process for a client of this era, waited for where that is not known yet. Fails as a request does that
+    /// waits for the first process. Cancel safe.
+    pub(super) async fn settle(&self, wanted: Option<Era>) -> Result<Arc<Upstream>, Fault> {
+        for _ in 0..MAX_WAITS {
+            let (upstream, settled) = self.pick(wanted);
+            if settled {
+                return Ok(upstream);
+            }
+            if Arc::ptr_eq(&upstream, &self.first) {
+                upstream.handle.wait_for_handshake().await?;
+            } else if upstream.handle.first_start().await.is_none() {
+                self.give_up(&upstream);
+            }
+        }
+        Ok(Arc::clone(&self.first))
+    }
+
+    /// The process for a client of this era as far as that is known now; the first one where it is not.
+    pub(super) fn at_once(&self, wanted: Option<Era>) -> Arc<Upstream> {
+        match self.pick(wanted) {
+            (upstream, true) => upstream,
+            (_, false) => Arc::clone(&self.first),
+        }
+    }
+
+    /// A second process that cannot be started is not needed: its clients are bridged.
+    fn give_up(&self, upstream: &Arc<Upstream>) {
+        let mut second = self.second();
+        if let Second::There(there) = &*second
+            && Arc::ptr_eq(there, upstream)
+        {
+            let id = upstream.handle.id();
+            let status = upstream.handle.status();
+            let reason = status.last_error.as_deref().unwrap_or("unknown");
+            tracing::warn!(server_id = %id, reason, "a second process for the clients of the other era could not be started; they are served by the first one");
+            if dismiss(&mut second) {
+                *second = Second::Failed {
+                    until: Instant::now() + RETRY,
+                };
+            }
+        }
+    }
+}
+
+/// Has a second process stopped; `false` where that has to be tried again.
+fn dismiss(second: &mut Second) -> bool {
+    let dismissed = match second {
+        Second::There(upstream) => upstream.handle.dismiss(),
+        Second::None | Second::Failed { .. } | Second::Closed => true,
+    };
+    if dismissed {
+        *second = Second::None;
+    }
+    dismissed
+}
+
+impl Kept for ProcessPair {
+    fn handles(&self) -> Vec<ServerHandle> {
+        let upstreams = self.upstreams().into_iter();
+        upstreams.map(|upstream| upstream.handle.clone()).collect()
+    }
+
+    fn close(&self) -> Vec<ServerHandle> {
+        let handles = self.handles();
+        *self.second() = Second::Closed;
+        handles
+    }
+
+    fn configured(&self) {
+        if self.first.handle.config().era != EraChoice::Auto {
+            dismiss(&mut self.second());
+        }
+    }
+}
+
+impl std::fmt::Debug for ProcessPair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProcessPair")
+            .field("first", &self.first)
+            .field("second", &self.second())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A process of a server, in use by one request, stream or session.
+#[derive(Debug)]
+pub(super) struct LeasedProcess {
+    upstream: Arc<Upstream>,
+    /// The era of the client, where it counts.
+    wanted: Option<Era>,
+    settled: bool,
+    lease: Arc<Lease<ProcessPair>>,
+}
+
+impl LeasedProcess {
+    pub(super) fn new(lease: Lease<ProcessPair>, wanted: Option<Era>) -> Self {
+        let (upstream, settled) = lease.pick(wanted);
+        Self {
+            upstream,
+            wanted,
+            settled,
+            lease: Arc::new(lease),
+        }
+    }
+
+    fn with(&self, upstream: Arc<Upstream>) -> Arc<Self> {
+        Arc::new(Self {
+            upstream,
+            wanted: self.wanted,
+            settled: true,
+            lease: Arc::clone(&self.lease),
+        })
+    }
+
+    /// Whether it is known that this process is the one for its client.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// The same for the process that is for the client, waited for where that is not known yet.
+    pub(super) async fn settle(&self) -> Result<Arc<Self>, Fault> {
+        let upstream = self.lease.settle(self.wanted).await?;
+        Ok(self.with(upstream))
+    }
+
+    /// The same by what is known by now.
+    pub(super) fn again(&self) -> Arc<Self> {
+        let (upstream, settled) = self.lease.pick(self.wanted);
+        Arc::new(Self {
+            upstream,
+            wanted: self.wanted,
+            settled,
+            lease: Arc::clone(&self.lease),
+        })
+    }
+
+    /// The same for the process that can serve the client now.
+    pub(super) fn at_once(&self) -> Arc<Self> {
+        self.with(self.lease.at_once(self.wanted))
+    }
+
+    /// Whether both are of the same server and the same clients.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&**self.lease, &**other.lease)
+    }
+}
+
+impl std::ops::Deref for LeasedProcess {
+    type Target = Arc<Upstream>;
+
+    fn deref(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEGACY: ProcessEra = ProcessEra {
+        era: Era::Legacy,
+        shaken: true,
+    };
+    const MODERN: ProcessEra = ProcessEra {
+        era: Era::Modern,
+        shaken: true,
+    };
+    const STARTING: ProcessEra = ProcessEra {
+        era: Era::Legacy,
+        shaken: false,
+    };
+
+    #[test]
+    fn each_client_is_served_in_its_own_era_where_the_server_knows_it() {
+        let auto = EraChoice::Auto;
+        let starting_modern = ProcessEra {
+            era: Era::Modern,
+            shaken: false,
+        };
+        let table = [
+            // the first process, the second, whether the server may know the modern era, for a modern client
+            (MODERN, None, true, Choice::First),
+            (starting_modern, None, true, Choice::First),
+            (STARTING, None, true, Choice::AfterFirst),
+            (LEGACY, None, true, Choice::New),
+            (LEGACY, None, false, Choice::First),
+            (LEGACY, Some(starting_modern), true, Choice::AfterSecond),
+            (LEGACY, Some(MODERN), true, Choice::Second),
+            (LEGACY, Some(MODERN), false, Choice::Second),
+            // It was started for a modern client, and is legacy.
+            (LEGACY, Some(LEGACY), true, Choice::First),
+        ];
+        for (first, second, known, expected) in table {
+            let chosen = choose(Era::Modern, auto, first, second, known);
+            assert_eq!(chosen, expected, "{first:?}, {second:?}, {known}");
+        }
+    }
+
+    #[test]
+    fn a_server_of_one_configured_era_has_one_process() {
+        for era in [Era::Legacy, Era::Modern] {
+            for first in [LEGACY, MODERN, STARTING] {
+                let chosen = choose(Era::Modern, EraChoice::Only(era), first, None, true);
+                assert_eq!(chosen, Choice::First);
+            }
+        }
+    }
+}

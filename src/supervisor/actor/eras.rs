@@ -1,0 +1,54 @@
+//! What an actor knows of the eras of its program, and what it learns.
+
+use super::Actor;
+use crate::protocol::Era;
+use crate::supervisor::eras::ProgramKey;
+use crate::supervisor::handshake::{Probe, Shaken};
+use crate::supervisor::machine::FirstMessage;
+
+impl Actor {
+    /// The first message of the life that begins now, of the program as it lies there now.
+    pub(super) fn first_message(&mut self) -> FirstMessage {
+        let program = ProgramKey::of(&self.shared.config.launch);
+        let facts = self.shared.eras.facts(&program);
+        self.program.send_replace(program);
+        let usual = if self.ordered {
+            facts.last.unwrap_or(Era::Legacy)
+        } else {
+            Era::Legacy
+        };
+        let wish = self.shared.era_wish.settle(usual);
+        self.machine.first_message(wish, facts)
+    }
+
+    /// Keeps what a handshake has shown.
+    pub(super) fn learn(&mut self, shaken: &Shaken) {
+        let era = shaken.handshake.era;
+        let (first, fatal) = self.machine.settle_era(era);
+        let program = self.program.borrow().clone();
+        self.shared.eras.learn(&program, |facts| {
+            facts.last = Some(era);
+            match era {
+                Era::Legacy => {
+                    facts.legacy = Some(true);
+                    facts.dies_of_probe |= fatal;
+                    match shaken.probe {
+                        Probe::NotSent => {}
+                        Probe::Refused => facts.modern = Some(false),
+                        Probe::Silent => facts.silent = true,
+                        Probe::Answered => facts.modern = Some(true),
+                    }
+                }
+                Era::Modern => {
+                    facts.modern = Some(true);
+                    (facts.dies_of_probe, facts.silent) = (false, false);
+                    if first == FirstMessage::Initialize {
+                        facts.legacy = Some(false);
+                    } else if shaken.also_legacy {
+                        facts.legacy = Some(true);
+                    }
+                }
+            }
+        });
+    }
+}
