@@ -119,7 +119,8 @@ impl Actor {
         let (handshake, handshakes) = watch::channel(None);
         let (status, statuses) = watch::channel(Arc::new(Status::new()));
         let (config, configs) = watch::channel(Arc::clone(&shared.config));
-        let (program, programs) = watch::channel(ProgramKey::of(&shared.config.launch));
+        let (program, programs) =
+            watch::channel(ProgramKey::of(&shared.config.id, &shared.config.launch));
         let actor = Self {
             shared,
             instruments,

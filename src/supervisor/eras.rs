@@ -1,7 +1,7 @@
 //! The eras that a program speaks, as its handshakes have shown it, and the memory of that.
 //!
-//! A program is known by its command, arguments, variables and folder, and by the size and age of its files, so
-//! that an upgrade is a new program. What is known outlives the gateway where there is a state directory: the probe
+//! A program is known by its server, command, arguments and folder, and by the size and age of its files, so that
+//! an upgrade is a new program. What is known outlives the gateway where there is a state directory: the probe
 //! that ends a strict server is then paid for once in the life of an installation.
 
 mod program;

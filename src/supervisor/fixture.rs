@@ -166,7 +166,7 @@ impl Unattended {
         let (status, statuses) = watch::channel(Arc::new(Status::new()));
         let (done, handshakes) = watch::channel(Some(Arc::new(handshake)));
         let (configured, configs) = watch::channel(Arc::new(config()));
-        let (program, programs) = watch::channel(ProgramKey::of(&config().launch));
+        let (program, programs) = watch::channel(ProgramKey::of(&config().id, &config().launch));
         let mux = Arc::new(Mux::new(config().requests, Gate::Open));
         mux.begin(Incarnation(1));
         let inner = Inner {

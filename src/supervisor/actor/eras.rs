@@ -9,7 +9,7 @@ use crate::supervisor::machine::FirstMessage;
 impl Actor {
     /// The first message of the life that begins now, of the program as it lies there now.
     pub(super) fn first_message(&mut self) -> FirstMessage {
-        let program = ProgramKey::of(&self.shared.config.launch);
+        let program = ProgramKey::of(&self.shared.config.id, &self.shared.config.launch);
         let facts = self.shared.eras.facts(&program);
         self.program.send_replace(program);
         let usual = if self.ordered {

@@ -1,4 +1,4 @@
-//! The identity of a program: what is executed, with which arguments and variables, where, and from which files.
+//! The identity of a program: of which server it is, what is executed, with which arguments, and from which files.
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -8,25 +8,25 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::supervisor::config::Launch;
+use crate::types::ServerId;
 
 /// Arguments that are looked at as files: a script stands at the front.
 const MAX_FILES: usize = 8;
 
-/// A digest of a program. It says nothing of arguments and variables, which may be secrets.
+/// A digest of a program. It says nothing of arguments, which may be secrets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(in crate::supervisor) struct ProgramKey(String);
 
 impl ProgramKey {
     /// Looks at the files of a launch as of now.
-    pub(in crate::supervisor) fn of(launch: &Launch) -> Self {
+    ///
+    /// The environment has no part in it: inherited variables differ from login to login.
+    pub(in crate::supervisor) fn of(server: &ServerId, launch: &Launch) -> Self {
         let mut digest = Sha256::new();
+        part(&mut digest, server.as_str().as_bytes());
         part(&mut digest, launch.program.as_os_str().as_bytes());
         for arg in &launch.args {
             part(&mut digest, arg.as_bytes());
-        }
-        for (name, value) in &launch.env {
-            part(&mut digest, name.as_bytes());
-            part(&mut digest, value.as_bytes());
         }
         let folder = launch.working_dir.as_deref();
         let place = folder.unwrap_or(Path::new(""));

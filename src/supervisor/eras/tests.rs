@@ -14,13 +14,17 @@ fn launch(args: &[&str], working_dir: Option<&std::path::Path>) -> Launch {
     }
 }
 
+fn key(launch: &Launch) -> ProgramKey {
+    ProgramKey::of(&"server".parse().unwrap(), launch)
+}
+
 /// RB01: what was learnt of a server is known after a restart of the gateway, but for a silence.
 #[test]
 fn what_is_known_of_a_program_outlives_the_gateway() {
     let state = StateDir::in_memory();
     let (strict, other) = (
-        ProgramKey::of(&launch(&["strict"], None)),
-        ProgramKey::of(&launch(&["other"], None)),
+        key(&launch(&["strict"], None)),
+        key(&launch(&["other"], None)),
     );
     let memory = EraMemory::open(state.clone());
     assert_eq!(memory.facts(&strict), EraFacts::default());
@@ -54,7 +58,7 @@ fn a_file_that_is_none_is_as_no_file() {
     ] {
         let state = StateDir::in_memory();
         state.write(FILE, text.as_bytes()).unwrap();
-        let key = ProgramKey::of(&launch(&[], None));
+        let key = key(&launch(&[], None));
         assert_eq!(EraMemory::open(state).facts(&key), EraFacts::default());
     }
 }
@@ -63,7 +67,7 @@ fn a_file_that_is_none_is_as_no_file() {
 fn no_more_programs_are_remembered_than_there_is_room_for() {
     let memory = EraMemory::open(StateDir::in_memory());
     for number in 0..=MAX_PROGRAMS {
-        let key = ProgramKey::of(&launch(&[&number.to_string()], None));
+        let key = key(&launch(&[&number.to_string()], None));
         memory.learn(&key, |facts| facts.legacy = Some(true));
     }
     assert_eq!(memory.programs().len(), MAX_PROGRAMS);
@@ -74,7 +78,7 @@ fn another_file_or_another_argument_is_another_program() {
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("server.py");
     std::fs::write(&script, "one").unwrap();
-    let of = |arg: &str| ProgramKey::of(&launch(&[arg], Some(folder.path())));
+    let of = |arg: &str| key(&launch(&[arg], Some(folder.path())));
     let (relative, absolute) = (of("server.py"), of(script.to_str().unwrap()));
     assert_eq!(of("server.py"), relative);
     assert_ne!(relative, absolute);

@@ -69,7 +69,7 @@ async fn a_session_that_is_opened_during_a_reload_hears_of_the_new_server() {
     pid(&gateway, "there").await;
     let client = gateway.client();
     let reloaded = async {
-        journal_has(&gateway, "slow", "server/discover", 1).await;
+        journal_has(&gateway, "slow", "\"initialize\"", 1).await;
         reload(&gateway, |config| {
             put_beside(config, "there", "joined");
             entry(config, "joined")["autostart"] = true.into();

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::support::mcp::{Session, modern_call, modern_post};
-use crate::support::places;
 
 /// A call of a modern client, for which a server that nobody knows is asked for its era first.
 async fn modern_echo(client: &Client, server_id: &str, text: &str) {
@@ -243,11 +242,7 @@ async fn a_server_that_the_probe_silences_is_started_again_with_initialize() {
 async fn a_server_that_does_not_survive_the_probe_is_known_after_a_restart_of_the_gateway() {
     let state = tempfile::tempdir().unwrap();
     let gateway = || {
-        // Without a journal: that lies in the folder of its gateway, and would make it another program.
-        let program = places::gremlin();
-        let server = Server::new("g1", program.to_str().unwrap(), &[]);
-        // Its variables are the same in both lives of the gateway.
-        let server = server.set("inherit_env", json!([]));
+        let server = Server::gremlin("g1");
         let server = server.orders(&json!({"fail_probe": "exit"}));
         let builder = Gateway::builder().fault_profile().server(server);
         builder
