@@ -155,7 +155,7 @@ fn in_order(times: &[Duration]) -> (Duration, Duration) {
 
 /// RD01, RD03, RD04, RD06, RD07, RA06: whatever one token does, the calls of another take no more than twice as long at
 /// their slowest, none is refused, and the memory of the gateway is bounded.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "a measurement: it wants a machine on which nothing else is at work"]
 async fn one_token_takes_no_server_from_another() {
     let server = |id, era| Server::gremlin(id).orders(&json!({"era": era}));
