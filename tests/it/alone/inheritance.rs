@@ -67,7 +67,7 @@ async fn a_server_has_the_environment_that_was_configured_and_no_other() {
         .env("NOTIFY_SOCKET", "/nonexistent/notify")
         .env("LISTEN_FDS_PROBE", SECRET)
         .env("LD_PROBE", SECRET)
-        .env("HTTP_PROXY", &format!("http://user:{SECRET}@127.0.0.1:9"))
+        .env("HTTP_PROXY", "http://127.0.0.1:9")
         .env("CREDENTIALS_DIRECTORY", "/nonexistent")
         .env("JOURNAL_STREAM", "1:2")
         .env("INVOCATION_ID", "1")
@@ -87,6 +87,7 @@ async fn a_server_has_the_environment_that_was_configured_and_no_other() {
             folder.join("journal-g1").display().to_string(),
         ),
         ("HOME", folder.display().to_string()),
+        ("HTTP_PROXY", "http://127.0.0.1:9".to_owned()),
         ("OWN", "of the server".to_owned()),
         ("PATH", std::env::var("PATH").unwrap()),
         ("TERM", "dumb".to_owned()),

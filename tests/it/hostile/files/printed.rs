@@ -96,7 +96,8 @@ async fn nobody_writes_into_the_log_but_the_gateway() {
     }
 }
 
-/// H121: a refusal names what is wrong and nothing of the house: no software, version, path, process or command.
+/// H121: a refusal names what is wrong and nothing of the host: no software, version, path, process or command. The one
+/// exception is a server that cannot start: whoever may use it learns the cause and the command that says more.
 #[tokio::test]
 async fn a_refusal_says_nothing_about_the_house() {
     let gateway = Gateway::builder()
@@ -143,7 +144,9 @@ async fn a_refusal_says_nothing_about_the_house() {
             program.to_str().unwrap(),
             &folder,
         ];
-        for word in words {
+        let is_cause =
+            |word: &str| status == 503 && ["host-mcp-gateway", "some-program"].contains(&word);
+        for word in words.into_iter().filter(|word| !is_cause(word)) {
             assert!(!told.contains(word), "{word} in {status}: {told}");
         }
         let numbers: Vec<_> = told.split(|c: char| !c.is_ascii_digit()).collect();

@@ -8,25 +8,32 @@ use crate::support::{Gateway, Server};
 /// What a refused config ends with (sysexits: `EX_CONFIG`).
 const REFUSED: i32 = 78;
 
-/// Refused at load, in either form of the list, with one line that says why.
+/// Refused at load with one line that says why. Under the name that a client gave it, such a server is served as the
+/// nearest id, and a warning says why.
 fn is_refused(id: &str, why: &str) {
     let listed = Gateway::builder().server(Server::gremlin(id));
+    let refusal = listed.refusal();
+    assert_eq!(refusal.status.code(), Some(REFUSED), "{refusal:?}");
+    let mut told = refusal
+        .stderr
+        .lines()
+        .filter(|line| line.contains("invalid server id"));
+    let line = told.next().unwrap_or_else(|| panic!("{id}: {refusal:?}"));
+    assert!(line.contains(why), "{id}: {line}");
+    assert!(line.len() < 500, "{line}");
+    assert_eq!(told.next(), None, "{id}");
+
     let server = json!({id: {"command": "/bin/sh"}});
     let named = Gateway::builder()
         .set("servers", json!([]))
-        .set("mcpServers", server);
-    for builder in [listed, named] {
-        let refusal = builder.refusal();
-        assert_eq!(refusal.status.code(), Some(REFUSED), "{refusal:?}");
-        let mut told = refusal
-            .stderr
-            .lines()
-            .filter(|line| line.contains("invalid server id"));
-        let line = told.next().unwrap_or_else(|| panic!("{id}: {refusal:?}"));
-        assert!(line.contains(why), "{id}: {line}");
-        assert!(line.len() < 500, "{line}");
-        assert_eq!(told.next(), None, "{id}");
-    }
+        .set("mcpServers", server)
+        .start();
+    let text = named.logs().text();
+    let mut told = text.lines().filter(|line| line.contains("is served as"));
+    let line = told.next().unwrap_or_else(|| panic!("{id}: {text}"));
+    assert!(line.contains(why), "{id}: {line}");
+    assert!(line.len() < 700, "{line}");
+    assert_eq!(told.next(), None, "{id}");
 }
 
 /// H050: the words of our own paths are no server, in any case, nor is what the separator is made of.
