@@ -218,7 +218,7 @@ async fn serve(
         config.servers.clone(),
         telemetry.instruments(),
         pools.servers.clone(),
-        state,
+        &state,
     ));
     let rulebook = Rulebook::new(&config.http);
     let (drain, kill) = (CancellationToken::new(), CancellationToken::new());

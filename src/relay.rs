@@ -24,9 +24,12 @@ mod overview;
 mod process_pair;
 mod queue;
 mod reload;
+mod revival;
+mod seal;
 mod servers;
 mod session;
 mod sessions;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -50,9 +53,9 @@ pub use reload::Reloaded;
 pub use sessions::EventStream;
 
 use beat::Beat;
-use bridge::seal::Sealer;
 use call::Step;
 use held::HeldCalls;
+use seal::Sealer;
 use servers::Servers;
 use session::{Directory, NotKept, OWN, Session};
 use sessions::Sessions;
@@ -82,7 +85,6 @@ struct Shared {
     config: watch::Sender<Config>,
     /// What the large messages and the kept events of all clients may take together.
     memory: MemoryBudget,
-    _state: StateDir,
     /// Event streams of the plain endpoints.
     sessions: Arc<Sessions>,
     /// Sessions of the MCP endpoints.
@@ -90,7 +92,7 @@ struct Shared {
     /// Calls that wait for their client to come back.
     held: HeldCalls,
     /// `None` only where the system has no randomness.
-    sealer: Option<Sealer>,
+    sealer: Option<Arc<Sealer>>,
     /// For calls that are long in coming.
     patience: Beat,
     /// For calls of which nothing has come for long.
@@ -103,21 +105,21 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(config: Config, state: StateDir) -> Arc<Self> {
+    fn new(config: Config, state: &StateDir) -> Arc<Self> {
         let memory = MemoryBudget::new(config.memory_bytes);
+        let sealer = Sealer::load(state).ok().map(Arc::new);
         let config = watch::Sender::new(config);
         Arc::new(Self {
             memory,
             sessions: Arc::new(Sessions::new(config.subscribe())),
-            directory: Directory::new(config.subscribe()),
+            directory: Directory::new(config.subscribe(), sealer.clone()),
             held: HeldCalls::default(),
-            sealer: Sealer::new().ok(),
+            sealer,
             patience: Beat::default(),
             silence: Beat::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             draining: CancellationToken::new(),
-            _state: state,
             config,
         })
     }
@@ -129,7 +131,7 @@ impl Shared {
 
     fn sealer(&self) -> Result<&Sealer, Fault> {
         self.sealer
-            .as_ref()
+            .as_deref()
             .ok_or_else(|| Fault::new(FaultKind::InternalError, "no state can be sealed"))
     }
 
@@ -167,7 +169,7 @@ impl Relay {
         servers: Vec<ServerConfig>,
         instruments: &Instruments,
         shards: Shards,
-        state: StateDir,
+        state: &StateDir,
     ) -> Self {
         let eras = EraMemory::open(state.clone());
         let shared = Shared::new(config, state);
@@ -281,7 +283,7 @@ impl Relay {
         let session = self.session(target, caller)?;
         let reader = match last_event {
             None => Ok(session.streams().read(OWN)),
-            Some(id) => session.streams().resume(id),
+            Some(id) => session.resume(id),
         };
         let reader = reader.map_err(|reason| {
             let text = match reason {
@@ -295,10 +297,21 @@ impl Relay {
 
     /// Ends a session at its client's wish: its streams, its subscriptions, and what it was asked.
     pub fn end_session(&self, target: &Target, caller: &Caller) -> Result<(), Fault> {
-        let session = self.session(target, caller)?;
-        self.shared.directory.end(&session)?;
-        self.servers.end_session(session.id());
-        Ok(())
+        if let Target::Server(server) = target {
+            self.servers.find(&caller.principal, server.as_str())?;
+        }
+        let (directory, principal) = (&self.shared.directory, &caller.principal);
+        let id = caller.session.as_deref();
+        match (directory.named(id, principal.id, target), id) {
+            (Ok(session), _) => {
+                directory.end(&session)?;
+                self.servers.end_session(session.id());
+                Ok(())
+            }
+            // Nothing is revived to be ended.
+            (Err(_unknown), Some(id)) => directory.end_unopened(id, principal, target),
+            (Err(fault), None) => Err(fault),
+        }
     }
 
     /// How long a response may be silent before its client is sent a comment.
@@ -313,12 +326,13 @@ impl Relay {
     }
 
     fn session(&self, target: &Target, caller: &Caller) -> Result<Arc<Session>, Fault> {
-        // A server that is gone or out of reach takes its sessions with it.
-        if let Target::Server(server) = target {
-            self.servers.find(&caller.principal, server.as_str())?;
-        }
-        let id = caller.session.as_deref();
-        self.shared.directory.named(id, caller.principal.id, target)
+        let principal = &caller.principal;
+        let servers = match target {
+            // A server that is gone or out of reach takes its sessions with it.
+            Target::Server(server) => vec![self.servers.find(principal, server.as_str())?],
+            Target::All => self.servers.fleet().reachable(principal),
+        };
+        self.shared.find_session(caller, target, &servers)
     }
 
     /// Opens an event stream with a new session of this principal on one server.

@@ -7,7 +7,7 @@ mod server_id;
 mod token;
 pub mod wall;
 
-pub use principal::{Principal, PrincipalId};
+pub use principal::{Principal, PrincipalId, TokenFingerprint};
 pub use quota::QuotaPermit;
 pub use secret::Secret;
 pub use server_id::{InvalidServerId, RESERVED_SERVER_IDS, ServerId};

@@ -75,8 +75,14 @@ pub(super) fn build(
         );
         scope.warn(&server.autostart.place, text);
     }
+    let revive_sessions = *server.revive_sessions.get()?;
+    if revive_sessions && instance != relay::Instance::Session {
+        let text = "has no effect without instance \"session\": other sessions are always revived";
+        scope.warn(&server.revive_sessions.place, text);
+    }
     Some(relay::ServerConfig {
         instance,
+        revive_sessions,
         client_features: match server.client_features.get()? {
             ClientFeatures::Attribute => relay::ClientFeatures::Attribute,
             ClientFeatures::Serialize => relay::ClientFeatures::Serialize,

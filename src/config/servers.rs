@@ -44,6 +44,9 @@ section! {
         era: EraOfServer = "auto",
         /// Who shares a process.
         instance: Instance = "shared",
+        /// With `instance` `session`: a session that is not in memory any more, after a restart of the gateway or after
+        /// `session_idle_ms`, goes on with a new process, which knows nothing of the old one's state. Other sessions always do.
+        revive_sessions: bool = false,
         /// What is done for a server of a revision before 2026-07-28 that asks something while requests of several clients are under way.
         client_features: ClientFeatures = "attribute",
         /// What a server of a revision before 2026-07-28 is told that clients can be asked, unless its process

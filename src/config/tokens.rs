@@ -278,6 +278,7 @@ impl Tokens {
             expires_at,
             principal: Principal {
                 id: PrincipalId(id),
+                fingerprint: crate::types::TokenFingerprint::default(),
                 name: name.into(),
                 admin,
                 servers: servers.map(Into::into),

@@ -48,6 +48,7 @@ pub(super) fn config() -> Config {
         expires_at: None,
         principal: Principal {
             id: PrincipalId(id),
+            fingerprint: crate::types::TokenFingerprint::default(),
             name: name.into(),
             admin,
             servers: servers.map(|id| [id.parse().unwrap()].into()),

@@ -247,6 +247,7 @@ mod tests {
             peer: ([127, 0, 0, 1], 1).into(),
             principal: Arc::new(Principal {
                 id: PrincipalId(1),
+                fingerprint: crate::types::TokenFingerprint::default(),
                 name: "one".into(),
                 admin: false,
                 servers: None,

@@ -11,7 +11,7 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use tokio_util::sync::CancellationToken;
 
 use super::config::TokenEntry;
-use crate::types::{Principal, PrincipalId};
+use crate::types::{Principal, PrincipalId, TokenFingerprint};
 
 /// Every token that is known, by its SHA-256.
 #[derive(Debug)]
@@ -53,10 +53,14 @@ struct Known {
 
 impl Known {
     fn new(entry: TokenEntry) -> Self {
+        let fingerprint = fingerprint(&entry);
         Self {
             sha256: entry.sha256.into(),
             expires_at: entry.expires_at,
-            principal: Arc::new(entry.principal),
+            principal: Arc::new(Principal {
+                fingerprint,
+                ..entry.principal
+            }),
             revoked: CancellationToken::new(),
         }
     }
@@ -69,6 +73,7 @@ impl Known {
             principal:
                 Principal {
                     id: _,
+                    fingerprint: _,
                     name,
                     admin,
                     servers,
@@ -79,6 +84,38 @@ impl Known {
             && self.expires_at == *expires_at
             && (&own.name, own.admin, &own.servers) == (name, *admin, servers)
     }
+}
+
+/// A digest of all that an entry says, whatever the number of its principal.
+fn fingerprint(entry: &TokenEntry) -> TokenFingerprint {
+    let TokenEntry {
+        sha256,
+        expires_at,
+        principal:
+            Principal {
+                id: _,
+                fingerprint: _,
+                name,
+                admin,
+                servers,
+            },
+    } = entry;
+    let mut digest = Sha256::new();
+    // Each part after its length, so that no two entries are the same bytes.
+    let mut part = |bytes: &[u8]| {
+        digest.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+        digest.update(bytes);
+    };
+    part(b"host-mcp-gateway/1 token");
+    part(sha256);
+    let expiry = expires_at.and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok());
+    part(&expiry.map_or(u128::MAX, |end| end.as_nanos()).to_be_bytes());
+    part(name.as_bytes());
+    part(&[u8::from(*admin), u8::from(servers.is_some())]);
+    for server in servers.iter().flat_map(|servers| servers.iter()) {
+        part(server.as_str().as_bytes());
+    }
+    TokenFingerprint::new(digest.finalize().into())
 }
 
 impl std::fmt::Debug for Known {

@@ -23,7 +23,7 @@ pub use last_lists::{Gap, Shown};
 
 pub(super) use ask::list_frame;
 pub(super) use endpoint::All;
-pub(super) use hearing::servers_changed;
+pub(super) use hearing::{announce_lists, hear, servers_changed};
 pub(super) use last_lists::LastLists;
 pub(super) use results::renamed;
 

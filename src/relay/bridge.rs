@@ -8,8 +8,8 @@ pub(super) mod features;
 pub(super) mod headers;
 pub(super) mod legacy;
 pub(super) mod modern;
+pub(super) mod request_state;
 pub(super) mod rounds;
-pub(super) mod seal;
 pub(super) mod tool_headers;
 
 #[cfg(test)]

@@ -144,7 +144,13 @@ pub(super) fn one(
 
 impl Way<'_> {
     fn session(&self) -> Result<Option<Arc<Session>>, Fault> {
-        self.shared.session(&self.caller, self.era, self.target)
+        // One on the path of all servers was found, and revived, where the message came in.
+        let servers = match self.target {
+            Target::Server(_) => Some(std::slice::from_ref(self.server)),
+            Target::All => None,
+        };
+        self.shared
+            .session(&self.caller, self.era, self.target, servers)
     }
 
     /// The session of the plain endpoints that the message names.
@@ -345,18 +351,22 @@ pub(super) fn unasked() -> Fault {
 }
 
 impl Shared {
-    /// The session of the MCP endpoints that a message must be in.
+    /// The session of the MCP endpoints that a message must be in, revived with these servers where it is not in memory.
     pub(super) fn session(
         &self,
         caller: &Caller,
         era: Era,
         target: &Target,
+        servers: Option<&[Arc<Server>]>,
     ) -> Result<Option<Arc<Session>>, Fault> {
         if caller.door != Door::Mcp || era == Era::Modern {
             return Ok(None);
         }
         let id = caller.session.as_deref();
-        let found = self.directory.named(id, caller.principal.id, target);
+        let found = match servers {
+            Some(servers) => self.find_session(caller, target, servers),
+            None => self.directory.named(id, caller.principal.id, target),
+        };
         found.map(Some)
     }
 }

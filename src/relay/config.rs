@@ -39,6 +39,8 @@ pub struct ServerConfig {
     pub supervisor: supervisor::Config,
     /// Who shares a process.
     pub instance: Instance,
+    /// A session with a process of its own is revived after that is gone, with a new process.
+    pub revive_sessions: bool,
     /// How a process that asks something of a client is kept from asking the wrong one.
     pub client_features: ClientFeatures,
     /// What a legacy process is told that clients can do, where it is not one client's own.

@@ -288,6 +288,7 @@ impl Server {
         let config = ServerConfig {
             supervisor: (*upstream.handle.config()).clone(),
             instance,
+            revive_sessions: false,
             client_features: super::config::ClientFeatures::Attribute,
             client_capabilities: super::config::ClientCapabilities::default(),
             max_instances: 1,

@@ -3,10 +3,12 @@
 //! A session belongs to the principal that opened it and to the path that it was opened on; presented by
 //! anybody else, or anywhere else, it is as unknown as one that never was (MCP security best practices,
 //! session hijacking). It outlives the child, and ends when its client says so or has not been seen for
-//! `session_idle_ms` with nothing under way.
+//! `session_idle_ms` with nothing under way. One that was not ended by its client is revived by its id (`sealed`).
 
 mod asks;
 mod directory;
+mod ended;
+mod sealed;
 mod streams;
 mod withdrawal;
 
@@ -22,7 +24,7 @@ use tokio::time::Instant;
 
 pub(super) use asks::{ChildAsk, Response, Waiting, refusal};
 pub(super) use directory::{Directory, unknown};
-pub(super) use streams::{NotKept, OWN, ReplayBudget};
+pub(super) use streams::{NotKept, OWN, Reader, ReplayBudget};
 pub(super) use withdrawal::OpenQuestion;
 
 use asks::Asks;
@@ -36,7 +38,7 @@ use super::outlet::Outlet;
 use super::servers::Leased;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::protocol::era::NEWEST_LEGACY;
-use crate::types::{Principal, ServerId};
+use crate::types::{Principal, ServerId, wall};
 
 /// What a client has agreed on when it opened its session.
 #[derive(Clone, Debug)]
@@ -45,7 +47,7 @@ pub(super) struct Agreed {
     pub(super) revision: &'static str,
     /// What it can be asked for.
     pub(super) features: Features,
-    /// The same as it declared it: a JSON object.
+    /// The same as it declared it, where that is short: a JSON object.
     pub(super) capabilities: Arc<str>,
 }
 
@@ -56,6 +58,8 @@ pub(super) struct Session {
     principal: Arc<Principal>,
     target: Target,
     agreed: Agreed,
+    /// It was opened before, and what was sent to it then is lost.
+    is_revived: bool,
     streams: Arc<Streams>,
     asks: Asks,
     usage: Mutex<Usage>,
@@ -94,6 +98,7 @@ impl Session {
             id,
             principal,
             target,
+            is_revived: false,
             streams,
             asks: Asks::default(),
             usage: Mutex::new(Usage {
@@ -104,6 +109,26 @@ impl Session {
             ears: Mutex::default(),
             agreed,
         }
+    }
+
+    /// The same session, which was opened before. The numbers of its events begin at the present time, so that the id of an
+    /// event of its earlier life is not taken for one of this life.
+    fn revived(self) -> Self {
+        self.streams.number_from(wall::millis());
+        Self {
+            is_revived: true,
+            ..self
+        }
+    }
+
+    /// Reads the stream of an event from the one after it. In the own stream of a revived session, where that event is of its
+    /// earlier life, reads what has come since.
+    pub(super) fn resume(&self, last_event: &str) -> Result<Reader, NotKept> {
+        let resumed = self.streams.resume(last_event);
+        if resumed.is_err() && self.is_revived && streams::is_of_own(last_event) {
+            return Ok(self.streams.read(OWN));
+        }
+        resumed
     }
 
     fn usage(&self) -> MutexGuard<'_, Usage> {

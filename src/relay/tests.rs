@@ -7,6 +7,7 @@ mod hearing;
 mod levels;
 mod listening;
 mod subscriptions;
+mod tasks;
 mod upstream;
 
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::protocol::Era;
 use crate::supervisor::Handshake;
 use crate::supervisor::Listener;
 use crate::supervisor::fixture::Unattended;
-use crate::types::{Incarnation, PrincipalId};
+use crate::types::{Incarnation, PrincipalId, TokenFingerprint};
 
 /// One server, and everybody who hears of it.
 struct House {
@@ -74,7 +75,7 @@ fn house_of(handshake: &Handshake) -> House {
         child,
         upstream,
         server,
-        shared: Shared::new(config, StateDir::in_memory()),
+        shared: Shared::new(config, &StateDir::in_memory()),
     }
 }
 
@@ -96,6 +97,7 @@ fn hub_of(server: &ServerId) -> Arc<Hub> {
 fn principal(id: u32) -> Principal {
     Principal {
         id: PrincipalId(id),
+        fingerprint: TokenFingerprint::new([u8::try_from(id).unwrap_or(u8::MAX); 32]),
         name: "someone".into(),
         admin: false,
         servers: None,

@@ -11,6 +11,7 @@ use super::calls::Calls;
 use super::config::ClientFeatures;
 use super::hub::Hub;
 use super::instances::InstanceKey;
+use super::tasks::TaskOwners;
 use crate::instruments::ServerInstruments;
 use crate::supervisor::ServerHandle;
 use crate::types::ServerId;
@@ -27,6 +28,8 @@ pub(super) struct Upstream {
     pub(super) last_lists: Arc<LastLists>,
     /// Calls in the course of which the server may ask are made one by one.
     pub(super) serializes: bool,
+    /// Who has created which task, where all share the server.
+    pub(super) tasks: TaskOwners,
     /// Whose the child is.
     pub(super) key: InstanceKey,
     /// The server is no more: streams of it that never end by themselves end now.
@@ -87,6 +90,7 @@ impl Parts {
             instruments,
             last_lists: Arc::default(),
             serializes: features == ClientFeatures::Serialize,
+            tasks: TaskOwners::default(),
             key,
             ended,
             tools: ToolList::default(),

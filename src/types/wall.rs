@@ -11,6 +11,12 @@ pub fn now() -> SystemTime {
     SystemTime::now()
 }
 
+/// The present wall time in milliseconds of Unix time.
+pub fn millis() -> u64 {
+    let since = now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A time as RFC 3339 in UTC with milliseconds, such as `2026-11-21T10:00:00.000Z`.
 pub fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();

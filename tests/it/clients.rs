@@ -6,6 +6,7 @@
 
 mod directly;
 mod sdk;
+mod survival;
 
 use futures_util::{StreamExt as _, stream};
 use tokio::task::JoinSet;

@@ -66,6 +66,8 @@ mod mcp_questions;
 #[cfg(test)]
 mod mcp_restarts;
 #[cfg(test)]
+mod mcp_revival;
+#[cfg(test)]
 mod mcp_sessions;
 #[cfg(test)]
 mod mcp_states;

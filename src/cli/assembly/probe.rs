@@ -47,7 +47,7 @@ impl SupervisedProber {
             vec![shared(server)],
             &Instruments::noop(),
             Shards::here(),
-            StateDir::in_memory(),
+            &StateDir::in_memory(),
         ));
         self.relays().insert(id, Arc::clone(&relay));
         relay
@@ -147,6 +147,7 @@ fn count_tools(reply: &[u8]) -> Option<usize> {
 fn person() -> Arc<Principal> {
     Arc::new(Principal {
         id: PrincipalId(0),
+        fingerprint: crate::types::TokenFingerprint::default(),
         name: "check".into(),
         admin: true,
         servers: None,
@@ -174,6 +175,7 @@ fn shared(server: supervisor::Config) -> ServerConfig {
     ServerConfig {
         supervisor: server,
         instance: Instance::Shared,
+        revive_sessions: false,
         client_features: ClientFeatures::Attribute,
         client_capabilities: ClientCapabilities::default(),
         max_instances: 1,

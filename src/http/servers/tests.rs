@@ -100,6 +100,7 @@ fn overview(config: &supervisor::Config, instance: Instance) -> Overview {
     let config = ServerConfig {
         supervisor: config.clone(),
         instance,
+        revive_sessions: false,
         client_features: ClientFeatures::Attribute,
         client_capabilities: ClientCapabilities::default(),
         max_instances: 1,

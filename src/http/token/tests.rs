@@ -11,6 +11,7 @@ fn entry(id: u32, token: &str, expires_at: Option<SystemTime>) -> TokenEntry {
         expires_at,
         principal: Principal {
             id: PrincipalId(id),
+            fingerprint: TokenFingerprint::default(),
             name: format!("holder {id}").into(),
             admin: false,
             servers: None,

@@ -74,7 +74,7 @@ impl All {
                 let session = match method.as_str() {
                     // What opens a session is in none, whatever the client sends along.
                     "initialize" => Ok(None),
-                    _ => self.shared.session(&caller, era, &Target::All),
+                    _ => self.session(&caller, era),
                 };
                 let shared = Arc::clone(&self.shared);
                 let request = Request {
@@ -97,6 +97,11 @@ impl All {
             ClientMessage::Response { id } => self.response(&caller, era, &message, id),
         };
         told.map_err(|fault| unread(era, fault))
+    }
+
+    fn session(&self, caller: &Caller, era: Era) -> Result<Option<Arc<Session>>, Fault> {
+        self.shared
+            .session(caller, era, &Target::All, Some(&self.servers))
     }
 
     fn ids(&self) -> Vec<&ServerId> {
@@ -181,7 +186,7 @@ impl All {
         message: &Message,
         method: &str,
     ) -> Result<Answer, Fault> {
-        let session = self.shared.session(caller, era, &Target::All)?;
+        let session = self.session(caller, era)?;
         let request = message.envelope.params.and_then(|params| params.request_id);
         // Without a session the clients of a token cannot be told apart.
         if let (Some(request), Some(session), "notifications/cancelled") =
@@ -213,7 +218,7 @@ impl All {
         message: &Message,
         id: Span,
     ) -> Result<Answer, Fault> {
-        let session = self.shared.session(caller, era, &Target::All)?;
+        let session = self.session(caller, era)?;
         let response = Response {
             body: message.body.clone(),
             id,

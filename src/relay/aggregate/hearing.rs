@@ -10,7 +10,7 @@ use crate::relay::session::{OwnStream, Session};
 use crate::types::ServerId;
 
 /// Has a session hear a server, under the names that its client knows.
-pub(super) fn hear(session: &Session, leased: &Leased) {
+pub(in crate::relay) fn hear(session: &Session, leased: &Leased) {
     let sink = Renaming {
         server: leased.handle.id().clone(),
         sink: Arc::new(OwnStream(Arc::clone(session.streams()))),
@@ -82,6 +82,11 @@ pub(in crate::relay) fn servers_changed(
             hear(session, &leased);
         }
     }
+    announce_lists(session);
+}
+
+/// Tells a client to look at every list again.
+pub(in crate::relay) fn announce_lists(session: &Session) {
     for list in ["tools", "prompts", "resources"] {
         let told = format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed"}}"#);
         session.tell_later(told.into());

@@ -107,6 +107,61 @@ impl Features {
         })
     }
 
+    /// The features in one byte, for [`Features::from_bits`].
+    pub(in crate::relay) fn to_bits(self) -> u8 {
+        let sampling = self.sampling.unwrap_or_default();
+        let elicitation = self.elicitation.unwrap_or_default();
+        let flags = [
+            self.sampling.is_some(),
+            sampling.tools,
+            sampling.context,
+            self.elicitation.is_some(),
+            elicitation.form,
+            elicitation.url,
+            self.roots,
+        ];
+        let bits = flags.into_iter().zip(0_u8..);
+        bits.fold(0, |bits, (flag, at)| bits | (u8::from(flag) << at))
+    }
+
+    /// The features of [`Features::to_bits`].
+    pub(in crate::relay) fn from_bits(bits: u8) -> Self {
+        let has = |at: u8| bits & (1 << at) != 0;
+        Self {
+            sampling: has(0).then(|| Sampling {
+                tools: has(1),
+                context: has(2),
+            }),
+            elicitation: has(3).then(|| Elicitation {
+                form: has(4),
+                url: has(5),
+            }),
+            roots: has(6),
+        }
+    }
+
+    /// The JSON text of client capabilities that declare these features and nothing else.
+    pub(in crate::relay) fn to_json(self) -> String {
+        let object = |parts: &[(bool, &str)]| {
+            let parts = parts.iter().filter(|(has, _)| *has);
+            let members: Vec<_> = parts.map(|(_, name)| format!(r#""{name}":{{}}"#)).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let mut members = Vec::new();
+        if let Some(Elicitation { form, url }) = self.elicitation {
+            let modes = object(&[(form, "form"), (url, "url")]);
+            members.push(format!(r#""elicitation":{modes}"#));
+        }
+        if let Some(Sampling { tools, context }) = self.sampling {
+            let parts = object(&[(tools, "tools"), (context, "context")]);
+            members.push(format!(r#""sampling":{parts}"#));
+        }
+        if self.roots {
+            members.push(r#""roots":{}"#.to_owned());
+        }
+        format!("{{{}}}", members.join(","))
+    }
+
     /// Whether a server may ask this client; `params` as the server wrote them, empty where it wrote none.
     ///
     /// -32601 where the feature was not declared at all, -32602 where a part of it was not: a mode of
@@ -188,6 +243,28 @@ mod tests {
 
     fn features(json: &str) -> Features {
         Features::read(json.as_bytes()).expect(json)
+    }
+
+    #[test]
+    fn features_are_the_same_from_their_bits_and_from_their_text() {
+        for bits in 0..128_u8 {
+            let features = Features::from_bits(bits);
+            assert_eq!(Features::from_bits(features.to_bits()), features, "{bits}");
+            let text = features.to_json();
+            let mut read = Features::read(text.as_bytes()).expect(&text);
+            // Elicitation without a mode means forms.
+            if let (
+                Some(read),
+                Some(Elicitation {
+                    form: false,
+                    url: false,
+                }),
+            ) = (&mut read.elicitation, features.elicitation)
+            {
+                read.form = false;
+            }
+            assert_eq!(read, features, "{text}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! | client | child | what is done |
 //! | --- | --- | --- |
 //! | legacy | legacy | nothing: what the child asks goes to the client's stream |
-//! | modern | modern | the state of a round is sealed for its principal |
+//! | any, at `/rpc`, and modern | modern | the state of a round is sealed for its principal |
 //! | modern | legacy | what the child asks becomes a round, the child's call being held meanwhile |
 //! | legacy | modern | a round becomes questions on the client's stream, and the call is made again |
 
@@ -21,14 +21,15 @@ use crate::protocol::Era;
 use crate::protocol::message::Ending;
 use crate::protocol::splice::{self, Patch};
 use crate::relay::answers;
+use crate::relay::bridge::request_state::Bound;
 use crate::relay::bridge::rounds::{self, InputRequest, InputRequired, Retry};
-use crate::relay::bridge::seal::Bound;
 use crate::relay::bridge::{legacy, modern};
 use crate::relay::calls::{InvalidResponse, Questions, Voice};
 use crate::relay::held::Held;
 use crate::relay::session::{OpenQuestion, Response, Session};
 use crate::spans::MessageSpan;
 use crate::supervisor::{Answer, Handshake};
+use crate::types::wall;
 
 /// What a child asks in one go arrives in one go, give or take this much,
 const TOGETHER: Duration = Duration::from_millis(20);
@@ -69,7 +70,7 @@ impl Request {
         let mut round = self.begin(handshake, span, &round)?;
         let outcome = round.outcome().await;
         let (answer, ended) = self.ended(handshake, &mut round, outcome)?;
-        Ok((self.sealed(answer)?, ended))
+        Ok((self.sealed(handshake, answer)?, ended))
     }
 
     fn retry(&self) -> Result<Retry, Fault> {
@@ -79,7 +80,7 @@ impl Request {
 
     fn bound<'a>(&'a self, target: &'a str) -> Bound<'a> {
         Bound {
-            principal: self.caller.principal.id,
+            token: &self.caller.principal.fingerprint,
             server: self.upstream.handle.id().as_str(),
             method: &self.method,
             target,
@@ -88,17 +89,15 @@ impl Request {
 
     fn open(&self, state: &str) -> Result<String, Fault> {
         let target = self.message.target();
-        let opened = self.shared.sealer()?.open(&self.bound(&target), state);
+        let sealer = self.shared.sealer()?;
+        let opened = self.bound(&target).open(sealer, state, wall::now());
         opened.map_err(|error| bad_params(error.to_string()))
     }
 
     fn seal(&self, inner: &str) -> Result<String, Fault> {
         let life = self.upstream.handle.config().requests.max;
         let target = self.message.target();
-        Ok(self
-            .shared
-            .sealer()?
-            .seal(&self.bound(&target), inner, life))
+        self.bound(&target).seal(self.shared.sealer()?, inner, life)
     }
 
     /// The request without what only the modern era knows.
@@ -110,7 +109,11 @@ impl Request {
     /// The request with the state that the child gave in place of the one that we made of it.
     fn for_modern_child(&self, handshake: &Handshake) -> Result<Message, Fault> {
         let Read { body, envelope } = &*self.message;
-        if !self.is_modern_mcp() || handshake.era == Era::Legacy {
+        if handshake.era == Era::Legacy
+            || envelope
+                .params
+                .is_none_or(|params| params.request_state.is_none())
+        {
             return Ok(self.message.clone());
         }
         let Some(state) = self.retry()?.state else {
@@ -125,11 +128,12 @@ impl Request {
         }
     }
 
-    /// The child's line for this client: where it is a round, its state bound to whom it was given.
-    fn sealed(&self, answer: Answer) -> Result<Bytes, Fault> {
+    /// The child's line for this client: where it is a round of a modern child, its state bound to whom it was given. The
+    /// same on every endpoint, so that none lets anybody in who has come by a state.
+    fn sealed(&self, handshake: &Handshake, answer: Answer) -> Result<Bytes, Fault> {
         let ending = answer.ending;
         let line = self.with_own_id(answer);
-        if !self.is_modern_mcp() || ending != Ending::InputRequired {
+        if handshake.era == Era::Legacy || ending != Ending::InputRequired {
             return Ok(line);
         }
         let required = InputRequired::read(&line).map_err(|bad| bad_reply(&bad.to_string()))?;

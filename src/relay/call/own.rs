@@ -7,10 +7,12 @@ use crate::fault::{Delivered, Fault, FaultKind};
 use crate::instruments::Outcome;
 use crate::protocol::Era;
 use crate::protocol::level::Level;
+use crate::protocol::message::Ending;
 use crate::relay::answers;
 use crate::relay::hub::Hub;
+use crate::relay::tasks::{CreatedTask, NamedTask};
 use crate::spans::MessageSpan;
-use crate::supervisor::Handshake;
+use crate::supervisor::{Answer, Handshake};
 
 impl Request {
     pub(super) async fn answer(&self, span: &MessageSpan) -> Answered {
@@ -30,6 +32,7 @@ impl Request {
             let text = "all clients share this server, and its list would be of the tasks of all";
             return Err(Fault::new(FaultKind::MethodNotFound, text).delivered(Delivered::No));
         }
+        self.check_task()?;
         let handshake = handle.wait_for_handshake().await?;
         match self.method.as_str() {
             "initialize" => {
@@ -58,6 +61,43 @@ impl Request {
             answers::without_task_list(handshake)
         } else {
             Cow::Borrowed(handshake)
+        }
+    }
+
+    /// Refuses a task of another principal as the server would one that does not exist.
+    fn check_task(&self) -> Result<(), Fault> {
+        let params = self
+            .message
+            .envelope
+            .params
+            .filter(|_| self.method.starts_with("tasks/") && self.upstream.is_shared());
+        let Some(params) = params else {
+            return Ok(());
+        };
+        let text = match NamedTask::read(&self.message.body, params.span) {
+            NamedTask::One(id) if !self.upstream.tasks.is_of(&id, self.caller.principal.id) => {
+                "unknown task: params.taskId is not the id of a task of this token"
+            }
+            NamedTask::None | NamedTask::One(_) => return Ok(()),
+            NamedTask::Ambiguous => "params.taskId is not one string",
+        };
+        Err(Fault::new(FaultKind::InvalidParams, text).delivered(Delivered::No))
+    }
+
+    /// Notes whose task it is, where the child has created one in place of an answer.
+    pub(super) fn note_task(&self, handshake: &Handshake, answer: &Answer) {
+        let capabilities = handshake.capabilities.as_bytes();
+        // A server that knows no tasks does not pay for a look into its answers.
+        if !self.upstream.is_shared()
+            || answer.ending != Ending::Result
+            || memchr::memmem::find(capabilities, b"tasks").is_none()
+        {
+            return;
+        }
+        if let Some(created) = CreatedTask::read(&answer.line) {
+            self.upstream
+                .tasks
+                .insert(created, self.caller.principal.id);
         }
     }
 

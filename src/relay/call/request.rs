@@ -362,6 +362,9 @@ impl Request {
             outcome: ended,
             duration: round.written.elapsed(),
         });
+        if let Ok(answer) = &outcome {
+            self.note_task(handshake, answer);
+        }
         outcome.map(|answer| (answer, ended))
     }
 

@@ -164,6 +164,21 @@ impl Hub {
         }
     }
 
+    /// Tells one client to look at the lists again: by `tell` now, or with everybody when the first life of the child
+    /// begins.
+    pub(in crate::relay) fn announce_lists(&self, tell: impl Fn(Bytes)) {
+        let mut state = self.state();
+        let Some(life) = state.life else {
+            state.shown_without = true;
+            return;
+        };
+        drop(state);
+        let lists = List::ALL.into_iter();
+        for list in lists.filter(|list| life.capabilities.lists.has(*list)) {
+            tell(format!(r#"{{"jsonrpc":"2.0","method":"{}"}}"#, list.method()).into());
+        }
+    }
+
     /// Whose clients a notification about lists or resources is passed on to: everybody's what a legacy child says,
     /// and what a modern one sends on the present listen of a principal that principal's.
     fn audience(&self, told: &Told, line: &Bytes) -> Option<Audience> {

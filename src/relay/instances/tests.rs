@@ -48,6 +48,7 @@ fn config(instance: Instance) -> ServerConfig {
     ServerConfig {
         supervisor: fixture::config(),
         instance,
+        revive_sessions: false,
         client_features: ClientFeatures::Attribute,
         client_capabilities: ClientCapabilities::default(),
         max_instances: 2,
@@ -78,6 +79,7 @@ fn house_of(config: ServerConfig) -> House {
 fn principal(id: u32) -> Principal {
     Principal {
         id: PrincipalId(id),
+        fingerprint: crate::types::TokenFingerprint::default(),
         name: format!("p{id}").into(),
         admin: id == 0,
         servers: None,

@@ -7,11 +7,13 @@ use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Agreed, OWN, ReplayBudget, Session};
+use super::ended::EndedSessions;
+use super::{Agreed, OWN, ReplayBudget, Session, sealed};
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::relay::api::Target;
 use crate::relay::config::Config;
-use crate::types::{Principal, PrincipalId};
+use crate::relay::seal::Sealer;
+use crate::types::{Principal, PrincipalId, wall};
 
 /// When a token that holds its share of sessions may try again.
 const SESSIONS_RETRY: Duration = Duration::from_secs(5);
@@ -20,17 +22,29 @@ const SESSIONS_RETRY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(in crate::relay) struct Directory {
     config: watch::Receiver<Config>,
+    /// `None` only where the system has no randomness.
+    sealer: Option<Arc<Sealer>>,
     open: Mutex<FxHashMap<Arc<str>, Arc<Session>>>,
     /// What the sessions of each principal keep together; with the last of them it is gone.
     replays: Mutex<FxHashMap<PrincipalId, Weak<ReplayBudget>>>,
+    /// Those that must not be revived. Locked after `open` where both are.
+    ended: Mutex<EndedSessions>,
+    /// Held while a session is revived.
+    revival: Mutex<()>,
 }
 
 impl Directory {
-    pub(in crate::relay) fn new(config: watch::Receiver<Config>) -> Self {
+    pub(in crate::relay) fn new(
+        config: watch::Receiver<Config>,
+        sealer: Option<Arc<Sealer>>,
+    ) -> Self {
         Self {
             config,
+            sealer,
             open: Mutex::default(),
             replays: Mutex::default(),
+            ended: Mutex::default(),
+            revival: Mutex::default(),
         }
     }
 
@@ -52,6 +66,10 @@ impl Directory {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn ended(&self) -> MutexGuard<'_, EndedSessions> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A new session, which nobody can find before it is let in.
     pub(in crate::relay) fn prepare(
         &self,
@@ -59,24 +77,61 @@ impl Directory {
         target: Target,
         agreed: Agreed,
     ) -> Result<Arc<Session>, Fault> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|_no_randomness| {
-            Fault::new(FaultKind::InternalError, "no session id could be made")
-        })?;
-        let id = hex::encode(bytes).into();
-        Ok(Arc::new(Session::new(
+        let no_id = || Fault::new(FaultKind::InternalError, "no session id could be made");
+        let sealer = self.sealer.as_ref().ok_or_else(no_id)?;
+        let token = &principal.fingerprint;
+        let id = sealed::seal(sealer, token, &target, &agreed, wall::now())?;
+        Ok(Arc::new(self.session(id.into(), principal, target, agreed)))
+    }
+
+    fn session(
+        &self,
+        id: Arc<str>,
+        principal: &Arc<Principal>,
+        target: Target,
+        agreed: Agreed,
+    ) -> Session {
+        let budget = self.replay_budget(principal.id);
+        let principal = Arc::clone(principal);
+        Session::new(
             id,
-            Arc::clone(principal),
+            principal,
             target,
             agreed,
             &self.config.borrow(),
-            &self.replay_budget(principal.id),
-        )))
+            &budget,
+        )
+    }
+
+    /// The right to revive sessions, which one request has at a time.
+    pub(in crate::relay) fn begin_revival(&self) -> MutexGuard<'_, ()> {
+        self.revival.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The session of this principal on this path with a genuine id, which nobody can find before it is let in. `None`
+    /// where there was no such session, and where it has ended for good.
+    pub(in crate::relay) fn unseal(
+        &self,
+        id: &str,
+        principal: &Arc<Principal>,
+        target: &Target,
+    ) -> Option<Arc<Session>> {
+        if self.ended().contains(id) {
+            return None;
+        }
+        let sealer = self.sealer.as_ref()?;
+        let agreed = sealed::open(sealer, &principal.fingerprint, target, id, wall::now())?;
+        let session = self.session(id.into(), principal, target.clone(), agreed);
+        Some(Arc::new(session.revived()))
     }
 
     /// Lets a session in, where its principal has a place left.
     pub(in crate::relay) fn admit(&self, session: &Arc<Session>) -> Result<(), Fault> {
         let mut open = self.sessions();
+        if self.ended().contains(&session.id) {
+            // It was ended while it was being revived.
+            return Err(unknown());
+        }
         let own = open
             .values()
             .filter(|other| other.principal.id == session.principal.id);
@@ -110,46 +165,78 @@ impl Directory {
         principal: PrincipalId,
         target: &Target,
     ) -> Result<Arc<Session>, Fault> {
-        let found = self.sessions().get(id).cloned();
-        let own =
-            found.filter(|session| session.principal.id == principal && session.target == *target);
+        let open = self.sessions();
+        let own = open
+            .get(id)
+            .filter(|session| session.principal.id == principal && session.target == *target);
         let session = own.ok_or_else(unknown)?;
+        // Under the lock, so that it does not grow too old between here and its use.
         session.touch();
-        Ok(session)
+        Ok(Arc::clone(session))
     }
 
-    /// Ends a session, once: to whoever comes second, as found as it may have been, it is unknown.
+    /// Ends a session for good, once: to whoever comes second, as found as it may have been, it is unknown.
     pub(in crate::relay) fn end(&self, session: &Session) -> Result<(), Fault> {
-        let gone = self.sessions().remove(&session.id);
-        gone.ok_or_else(unknown)?.end();
+        let mut open = self.sessions();
+        let gone = open.remove(&session.id).ok_or_else(unknown)?;
+        self.ended().insert(&gone.id);
+        drop(open);
+        gone.end();
         Ok(())
     }
 
-    /// Takes the sessions that are picked out, so that nobody finds them, and ends what belongs to none of their calls.
-    /// Those go on: [`Session::end`] is owed.
+    /// Takes the sessions that are picked out for good, so that nobody finds them, and ends what belongs to none of
+    /// their calls. Those go on: [`Session::end`] is owed.
     pub(in crate::relay) fn take_out(&self, which: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
-        let mut open = self.sessions();
-        let picked = open.extract_if(|_, session| which(session));
-        let picked: Vec<_> = picked.map(|(_, session)| session).collect();
-        drop(open);
+        let picked = self.extract(which, |picked| self.note_ended(picked));
         for session in &picked {
             session.streams.end(OWN);
         }
         picked
     }
 
-    /// Ends the sessions that are picked; gives them.
+    /// Ends a session for good that is not in memory; refused where the caller has no such session.
+    pub(in crate::relay) fn end_unopened(
+        &self,
+        id: &str,
+        principal: &Arc<Principal>,
+        target: &Target,
+    ) -> Result<(), Fault> {
+        self.unseal(id, principal, target).ok_or_else(unknown)?;
+        self.ended().insert(id);
+        Ok(())
+    }
+
+    /// Ends the sessions that are picked for good; gives them.
     pub(in crate::relay) fn end_picked(
         &self,
         which: impl Fn(&Session) -> bool,
     ) -> Vec<Arc<Session>> {
-        let mut open = self.sessions();
-        let picked = open.extract_if(|_, session| which(session));
-        let picked: Vec<_> = picked.map(|(_, session)| session).collect();
-        drop(open);
+        let picked = self.extract(which, |picked| self.note_ended(picked));
         for session in &picked {
             session.end();
         }
+        picked
+    }
+
+    fn note_ended(&self, sessions: &[Arc<Session>]) {
+        let mut ended = self.ended();
+        for session in sessions {
+            ended.insert(&session.id);
+        }
+    }
+
+    /// Takes the sessions that are picked out of memory; `note` is called with them while nobody can find one.
+    fn extract(
+        &self,
+        which: impl Fn(&Session) -> bool,
+        note: impl FnOnce(&[Arc<Session>]),
+    ) -> Vec<Arc<Session>> {
+        let mut open = self.sessions();
+        let picked = open.extract_if(|_, session| which(session));
+        let picked: Vec<_> = picked.map(|(_, session)| session).collect();
+        note(&picked);
+        drop(open);
         picked
     }
 
@@ -160,10 +247,13 @@ impl Directory {
         on.cloned().collect()
     }
 
-    /// Ends the sessions that nobody has used for too long; gives them.
+    /// Takes the sessions that nobody has used for too long out of memory; gives them. Their clients may revive them.
     pub(in crate::relay) fn expire(&self, now: Instant) -> Vec<Arc<Session>> {
         let idle = self.config.borrow().session_idle;
-        let old = self.end_picked(|session| session.is_idle(now, idle));
+        let old = self.extract(|session| session.is_idle(now, idle), |_| ());
+        for session in &old {
+            session.end();
+        }
         let open: Vec<_> = self.sessions().values().cloned().collect();
         for session in open {
             session.withdraw_expired_questions(now);

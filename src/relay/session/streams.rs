@@ -91,6 +91,15 @@ impl Streams {
         }
     }
 
+    /// Numbers streams and events from here on; called before there are any.
+    pub(in crate::relay) fn number_from(&self, first: u64) {
+        let mut state = self.state();
+        state.next_stream = first.max(OWN + 1);
+        if let Some(own) = state.logs.get_mut(&OWN) {
+            (own.next_read, own.unseen) = (first, first);
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -276,6 +285,11 @@ impl Streams {
 fn id(stream: u64, next: u64) -> String {
     // The number that the next event will bear: what resumes there has seen all before it.
     format!("{stream}-{next}")
+}
+
+/// Whether a text is the id of an event on a session's own stream, of whatever life of it.
+pub(in crate::relay) fn is_of_own(text: &str) -> bool {
+    parse(text).is_some_and(|(stream, _)| stream == OWN)
 }
 
 fn parse(text: &str) -> Option<(u64, u64)> {

@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use host_mcp_gateway::http::{TokenEntry, Tokens};
 use host_mcp_gateway::protocol::splice::{Edit, into_frame, splice};
 use host_mcp_gateway::protocol::{LineBuffer, scan};
-use host_mcp_gateway::types::{Principal, PrincipalId};
+use host_mcp_gateway::types::{Principal, PrincipalId, TokenFingerprint};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
@@ -84,6 +84,7 @@ fn tokens() {
             expires_at: None,
             principal: Principal {
                 id: PrincipalId(number),
+                fingerprint: TokenFingerprint::default(),
                 name: format!("holder {number}").into(),
                 admin: false,
                 servers: None,

@@ -2,11 +2,15 @@
 
     python v1.py|v2.py URL TOKEN [WAY]
 
-Prints one JSON object, {"revision": "…", "steps": {"connect": "ok", "tools": "a reason", …}}; exit code 0 only if
+With the variable SURVIVE it connects, says "ok", and then makes one call in the same session for every line on its
+stdin, each time saying "ok" or what went wrong.
+
+Else it prints one JSON object, {"revision": "…", "steps": {"connect": "ok", "tools": "a reason", …}}; exit code 0 only if
 every step is ok.
 """
 
 import json
+import os
 import sys
 import uuid
 
@@ -119,9 +123,22 @@ async def run_steps(open_session):
     return revision, steps
 
 
+async def survive(open_session):
+    async def call():
+        text = text_of(await session.call("test_simple_text", {}))
+        same(text, "This is a simple text response for testing.")
+
+    async with open_session(ends_session=True) as session:
+        print(await attempt(call), flush=True)
+        while await anyio.to_thread.run_sync(sys.stdin.readline):
+            print(await attempt(call), flush=True)
+
+
 def main(open_session):
     """Runs every step and ends the process. `open_session(ends_session)` is an asynchronous context with the
     `revision`, the lists `tools`, `prompts` and `resources`, `call` and `call_and_cancel`."""
+    if "SURVIVE" in os.environ:
+        return anyio.run(survive, open_session)
     revision, steps = anyio.run(run_steps, open_session)
     print(json.dumps({"revision": revision, "steps": steps}))
     sys.exit(0 if all(step == "ok" for step in steps.values()) else 1)

@@ -2,11 +2,15 @@
 //
 //   node v1.mjs|v2.mjs URL TOKEN [WAY]
 //
-// Prints one JSON object, {"revision": "…", "steps": {"connect": "ok", "tools": "a reason", …}}; exit code 0 only
+// With the variable SURVIVE it connects, says "ok", and then makes one call in the same session for every line on its
+// stdin, each time saying "ok" or what went wrong.
+//
+// Else it prints one JSON object, {"revision": "…", "steps": {"connect": "ok", "tools": "a reason", …}}; exit code 0 only
 // if every step is ok. The packages are found by NODE_PATH.
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { createInterface } from "node:readline";
 
 const STEP_MS = 15_000;
 
@@ -68,6 +72,21 @@ async function reconnect(session, open) {
   }
 }
 
+async function survive(open) {
+  const session = await open();
+  const call = () =>
+    outcome(async () => {
+      const text = textOf(await session.call("test_simple_text", {}));
+      assert.equal(text, "This is a simple text response for testing.");
+    });
+  console.log(await call());
+  for await (const _line of createInterface({ input: process.stdin })) {
+    console.log(await call());
+  }
+  await session.close();
+  process.exit(0);
+}
+
 async function outcome(work) {
   let timer;
   const late = new Promise((_, reject) => {
@@ -89,6 +108,10 @@ async function outcome(work) {
  * for the connection.
  */
 export async function run(open) {
+  if (process.env.SURVIVE) {
+    await survive(open);
+    return;
+  }
   const steps = {};
   let session;
   steps.connect = await outcome(async () => {

@@ -74,7 +74,7 @@ async fn answer(data: &[u8]) -> Vec<u8> {
     } = config().clone();
     let instruments = Instruments::noop();
     let state = StateDir::in_memory();
-    let relay = Relay::start(relay, servers, &instruments, Shards::here(), state);
+    let relay = Relay::start(relay, servers, &instruments, Shards::here(), &state);
     let parts = Parts {
         tls: None,
         rulebook: Rulebook::new(&http),

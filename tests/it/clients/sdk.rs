@@ -131,6 +131,6 @@ fn python(environment: &str, program: &str) -> Command {
     command
 }
 
-fn source(program: impl AsRef<Path>) -> std::path::PathBuf {
+pub(super) fn source(program: impl AsRef<Path>) -> std::path::PathBuf {
     places::repository().join("tests/clients").join(program)
 }

@@ -40,7 +40,36 @@ pub(crate) struct Gateway {
     output: Logs,
     marker: String,
     forgives_strays: bool,
+    launch: Launch,
     folder: tempfile::TempDir,
+}
+
+/// The command line of a gateway up to its config, and the variables of its own.
+#[derive(Debug)]
+struct Launch {
+    command: Vec<String>,
+    variables: Vec<(String, String)>,
+}
+
+impl Launch {
+    /// Starts the gateway with the config in a folder.
+    fn spawn(&self, folder: &Path, marker: &str, stderr: Stdio) -> Child {
+        Command::new(&self.command[0])
+            .args(&self.command[1..])
+            .arg("--config")
+            .arg(folder.join(config::FILE))
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", folder)
+            .env(MARKER, marker)
+            .envs(self.variables.iter().cloned())
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .expect("start the gateway")
+    }
 }
 
 impl Gateway {
@@ -146,31 +175,37 @@ impl Gateway {
         self.ended(Duration::from_secs(30)).await
     }
 
+    /// Ends it by this signal, changes its config, and starts it again on the port that it had.
+    pub(crate) async fn restart(&mut self, by: Signal, change: impl FnOnce(&mut Value)) {
+        let port = self.address.port();
+        self.rewrite_config(|config| {
+            config["bind_port"] = port.into();
+            change(config);
+        });
+        self.signal(by);
+        self.ended(Duration::from_secs(30)).await;
+        let mut child = self
+            .launch
+            .spawn(self.folder.path(), &self.marker, Stdio::piped());
+        self.logs = child.stderr.take().map(Logs::collect).unwrap();
+        self.output = Logs::collect(child.stdout.take().unwrap());
+        self.child = child;
+        let refusal = self.learn_address();
+        assert!(refusal.is_none(), "not started again: {refusal:?}");
+    }
+
     fn start(mut builder: Builder) -> (Self, Option<Refusal>) {
         let folder = tempfile::tempdir().unwrap();
         let marker = places::new_marker();
         let (forgives_strays, variables) = (builder.forgives_strays, builder.variables.clone());
         let mut command = builder.run_by.clone();
         command.push(places::gateway().to_str().expect("UTF-8").to_owned());
+        let launch = Launch { command, variables };
         let (address, stderr) = (builder.address(), builder.stderr.take());
         let file = folder.path().join(config::FILE);
         config::write(&file, &builder.into_config(folder.path(), &marker));
-        let mut child = Command::new(&command[0])
-            .args(&command[1..])
-            .arg("--config")
-            .arg(&file)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", folder.path())
-            .env(MARKER, &marker)
-            .envs(process::plain_unix())
-            .envs(variables)
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(stderr.unwrap_or_else(Stdio::piped))
-            .spawn()
-            .expect("start the gateway");
+        let stderr = stderr.unwrap_or_else(Stdio::piped);
+        let mut child = launch.spawn(folder.path(), &marker, stderr);
         let logs = child.stderr.take().map(Logs::collect);
         let tells = logs.is_some();
         let output = Logs::collect(child.stdout.take().unwrap());
@@ -181,6 +216,7 @@ impl Gateway {
             output,
             marker,
             forgives_strays,
+            launch,
             folder,
         };
         if !tells {

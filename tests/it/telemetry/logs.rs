@@ -3,7 +3,7 @@
 use host_mcp_gateway::audit;
 use host_mcp_gateway::fault::FaultKind;
 use host_mcp_gateway::telemetry::Format;
-use host_mcp_gateway::types::{Principal, PrincipalId};
+use host_mcp_gateway::types::{Principal, PrincipalId, TokenFingerprint};
 
 use super::*;
 
@@ -110,6 +110,7 @@ fn an_audit_line_names_who_and_what_and_holds_no_payload() {
     let server = server_id();
     let principal = Principal {
         id: PrincipalId(1),
+        fingerprint: TokenFingerprint::default(),
         name: "laptop".into(),
         admin: false,
         servers: None,

@@ -61,6 +61,7 @@ impl Child {
             tasks: &self.tasks,
             principal: Arc::new(Principal {
                 id: PrincipalId(1),
+                fingerprint: crate::types::TokenFingerprint::default(),
                 name: "someone".into(),
                 admin: false,
                 servers: None,

@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::*;
 use crate::support::client::Answer;
 use crate::support::gateway::TOKEN;
@@ -17,7 +20,7 @@ async fn used(session: &Session) -> [Answer; 3] {
     ]
 }
 
-/// H086: ids are 128 random bits each.
+/// H086: ids begin with 192 random bits each.
 #[tokio::test]
 async fn ids_are_long_random_and_never_the_same() {
     let gateway = two_people();
@@ -26,8 +29,11 @@ async fn ids_are_long_random_and_never_the_same() {
     let mut ones = [0; 128];
     for _ in 0..200 {
         let id = open(&client).await.id;
-        let bits = u128::from_str_radix(&id, 16).unwrap_or_else(|fault| panic!("{id}: {fault}"));
-        assert_eq!(id.len(), 32, "{id}");
+        let bytes = URL_SAFE_NO_PAD
+            .decode(&id)
+            .unwrap_or_else(|fault| panic!("{id}: {fault}"));
+        let bits = u128::from_be_bytes(bytes[..16].try_into().unwrap());
+        assert_eq!(id.len(), 68, "{id}");
         for (bit, count) in ones.iter_mut().enumerate() {
             *count += bits >> bit & 1;
         }
