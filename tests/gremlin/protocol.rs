@@ -288,7 +288,9 @@ fn tools(orders: &Orders) -> Value {
 
 /// A listen for a resource whose URI begins with `refused:` is refused as a whole.
 fn wants_refused(params: &Value) -> bool {
-    let uris = params["notifications"]["resourceSubscriptions"].as_array();
+    let uris = params
+        .pointer("/notifications/resourceSubscriptions")
+        .and_then(Value::as_array);
     let mut uris = uris.into_iter().flatten().filter_map(Value::as_str);
     uris.any(|uri| uri.starts_with("refused:"))
 }

@@ -33,6 +33,10 @@ impl FirstMessage {
 
 /// What the lives of a server have shown of its eras.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not exclude each other, of different ages"
+)]
 pub(super) struct EraProbe {
     choice: EraChoice,
     /// The era of the last handshake.
