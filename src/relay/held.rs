@@ -95,10 +95,10 @@ impl HeldCalls {
 
     /// Takes a call that is held for this principal: it can be gone on with once.
     pub(super) fn take(&self, principal: PrincipalId, handle: &str) -> Option<Held> {
-        let mut calls = self.calls();
+        let (mut calls, now) = (self.calls(), Instant::now());
         let own = calls
             .get(handle)
-            .is_some_and(|entry| entry.principal == principal);
+            .is_some_and(|entry| entry.principal == principal && entry.held.until > now);
         let held = own.then(|| calls.remove(handle)).flatten()?.held;
         held.round.waits(false);
         Some(held)
