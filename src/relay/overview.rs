@@ -47,9 +47,10 @@ impl Overview {
 
     /// The same, of what is known of its processes.
     pub fn status_of<'a>(&self, all: impl Iterator<Item = &'a Status> + Clone) -> Status {
-        match (self.config.instance, all.clone().next()) {
-            (Instance::Shared, Some(only)) => return only.clone(),
-            (_, None) if self.stopped => return Status::stopped(),
+        let mut some = all.clone();
+        match (self.config.instance, some.next(), some.next()) {
+            (Instance::Shared, Some(only), None) => return only.clone(),
+            (_, None, _) if self.stopped => return Status::stopped(),
             _ => {}
         }
         let refused = self.config.supervisor.refused.as_deref();
