@@ -24,7 +24,11 @@ async fn a_client_cannot_shake_hands_with_the_server_itself() {
     ];
     let counts = || own.map(|method| journal.count_method(method));
     let before = counts();
-    assert_eq!(before[0], 1, "the gateway's own");
+    let by_process = before[0];
+    assert!(
+        (1..=2).contains(&by_process),
+        "{by_process}: the gateway's own, one for the process of each era"
+    );
     let again = ["2025-11-25", "2024-11-05"];
     join_all(again.map(|revision| Session::open(client, "/s1/mcp", revision))).await;
     for door in [Door::Rpc, Door::Wrapper, Door::Legacy] {
