@@ -27,9 +27,11 @@ async fn an_answer_of_a_former_life_reaches_nobody() {
     let (left, heir) = tokio::join!(deeds_at_once(&gateway, "g1", &bequeath, "left", 1), kill);
     assert_eq!(fault_of(&left[0]), server_lost());
     ready_in(&client, "g1", 2).await;
-    // Where descendants can be found, they end with their life, before the next begins.
-    let outlives = !process::finds_descendants();
-    assert_eq!(process::is_alive(heir), outlives);
+    // Where descendants can be found, they end with their life, before the next begins. Elsewhere this one may end when it
+    // writes to the pipe that nobody reads any more.
+    if process::finds_descendants() {
+        assert!(!process::is_alive(heir));
+    }
     // The heir answers every 250 ms: these stay open for it to answer them.
     let sleep = json!({"do": "sleep", "ms": 600, "say": "own"});
     for answer in deeds_at_once(&gateway, "g1", &sleep, "open", 5).await {
