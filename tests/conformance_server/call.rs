@@ -4,6 +4,10 @@
 //! modern call runs from its beginning each time: a question whose answer the client brought along goes
 //! on, one without an answer ends the round with an `input_required` result, and the answers of earlier
 //! rounds come back in `requestState`.
+//!
+//! The server of both eras is written as one on the TypeScript SDK 2.4.0 is. Its tools for the modern era return
+//! their questions, which the SDK turns into requests on a legacy connection; its older tools send theirs, which the
+//! SDK lets fail on a modern connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::peer::{Peer, severity};
 use crate::question::{Question, undeclared};
-use crate::server::{CLIENT_CAPABILITIES, LOG_LEVEL, Server};
+use crate::server::{CLIENT_CAPABILITIES, Era, LOG_LEVEL, MODERN_VERSION, Server};
 use crate::wire::{INVALID_PARAMS, MISSING_CAPABILITY, Refusal, Wire};
 
 /// How long a client may take to answer; a person may be behind it.
@@ -189,6 +193,9 @@ impl Call {
         &mut self,
         questions: &[(&str, Question)],
     ) -> Result<Map<String, Value>, Halt> {
+        if self.modern && self.sends_its_questions() {
+            return Err(Halt::Failed(no_push(questions)));
+        }
         let needed = questions.iter().map(|(_, question)| question.capability());
         self.need(needed)?;
         if self.modern {
@@ -196,6 +203,11 @@ impl Call {
         } else {
             self.ask_by_request(questions)
         }
+    }
+
+    /// Whether this tool is one of those whose author knows nothing of results `input_required`.
+    fn sends_its_questions(&self) -> bool {
+        self.server.era == Era::Dual && !self.name().starts_with("test_input_required_result")
     }
 
     /// Ends the call unless the client declared these capabilities.
@@ -279,6 +291,18 @@ impl Call {
         }
         Err(Halt::InputRequired(result))
     }
+}
+
+/// The error of the SDK, as its `elicitInput`, `createMessage` and `listRoots` throw it.
+fn no_push(questions: &[(&str, Question)]) -> String {
+    let method = questions
+        .first()
+        .map_or("", |(_, question)| question.method);
+    format!(
+        "Server-to-client requests are not available on protocol revision {MODERN_VERSION}: '{method}' cannot be sent \
+         while serving a request on that revision. Return inputRequired({{ ... }}) from the handler instead — the \
+         client fulfils the embedded requests and retries the original request (multi round-trip requests)."
+    )
 }
 
 impl Drop for Call {

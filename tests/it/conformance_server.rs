@@ -54,6 +54,33 @@ fn one_process_serves_both_eras_side_by_side() {
     assert_eq!(modern["result"]["resultType"], "complete");
 }
 
+/// As with the TypeScript SDK 2.4.0, which the real server of tests/servers stands for.
+#[test]
+fn a_server_of_both_eras_asks_each_client_as_its_sdk_lets_it() {
+    let mut server = start("dual");
+    let elicitation = json!({"elicitation": {}});
+    let call = |name: &str| modern(tool(name), &elicitation);
+    let pushed = server.request("tools/call", &call("test_elicitation"));
+    assert_eq!(pushed["result"]["isError"], true, "{pushed}");
+    let text = text_of(&pushed);
+    assert!(
+        text.contains("'elicitation/create' cannot be sent"),
+        "{text}"
+    );
+    let returning = "test_input_required_result_elicitation";
+    let returned = server.request("tools/call", &call(returning));
+    assert_eq!(
+        returned["result"]["resultType"], "input_required",
+        "{returned}"
+    );
+    initialize(&mut server, &elicitation);
+    for name in ["test_elicitation", returning] {
+        server.ask("tools/call", &tool(name));
+        let question = server.next();
+        assert_eq!(question["method"], "elicitation/create", "{question}");
+    }
+}
+
 #[test]
 fn one_era_can_be_asked_for() {
     let mut server = start("legacy");
