@@ -77,6 +77,26 @@ impl Server {
         )
     }
 
+    /// A script of `tests/servers/typescript`, which is on the TypeScript SDK.
+    pub(crate) fn typescript(id: &str, script: &str) -> Self {
+        let script = source("typescript", script);
+        let packages = places::installed("node/node_modules");
+        Self::new(id, "node", &[path_text(&script)]).env("NODE_PATH", path_text(&packages))
+    }
+
+    /// A script of `tests/servers/python`, in the environment with one of the Python SDKs.
+    pub(crate) fn python(id: &str, environment: &str, script: &str) -> Self {
+        let script = source("python", script);
+        let interpreter = places::installed(&format!("{environment}/bin/python"));
+        Self::new(id, path_text(&interpreter), &["-B", path_text(&script)])
+    }
+
+    /// A program of `tests/servers/rust`, which is on the Rust SDK.
+    pub(crate) fn rust(id: &str, program: &str) -> Self {
+        let program = places::installed(&format!("rust/debug/{program}"));
+        Self::new(id, path_text(&program), &[])
+    }
+
     /// Starts with the gateway.
     pub(crate) fn autostart(self) -> Self {
         self.set("autostart", true)
@@ -148,6 +168,11 @@ pub(super) fn journal_path(folder: &Path, id: &str) -> std::path::PathBuf {
 
 fn path_text(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
+}
+
+fn source(language: &str, script: &str) -> std::path::PathBuf {
+    let folder = places::repository().join("tests/servers").join(language);
+    folder.join(script)
 }
 
 fn node(id: &str, package: &str, arguments: &[&str]) -> Server {
