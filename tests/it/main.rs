@@ -89,6 +89,8 @@ mod real_servers;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod server_sdks;
+#[cfg(test)]
 mod shares;
 #[cfg(test)]
 mod silence;
