@@ -213,6 +213,16 @@ async fn python_v2() {
 }
 
 #[tokio::test]
+async fn rmcp_v0_8() {
+    tries(&OF_ONE_ERA, |id| Server::rust(id, "rmcp_0_8")).await;
+}
+
+#[tokio::test]
+async fn rmcp_v1() {
+    tries(&OF_ONE_ERA, |id| Server::rust(id, "rmcp_1")).await;
+}
+
+#[tokio::test]
 async fn rmcp_v3() {
     tries(&RMCP, |id| Server::rust(id, "rmcp_3")).await;
 }

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -33,4 +34,26 @@ pub fn tools(names: &[&str]) -> Value {
 /// A result of one text.
 pub fn said(text: &str) -> Value {
     json!({"content": [{"type": "text", "text": text}]})
+}
+
+/// The result of a tool that failed.
+pub fn failed(why: &dyn Error) -> Value {
+    let mut result = said(&why.to_string());
+    result["isError"] = true.into();
+    result
+}
+
+/// A request that asks the client for a name.
+pub fn question() -> Value {
+    let properties = json!({"name": {"type": "string"}});
+    let schema = json!({"type": "object", "properties": properties, "required": ["name"]});
+    let params = json!({"mode": "form", "message": "Who are you?", "requestedSchema": schema});
+    json!({"method": "elicitation/create", "params": params})
+}
+
+/// The result of a tool whose question was answered with this.
+pub fn greeting(answer: &impl Serialize) -> Value {
+    let answer = serde_json::to_value(answer).unwrap_or_default();
+    let name = answer["content"]["name"].as_str().unwrap_or("nobody");
+    said(&format!("Hello, {name}!"))
 }

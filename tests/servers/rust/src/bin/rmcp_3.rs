@@ -9,42 +9,25 @@ use rmcp_3::model::{
 use rmcp_3::service::RequestContext;
 use rmcp_3::transport::io::stdio;
 use rmcp_3::{RoleServer, ServerHandler, ServiceExt as _};
-use serde_json::{Value, json};
-use test_servers::{capabilities, model, run, said, tools};
+use serde_json::json;
+use test_servers::{capabilities, failed, greeting, model, question, run, tools};
 
 const KEY: &str = "who";
 
 struct Asking;
 
-/// A form that asks for a name.
-fn question() -> Value {
-    let schema =
-        json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
-    let params = json!({"mode": "form", "message": "Who are you?", "requestedSchema": schema});
-    json!({"method": "elicitation/create", "params": params})
-}
-
-fn greeting(answer: &Value) -> CallToolResult {
-    let name = answer["content"]["name"].as_str().unwrap_or("nobody");
-    model(said(&format!("Hello, {name}!")))
-}
-
 async fn ask_by_request(context: RequestContext<RoleServer>) -> CallToolResult {
     let question: ServerRequest = model(question());
     match context.peer.send_request(question).await {
-        Ok(answer) => greeting(&serde_json::to_value(answer).unwrap_or_default()),
-        Err(fault) => {
-            let mut failed = said(&fault.to_string());
-            failed["isError"] = true.into();
-            model(failed)
-        }
+        Ok(answer) => model(greeting(&answer)),
+        Err(fault) => model(failed(&fault)),
     }
 }
 
 fn ask_by_result(call: &CallToolRequestParams) -> CallToolResponse {
     let answers = call.input_responses.as_ref();
     match answers.and_then(|answers| answers.get(KEY)) {
-        Some(answer) => greeting(answer).into(),
+        Some(answer) => model::<CallToolResult>(greeting(answer)).into(),
         None => {
             let required =
                 json!({"resultType": "input_required", "inputRequests": {KEY: question()}});
