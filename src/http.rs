@@ -34,6 +34,7 @@ mod mcp;
 mod negotiate;
 mod operate;
 mod phase;
+mod pieces;
 mod placement;
 mod refusals;
 mod routes;

@@ -202,7 +202,12 @@ pub(super) fn json(value: &impl Serialize) -> Response {
 
 /// Text that is JSON already, as a response with status 200.
 pub(super) fn json_bytes(text: Bytes) -> Response {
-    let mut response = Response::new(Body::from(text));
+    json_body(Body::from(text))
+}
+
+/// The same, of a text that may come in pieces.
+pub(super) fn json_body(text: Body) -> Response {
+    let mut response = Response::new(text);
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

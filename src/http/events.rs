@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use futures_util::StreamExt;
+use futures_util::stream::{self, StreamExt};
 use http::HeaderValue;
 
 use super::ask::{self, PathServer, SESSION_HEADER};
@@ -34,7 +34,7 @@ pub(super) async fn events(
         tracing::error!(%error, "session id is no header value: {error}");
         Fault::new(FaultKind::InternalError, "internal error")
     })?;
-    let frames = stream.map(|message| sse::event(&message));
+    let frames = stream.flat_map(|message| stream::iter(sse::event_pieces([], message)));
     let mut response = sse::response(frames, place);
     response
         .headers_mut()

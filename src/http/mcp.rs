@@ -21,7 +21,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use futures_util::{Stream, StreamExt};
+use bytes::Bytes;
+use futures_util::stream::{self, Stream, StreamExt};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
@@ -93,7 +94,7 @@ async fn take(
         let members = batch::split(&message).map_err(|fault| refuse(refused::unread(fault)))?;
         let outcome = batch::run(edge, target, &caller, members).await;
         return Ok(match outcome {
-            Outcome::Responses(responses) => form::responses(&responses, takes.single()),
+            Outcome::Responses(responses) => form::responses(responses, takes.single()),
             Outcome::Accepted => rpc::accepted(),
             Outcome::Refused(failure) => return Err(refuse(failure)),
             Outcome::Stream(events) => response_stream(edge, events, place),
@@ -210,7 +211,7 @@ fn in_session(parts: &Parts) -> Result<Caller, Fault> {
 fn refuse_bodiless(fault: Fault, target: &Target, parts: &Parts) -> Refused {
     let header = parts.headers.get(headers::VERSION);
     Refused::from(fault)
-        .about(&bytes::Bytes::new(), header.map(HeaderValue::as_bytes))
+        .about(&Bytes::new(), header.map(HeaderValue::as_bytes))
         .at(target)
 }
 
@@ -220,10 +221,13 @@ fn response_stream(
     events: impl Stream<Item = Event> + Send + 'static,
     place: Place,
 ) -> Response {
-    let frames = events.map(|event| form::frame(&event));
-    sse::kept_alive(frames, place, edge.relay.silence())
+    sse::kept_alive(frames(events), place, edge.relay.silence())
 }
 
 fn event_stream(events: impl Stream<Item = Event> + Send + 'static, place: Place) -> Response {
-    sse::response(events.map(|event| form::frame(&event)), place)
+    sse::response(frames(events), place)
+}
+
+fn frames(events: impl Stream<Item = Event> + Send + 'static) -> impl Stream<Item = Bytes> + Send {
+    events.flat_map(|event| stream::iter(form::frames(event)))
 }

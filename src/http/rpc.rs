@@ -54,7 +54,7 @@ pub(super) async fn wrapped(
     let server = ask::server_id(&server_id)?;
     let answer = relay(&edge, &server, asker, payload).await?;
     Ok(answer.map_or_else(accepted, |reply| {
-        error::json_bytes(wrapper::close(&server, &reply.message))
+        error::json_body(wrapper::close(&server, reply.message))
     }))
 }
 

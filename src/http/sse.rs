@@ -15,7 +15,9 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::gate::{Guard, LetIn, Validity};
 use super::held::Held;
+use super::pieces;
 use crate::fault::Fault;
+use crate::memory_budget::SMALL;
 
 /// Below the 30 s and 60 s after which common proxies give a silent connection up.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
@@ -61,25 +63,52 @@ pub(super) fn named_event(name: &'static str, data: &[u8]) -> Bytes {
 }
 
 /// One event with fields before its data; a value must have no line break in it.
-pub(super) fn event_with<'a>(
-    fields: impl IntoIterator<Item = (&'static str, &'a str)>,
-    data: &[u8],
-) -> Bytes {
+fn event_with<'a>(fields: impl IntoIterator<Item = (&'static str, &'a str)>, data: &[u8]) -> Bytes {
     let mut frame = BytesMut::with_capacity(data.len() + 128);
-    let mut put = |name: &str, value: &[u8]| {
-        frame.put_slice(name.as_bytes());
-        frame.put_slice(b": ");
-        frame.put_slice(value);
-        frame.put_u8(b'\n');
-    };
-    for (name, value) in fields {
-        put(name, value.as_bytes());
-    }
+    put_fields(&mut frame, fields);
     for line in lines(data) {
-        put("data", line);
+        put(&mut frame, "data", line);
     }
     frame.put_u8(b'\n');
     frame.freeze()
+}
+
+fn put(frame: &mut BytesMut, name: &str, value: &[u8]) {
+    frame.put_slice(name.as_bytes());
+    frame.put_slice(b": ");
+    frame.put_slice(value);
+    frame.put_u8(b'\n');
+}
+
+fn put_fields<'a>(frame: &mut BytesMut, fields: impl IntoIterator<Item = (&'static str, &'a str)>) {
+    for (name, value) in fields {
+        put(frame, name, value.as_bytes());
+    }
+}
+
+/// The pieces of one event.
+pub(super) type EventPieces = std::iter::Flatten<std::array::IntoIter<Option<Bytes>, 3>>;
+
+/// The same in pieces: a long text of one line goes as it is and keeps its lease of the memory budget until it was sent,
+/// everything else is one piece.
+pub(super) fn event_pieces<'a>(
+    fields: impl IntoIterator<Item = (&'static str, &'a str)>,
+    data: Bytes,
+) -> EventPieces {
+    let is_long = data.len() >= SMALL && memchr::memchr2(b'\n', b'\r', &data).is_none();
+    let pieces = if is_long {
+        let mut head = BytesMut::with_capacity(128);
+        put_fields(&mut head, fields);
+        head.put_slice(b"data: ");
+        [
+            Some(head.freeze()),
+            Some(data),
+            Some(Bytes::from_static(b"\n\n")),
+        ]
+    } else {
+        [Some(event_with(fields, &data)), None, None]
+    };
+    pieces.into_iter().flatten()
 }
 
 /// The parts between CR LF, LF and CR.
@@ -126,8 +155,8 @@ where
 }
 
 /// Framed events that are all there already, as a response.
-pub(super) fn whole(frames: Bytes) -> Response {
-    of_body(Body::from(frames))
+pub(super) fn whole(frames: impl Iterator<Item = Bytes>) -> Response {
+    of_body(pieces::body(frames))
 }
 
 fn of_body(body: Body) -> Response {
@@ -213,6 +242,25 @@ mod tests {
         assert_eq!(event(b"\n\ra\n"), "data: \ndata: \ndata: a\ndata: \n\n");
         assert_eq!(event(b""), "data: \n\n");
         assert_eq!(named_event("skipped", b"3"), "event: skipped\ndata: 3\n\n");
+    }
+
+    #[test]
+    fn a_long_line_is_a_piece_of_its_own_and_the_event_is_the_same() {
+        for text in [
+            "x".repeat(SMALL),
+            "x".repeat(SMALL - 1),
+            "x\n".repeat(SMALL),
+        ] {
+            let data = Bytes::from(text.clone());
+            let place = data.as_ptr();
+            let pieces: Vec<_> = event_pieces([("id", "1-1")], data).collect();
+            let uncopied = pieces.iter().any(|piece| piece.as_ptr() == place);
+            assert_eq!(uncopied, text.len() == SMALL);
+            assert_eq!(
+                pieces.concat(),
+                event_with([("id", "1-1")], text.as_bytes())
+            );
+        }
     }
 
     #[tokio::test(start_paused = true)]

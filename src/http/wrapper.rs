@@ -7,11 +7,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::pieces;
 use crate::fault::{Fault, FaultKind};
+use crate::memory_budget::SMALL;
 use crate::types::ServerId;
 
 /// What the wrapper held.
@@ -46,21 +49,20 @@ pub(super) fn open(body: &Bytes) -> Result<Wrapped, Fault> {
 }
 
 /// Closes the wrapper around a reply, which is not parsed or re-serialised.
-pub(super) fn close(server: &ServerId, reply: &[u8]) -> Bytes {
+pub(super) fn close(server: &ServerId, reply: Bytes) -> Body {
     // A server id has no character that JSON would escape.
-    let head = [
-        br#"{"server_id":""#,
-        server.as_str().as_bytes(),
-        br#"","payload":"#,
-    ];
+    let head = [r#"{"server_id":""#, server.as_str(), r#"","payload":"#];
+    if reply.len() >= SMALL {
+        return pieces::body([head.concat().into(), reply, "}".into()]);
+    }
     let length = head.iter().map(|piece| piece.len()).sum::<usize>() + reply.len() + 1;
     let mut text = BytesMut::with_capacity(length);
     for piece in head {
-        text.extend_from_slice(piece);
+        text.extend_from_slice(piece.as_bytes());
     }
-    text.extend_from_slice(reply);
+    text.extend_from_slice(&reply);
     text.extend_from_slice(b"}");
-    text.freeze()
+    text.freeze().into()
 }
 
 /// A derived `Deserialize` would also take an array of two, so this one is written out.
@@ -130,6 +132,9 @@ impl<'de> Deserialize<'de> for Text<'de> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+    use http_body_util::BodyExt;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -220,9 +225,10 @@ mod tests {
         #[test]
         fn what_is_closed_can_be_opened(id in "[A-Za-z0-9][A-Za-z0-9.-]{0,62}", text in any::<String>()) {
             prop_assume!(id.parse::<ServerId>().is_ok());
-            let reply = serde_json::to_vec(&text).unwrap();
-            let closed = close(&id.parse().unwrap(), &reply);
-            let wrapped = Wrapped { server_id: id, payload: reply.into() };
+            let reply = Bytes::from(serde_json::to_vec(&text).unwrap());
+            let closed = close(&id.parse().unwrap(), reply.clone()).collect();
+            let closed = closed.now_or_never().unwrap().unwrap().to_bytes();
+            let wrapped = Wrapped { server_id: id, payload: reply };
             prop_assert_eq!(open(&closed).map_err(|fault| fault.kind), Ok(wrapped));
         }
     }

@@ -1,27 +1,29 @@
 //! Responses as JSON and as event streams.
 
 use axum::response::Response;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
 
 use crate::http::error;
 use crate::http::negotiate::Offer;
-use crate::http::sse;
+use crate::http::{pieces, sse};
 use crate::relay::Event;
 
 /// One event as it goes over the wire: `id` and `retry` where it has them, then its data, which is an
 /// empty line in the event that only tells the id (MCP 2025-11-25, basic/transports).
-pub(super) fn frame(event: &Event) -> Bytes {
+pub(super) fn frames(event: Event) -> sse::EventPieces {
     let retry = event.retry.map(|after| after.as_millis().to_string());
     let id = event.id.as_deref().map(|id| ("id", id));
     let retry = retry.as_deref().map(|after| ("retry", after));
-    sse::event_with(id.into_iter().chain(retry), &event.message)
+    sse::event_pieces(id.into_iter().chain(retry), event.message)
 }
 
 /// One message. What is not a success is JSON in any form: no reader of events looks at its body.
 pub(super) fn one(message: Bytes, status: StatusCode, form: Offer) -> Response {
     let mut response = match form {
-        Offer::EventStream if status == StatusCode::OK => sse::whole(sse::event(&message)),
+        Offer::EventStream if status == StatusCode::OK => {
+            sse::whole(sse::event_pieces([], message))
+        }
         Offer::EventStream | Offer::Json => error::json_bytes(message),
     };
     *response.status_mut() = status;
@@ -29,30 +31,19 @@ pub(super) fn one(message: Bytes, status: StatusCode, form: Offer) -> Response {
 }
 
 /// The responses to a batch, in its order: one array, or an event each.
-pub(super) fn responses(responses: &[Bytes], form: Offer) -> Response {
+pub(super) fn responses(responses: Vec<Bytes>, form: Offer) -> Response {
+    let responses = responses.into_iter();
     match form {
-        Offer::Json => error::json_bytes(array(responses)),
+        Offer::Json => {
+            let between = std::iter::once("[").chain(std::iter::repeat(","));
+            let members = between.zip(responses);
+            let members = members.flat_map(|(before, member)| [before.into(), member]);
+            error::json_body(pieces::body(members.chain(["]".into()])))
+        }
         Offer::EventStream => {
-            let events: Vec<_> = responses
-                .iter()
-                .map(|message| sse::event(message))
-                .collect();
-            sse::whole(events.concat().into())
+            sse::whole(responses.flat_map(|message| sse::event_pieces([], message)))
         }
     }
-}
-
-fn array(members: &[Bytes]) -> Bytes {
-    let length: usize = members.iter().map(|member| member.len() + 1).sum();
-    let mut text = BytesMut::with_capacity(length + 2);
-    let mut before: &[u8] = b"[";
-    for member in members {
-        text.put_slice(before);
-        text.put_slice(member);
-        before = b",";
-    }
-    text.put_u8(b']');
-    text.freeze()
 }
 
 #[cfg(test)]
@@ -67,7 +58,7 @@ mod tests {
             retry: retry.map(Duration::from_millis),
             message: message.into(),
         };
-        String::from_utf8(frame(&event).to_vec()).unwrap()
+        String::from_utf8(frames(event).collect::<Vec<_>>().concat()).unwrap()
     }
 
     #[test]
@@ -110,10 +101,10 @@ mod tests {
 
     #[tokio::test]
     async fn responses_are_one_array_or_an_event_each() {
-        let members = [Bytes::from_static(b"{\"id\":1}"), "{\"id\": 2 }".into()];
-        let array = told(responses(&members, Offer::Json)).await;
+        let members = vec![Bytes::from_static(b"{\"id\":1}"), "{\"id\": 2 }".into()];
+        let array = told(responses(members.clone(), Offer::Json)).await;
         assert_eq!(array.2, r#"[{"id":1},{"id": 2 }]"#);
-        let events = told(responses(&members, Offer::EventStream)).await;
+        let events = told(responses(members, Offer::EventStream)).await;
         assert_eq!(events.2, "data: {\"id\":1}\n\ndata: {\"id\": 2 }\n\n");
     }
 }
