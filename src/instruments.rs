@@ -10,6 +10,7 @@
 
 mod bound;
 mod labels;
+mod memory;
 mod seen;
 mod server;
 
@@ -29,9 +30,11 @@ use tokio::time::Instant;
 
 use bound::Bound;
 use labels::Labels;
+use memory::MemoryGauges;
 use seen::Watched;
 
 use crate::fault::FaultKind;
+use crate::memory_budget::MemoryBudget;
 use crate::types::ServerId;
 
 /// Prefix of the instruments and attributes that no convention names.
@@ -65,6 +68,7 @@ pub struct Instruments {
     streams: UpDownCounter<i64>,
     restarts: Counter<u64>,
     watched: Watched,
+    memory: MemoryGauges,
     dropped: Counter<u64>,
     tolerated_messages: Counter<u64>,
 }
@@ -118,17 +122,23 @@ impl Http {
     }
 }
 
+fn seconds(
+    meter: &Meter,
+    name: &'static str,
+    bounds: [f64; 14],
+    description: &'static str,
+) -> Histogram<f64> {
+    meter
+        .f64_histogram(name)
+        .with_unit("s")
+        .with_boundaries(bounds.to_vec())
+        .with_description(description)
+        .build()
+}
+
 impl Instruments {
     /// Creates the instruments on a meter.
     pub fn new(meter: &Meter) -> Self {
-        let seconds = |name, bounds: [f64; 14], description| {
-            meter
-                .f64_histogram(name)
-                .with_unit("s")
-                .with_boundaries(bounds.to_vec())
-                .with_description(description)
-                .build()
-        };
         let level = |name, unit, description| {
             meter
                 .i64_up_down_counter(name)
@@ -145,17 +155,20 @@ impl Instruments {
         };
         Self {
             server_operation: seconds(
+                meter,
                 "mcp.server.operation.duration",
                 OPERATION_SECONDS,
                 "MCP requests and notifications as clients see them",
             ),
             client_operation: seconds(
+                meter,
                 "mcp.client.operation.duration",
                 OPERATION_SECONDS,
                 "MCP requests and notifications as sent to the stdio servers",
             ),
             http: Arc::new(Http::new(
                 seconds(
+                    meter,
                     "http.server.request.duration",
                     HTTP_SECONDS,
                     "HTTP requests, until the head of the response",
@@ -190,6 +203,7 @@ impl Instruments {
                 "starts of a server after its first",
             ),
             watched: Watched::new(meter),
+            memory: MemoryGauges::new(meter),
             tolerated_messages: count(
                 own!("server.tolerated_messages"),
                 "{message}",
@@ -211,6 +225,11 @@ impl Instruments {
     /// The instruments of one server, with what they are labelled by made once.
     pub fn for_server(&self, server: &ServerId) -> ServerInstruments {
         ServerInstruments::new(self.clone(), server)
+    }
+
+    /// Shows the memory budget of the process from now on.
+    pub fn watch_memory(&self, budget: &MemoryBudget) {
+        self.memory.watch(budget);
     }
 
     /// Counts a TCP connection as open until the answer is dropped.

@@ -173,6 +173,7 @@ impl Relay {
     ) -> Self {
         let eras = EraMemory::open(state.clone());
         let shared = Shared::new(config, state);
+        instruments.watch_memory(&shared.memory);
         let draining = shared.draining.clone();
         let servers = Arc::new(Servers::start(servers, instruments, draining, shards, eras));
         shared

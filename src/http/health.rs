@@ -22,7 +22,18 @@ struct Health {
     pid: u32,
     uptime_seconds: u64,
     config: ConfigHealth,
+    /// For tokens that reach every server, because it tells what others do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<MemoryHealth>,
     servers: Vec<ServerHealth>,
+}
+
+/// The memory budget of the process.
+#[derive(Serialize)]
+struct MemoryHealth {
+    held_bytes: usize,
+    limit_bytes: usize,
+    refusals: u64,
 }
 
 /// Which config is in force.
@@ -110,12 +121,19 @@ pub(super) async fn health(
         })
         .collect();
     let config = edge.guard.rulebook.status();
+    let reaches_all = principal.servers.is_none();
+    let memory = edge.relay.memory();
     Ok(json(&Health {
         status: word(edge.relay.is_healthy(&principal) && config.refused.is_none()),
         version: env!("CARGO_PKG_VERSION"),
         pid: std::process::id(),
         uptime_seconds: edge.started.elapsed().as_secs(),
-        config: ConfigHealth::new(&config, principal.servers.is_none()),
+        config: ConfigHealth::new(&config, reaches_all),
+        memory: reaches_all.then(|| MemoryHealth {
+            held_bytes: memory.held(),
+            limit_bytes: memory.limit(),
+            refusals: memory.refusals(),
+        }),
         servers,
     }))
 }

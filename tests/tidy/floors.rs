@@ -26,8 +26,8 @@ const fn room(floor: u8, name: &'static str, neighbours: &'static [&'static str]
 const HOUSE: [Room; 17] = [
     room(0, "types", &[]),
     room(0, "fault", &["types"]),
-    room(0, "instruments", &["types", "fault"]),
-    room(0, "memory_budget", &["fault"]),
+    room(0, "instruments", &["types", "fault", "memory_budget"]),
+    room(0, "memory_budget", &["types", "fault"]),
     room(1, "protocol", &[]),
     room(1, "spans", &["protocol"]),
     room(1, "audit", &["spans"]),
