@@ -3,20 +3,31 @@
 //! Every store has a bound of its own, but the products of such bounds are large: sessions times replay, connections times
 //! bodies. So what can become large takes a [`MemoryLease`] as well, and a lease that the budget does not grant is an
 //! honest refusal instead of a process that the system kills. Before a lease is refused the registered stores give up
-//! what they can do without, the one that was used least recently first.
+//! what they can do without, the one that was used least recently first. One principal gets at most half of the budget,
+//! so that the others find the other half.
 //!
-//! Pieces below [`SMALL`] take no lease: a message would pay for it, and the number of such pieces is bounded elsewhere.
+//! A piece from [`SMALL`] on has a lease of its own ([`MemoryAccount::track`]), which goes with it from store to store.
+//! Smaller ones take none, because every message would pay for it: a store that can hold many of them takes memory for
+//! all of them together, in steps ([`SteppedLease`]), and otherwise their number is bounded elsewhere.
 
+mod control_group;
+mod stepped;
 mod system;
+#[cfg(test)]
+mod tests;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::fault::{Delivered, Fault, FaultKind};
+use crate::types::PrincipalId;
 
+pub use stepped::{SteppedLease, piece_weight};
 pub use system::default_limit;
 
 /// The size below which a single piece of memory takes no lease, in bytes.
@@ -25,23 +36,44 @@ pub const SMALL: usize = 16 * 1024;
 /// How soon a caller may try again: large messages come and go within seconds.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// How long stores are not asked again that had nothing to give: to look at all of them for every message that is refused
+/// would cost everybody else.
+const BARREN_PAUSE: Duration = Duration::from_millis(20);
+
+/// The part of the budget that stores are asked for at least when it is used up: they would be asked for every message
+/// otherwise.
+const RECLAIM_SHARE: usize = 64;
+
 /// A store that can give up memory without an error for anybody, such as events kept for clients that may never return.
 pub trait ReclaimableStore: Send + Sync + std::fmt::Debug {
-    /// Gives up what was used least recently until about this many bytes are released, and returns how many were.
+    /// Gives up what was used least recently until about this many bytes are released, and returns how many were. Of an
+    /// `owner` alone, where one is given.
     ///
-    /// Called on the task that wants memory, so it must not block, and it must not acquire a lease itself.
-    fn reclaim(&self, bytes: usize) -> usize;
+    /// Called on the task that wants memory, which may hold locks: it must not wait for one, and must not acquire a lease.
+    fn reclaim(&self, bytes: usize, owner: Option<PrincipalId>) -> usize;
 }
 
-/// The budget is used up, and no store had anything left to give.
+/// Why a lease is not granted, after no store had anything left to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the memory budget of the gateway is used up; raise limits.memory_bytes")]
-pub struct BudgetExhausted;
+pub enum BudgetExhausted {
+    /// The budget is used up.
+    #[error("the memory budget of the gateway is used up; try again, or raise limits.memory_bytes")]
+    Process,
+    /// The principal holds its half.
+    #[error(
+        "this token holds its share of the gateway's memory budget, half of limits.memory_bytes; read answers, try again, or raise it"
+    )]
+    Principal,
+}
 
 impl BudgetExhausted {
     /// The refusal of a request that wanted the memory.
     pub fn fault(self, delivered: Delivered) -> Fault {
-        Fault::new(FaultKind::ServerBusy, self.to_string())
+        let kind = match self {
+            Self::Process => FaultKind::ServerBusy,
+            Self::Principal => FaultKind::RateLimited,
+        };
+        Fault::new(kind, self.to_string())
             .delivered(delivered)
             .retry_after(RETRY_AFTER)
     }
@@ -57,12 +89,33 @@ struct Inner {
     held: AtomicUsize,
     refusals: AtomicU64,
     stores: Mutex<Vec<Weak<dyn ReclaimableStore>>>,
+    /// What principals hold that hold anything.
+    shares: Mutex<HashMap<PrincipalId, Weak<Share>>>,
+    /// Until when no store is asked for the process.
+    barren_until: Mutex<Option<Instant>>,
+}
+
+/// What one principal holds.
+#[derive(Debug)]
+struct Share {
+    principal: PrincipalId,
+    held: AtomicUsize,
+    /// Until when no store is asked for it.
+    barren_until: Mutex<Option<Instant>>,
+}
+
+/// The budget as one owner takes from it: a principal, which has a share, or the process itself.
+#[derive(Clone, Debug)]
+pub struct MemoryAccount {
+    budget: MemoryBudget,
+    owner: Option<PrincipalId>,
 }
 
 /// Bytes of a budget, given back when it is dropped.
 #[derive(Debug)]
 pub struct MemoryLease {
     budget: MemoryBudget,
+    share: Option<Arc<Share>>,
     bytes: usize,
 }
 
@@ -74,6 +127,8 @@ impl MemoryBudget {
             held: AtomicUsize::new(0),
             refusals: AtomicU64::new(0),
             stores: Mutex::default(),
+            shares: Mutex::default(),
+            barren_until: Mutex::default(),
         }))
     }
 
@@ -97,20 +152,143 @@ impl MemoryBudget {
         self.0.refusals.load(Ordering::Relaxed)
     }
 
-    /// Adds a store that is asked for memory when the budget is used up, for as long as it lives.
+    /// Adds a store that is asked for memory when the budget is used up, for as long as it lives. Those that were added
+    /// first are asked first.
     pub fn register(&self, store: Weak<dyn ReclaimableStore>) {
         let mut stores = self.0.stores.lock().unwrap_or_else(PoisonError::into_inner);
         stores.retain(|store| store.strong_count() > 0);
         stores.push(store);
     }
 
+    /// The account of a principal.
+    pub fn account(&self, principal: PrincipalId) -> MemoryAccount {
+        MemoryAccount {
+            budget: self.clone(),
+            owner: Some(principal),
+        }
+    }
+
+    /// The account of what belongs to no principal.
+    pub fn process_account(&self) -> MemoryAccount {
+        MemoryAccount {
+            budget: self.clone(),
+            owner: None,
+        }
+    }
+
+    /// Ties a lease of a principal to a piece of memory, which is given back when the last clone or slice of it is
+    /// dropped.
+    pub fn track(&self, principal: PrincipalId, bytes: Bytes) -> Result<Bytes, BudgetExhausted> {
+        // Before the account is made, which counts who has one.
+        if bytes.len() < SMALL {
+            return Ok(bytes);
+        }
+        self.account(principal).track(bytes)
+    }
+
+    fn share(&self, principal: PrincipalId) -> Arc<Share> {
+        let shares = self.0.shares.lock();
+        let mut shares = shares.unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = shares.get(&principal).and_then(Weak::upgrade) {
+            return known;
+        }
+        shares.retain(|_, share| share.strong_count() > 0);
+        let share = Arc::new(Share {
+            principal,
+            held: AtomicUsize::new(0),
+            barren_until: Mutex::default(),
+        });
+        shares.insert(principal, Arc::downgrade(&share));
+        share
+    }
+
+    fn take(&self, bytes: usize, share: Option<&Share>) -> Result<(), BudgetExhausted> {
+        let mut tried = self.try_take(bytes, share);
+        // The share may be short, and then the whole.
+        for _ in 0..2 {
+            let Err(exhausted) = tried else {
+                return Ok(());
+            };
+            self.reclaim(bytes, exhausted, share);
+            tried = self.try_take(bytes, share);
+        }
+        tried.inspect_err(|_| {
+            self.0.refusals.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    fn try_take(&self, bytes: usize, share: Option<&Share>) -> Result<(), BudgetExhausted> {
+        let limit = self.limit();
+        let within =
+            |limit: usize| move |held: usize| held.checked_add(bytes).filter(|sum| *sum <= limit);
+        let add = |held: &AtomicUsize, limit| {
+            held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within(limit))
+        };
+        let own = share.map(|share| add(&share.held, limit / 2)).transpose();
+        own.map_err(|_held| BudgetExhausted::Principal)?;
+        if add(&self.0.held, limit).is_err() {
+            if let Some(share) = share {
+                share.held.fetch_sub(bytes, Ordering::Relaxed);
+            }
+            return Err(BudgetExhausted::Process);
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, bytes: usize, share: Option<&Share>) {
+        self.0.held.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(share) = share {
+            share.held.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Asks the stores for what is missing.
+    fn reclaim(&self, bytes: usize, exhausted: BudgetExhausted, share: Option<&Share>) {
+        let limit = self.limit();
+        let (owner, held, limit, barren_until) = match (exhausted, share) {
+            (BudgetExhausted::Principal, Some(share)) => {
+                let held = share.held.load(Ordering::Relaxed);
+                let owner = Some(share.principal);
+                (owner, held, limit / 2, &share.barren_until)
+            }
+            _ => (None, self.held(), limit, &self.0.barren_until),
+        };
+        let lock = || barren_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if lock().is_some_and(|until| now < until) {
+            return;
+        }
+        let missing = held.saturating_add(bytes).saturating_sub(limit);
+        let wanted = missing.max(limit / RECLAIM_SHARE);
+        let mut released: usize = 0;
+        // Their locks are not taken under ours.
+        let stores = self.0.stores.lock();
+        let stores = stores.unwrap_or_else(PoisonError::into_inner).clone();
+        for store in stores.iter().filter_map(Weak::upgrade) {
+            if released >= wanted {
+                break;
+            }
+            released = released.saturating_add(store.reclaim(wanted - released, owner));
+        }
+        *lock() = (released == 0).then(|| now + BARREN_PAUSE);
+    }
+}
+
+impl MemoryAccount {
     /// Takes this many bytes out of the budget, at the expense of the registered stores where it must be.
     pub fn acquire(&self, bytes: usize) -> Result<MemoryLease, BudgetExhausted> {
-        self.take(bytes)?;
-        Ok(MemoryLease {
-            budget: self.clone(),
-            bytes,
-        })
+        let mut lease = self.empty_lease();
+        lease.resize(bytes)?;
+        Ok(lease)
+    }
+
+    /// A lease of nothing, to be resized.
+    pub fn empty_lease(&self) -> MemoryLease {
+        MemoryLease {
+            budget: self.budget.clone(),
+            share: self.owner.map(|owner| self.budget.share(owner)),
+            bytes: 0,
+        }
     }
 
     /// Ties a lease to a piece of memory, which is given back when the last clone or slice of it is dropped.
@@ -121,53 +299,15 @@ impl MemoryBudget {
         Ok(self.acquire(bytes.len())?.hold(bytes))
     }
 
-    fn take(&self, bytes: usize) -> Result<(), BudgetExhausted> {
-        if self.try_take(bytes) {
-            return Ok(());
-        }
-        let missing = self
-            .held()
-            .saturating_add(bytes)
-            .saturating_sub(self.limit());
-        self.reclaim(missing);
-        if self.try_take(bytes) {
-            return Ok(());
-        }
-        self.0.refusals.fetch_add(1, Ordering::Relaxed);
-        Err(BudgetExhausted)
-    }
-
-    fn try_take(&self, bytes: usize) -> bool {
-        let limit = self.limit();
-        let add = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= limit);
-        let held = &self.0.held;
-        held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
-            .is_ok()
-    }
-
-    fn reclaim(&self, bytes: usize) {
-        // Their locks are not taken under ours.
-        let stores = self.0.stores.lock();
-        let stores = stores.unwrap_or_else(PoisonError::into_inner).clone();
-        let mut missing = bytes;
-        for store in stores.iter().filter_map(Weak::upgrade) {
-            if missing == 0 {
-                return;
-            }
-            missing = missing.saturating_sub(store.reclaim(missing));
-        }
+    /// Has the stores give up what is missing for another step of a [`SteppedLease`], which a piece of this weight needs.
+    /// To be called without the locks that stores take.
+    pub fn make_room(&self, weight: usize) {
+        let room = self.acquire(weight.saturating_add(stepped::STEP));
+        drop(room);
     }
 }
 
 impl MemoryLease {
-    /// A lease of nothing, to be resized.
-    pub fn empty(budget: &MemoryBudget) -> Self {
-        Self {
-            budget: budget.clone(),
-            bytes: 0,
-        }
-    }
-
     /// The bytes of the lease.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -177,12 +317,26 @@ impl MemoryLease {
     /// granted.
     pub fn resize(&mut self, bytes: usize) -> Result<(), BudgetExhausted> {
         if let Some(more) = bytes.checked_sub(self.bytes) {
-            self.budget.take(more)?;
+            self.budget.take(more, self.share.as_deref())?;
+            self.bytes = bytes;
         } else {
-            self.give_back(self.bytes - bytes);
+            self.shrink(bytes);
         }
-        self.bytes = bytes;
         Ok(())
+    }
+
+    /// The same at nobody's expense: to be called where locks are held that a store may take.
+    fn try_grow(&mut self, bytes: usize) -> Result<(), BudgetExhausted> {
+        let more = bytes.saturating_sub(self.bytes);
+        self.budget.try_take(more, self.share.as_deref())?;
+        self.bytes += more;
+        Ok(())
+    }
+
+    fn shrink(&mut self, bytes: usize) {
+        let less = self.bytes.saturating_sub(bytes);
+        self.budget.give_back(less, self.share.as_deref());
+        self.bytes -= less;
     }
 
     /// Ties the lease to a piece of memory; an empty one to nothing.
@@ -195,15 +349,11 @@ impl MemoryLease {
             _lease: self,
         })
     }
-
-    fn give_back(&self, bytes: usize) {
-        self.budget.0.held.fetch_sub(bytes, Ordering::Relaxed);
-    }
 }
 
 impl Drop for MemoryLease {
     fn drop(&mut self) {
-        self.give_back(self.bytes);
+        self.budget.give_back(self.bytes, self.share.as_deref());
     }
 }
 
@@ -216,92 +366,5 @@ struct TrackedBytes {
 impl AsRef<[u8]> for TrackedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn a_lease_is_refused_over_the_limit_and_comes_back_when_dropped() {
-        let budget = MemoryBudget::new(100);
-        let first = budget.acquire(60).unwrap();
-        assert_eq!(budget.acquire(41).unwrap_err(), BudgetExhausted);
-        assert_eq!((budget.held(), budget.refusals()), (60, 1));
-        drop(first);
-        let _all = budget.acquire(100).unwrap();
-        assert_eq!(budget.held(), 100);
-    }
-
-    #[test]
-    fn tracked_bytes_are_held_until_the_last_slice_of_them_is_gone() {
-        let budget = MemoryBudget::new(2 * SMALL);
-        let large = budget.track(Bytes::from(vec![7; SMALL])).unwrap();
-        let part = large.slice(1..3);
-        drop(large);
-        assert_eq!(budget.held(), SMALL);
-        assert_eq!(part, [7, 7].as_slice());
-        drop(part);
-        assert_eq!(budget.held(), 0);
-    }
-
-    #[test]
-    fn small_pieces_take_no_lease() {
-        let budget = MemoryBudget::new(0);
-        assert!(budget.track(Bytes::from(vec![0; SMALL - 1])).is_ok());
-        assert!(budget.track(Bytes::from(vec![0; SMALL])).is_err());
-    }
-
-    #[derive(Debug)]
-    struct Replay(Mutex<Vec<MemoryLease>>);
-
-    impl ReclaimableStore for Replay {
-        fn reclaim(&self, bytes: usize) -> usize {
-            let mut leases = self.0.lock().unwrap();
-            let mut released = 0;
-            while released < bytes
-                && let Some(lease) = leases.pop()
-            {
-                released += lease.bytes();
-            }
-            released
-        }
-    }
-
-    #[test]
-    fn stores_give_up_what_they_can_before_anything_is_refused() {
-        let budget = MemoryBudget::new(100);
-        let leases = (0..5).map(|_| budget.acquire(20).unwrap()).collect();
-        let replay = Arc::new(Replay(Mutex::new(leases)));
-        let as_store: Arc<dyn ReclaimableStore> = Arc::clone(&replay) as _;
-        budget.register(Arc::downgrade(&as_store));
-        let wanted = budget.acquire(50).unwrap();
-        assert_eq!(replay.0.lock().unwrap().len(), 2);
-        assert_eq!(budget.held(), 90);
-        drop((as_store, replay));
-        assert_eq!(budget.acquire(100).unwrap_err(), BudgetExhausted);
-        assert_eq!(budget.held(), wanted.bytes());
-    }
-
-    proptest! {
-        /// Whatever leases come, grow and go, what is held is their sum and never over the limit.
-        #[test]
-        fn what_is_held_is_the_sum_of_the_leases(steps in prop::collection::vec((0_usize..4, 0_usize..80), 0..60)) {
-            let budget = MemoryBudget::new(200);
-            let mut leases: Vec<MemoryLease> = Vec::new();
-            for (step, bytes) in steps {
-                match (step, leases.last_mut()) {
-                    (0, _) => drop(leases.pop()),
-                    (1, Some(last)) => drop(last.resize(bytes)),
-                    _ => leases.extend(budget.acquire(bytes)),
-                }
-                let sum: usize = leases.iter().map(MemoryLease::bytes).sum();
-                prop_assert_eq!(budget.held(), sum);
-                prop_assert!(sum <= 200);
-            }
-        }
     }
 }

@@ -110,10 +110,10 @@ impl Shared {
         let sealer = Sealer::load(state).ok().map(Arc::new);
         let config = watch::Sender::new(config);
         Arc::new(Self {
-            memory,
-            sessions: Arc::new(Sessions::new(config.subscribe())),
-            directory: Directory::new(config.subscribe(), sealer.clone()),
+            sessions: Arc::new(Sessions::new(config.subscribe(), memory.clone())),
+            directory: Directory::new(config.subscribe(), sealer.clone(), memory.clone()),
             held: HeldCalls::default(),
+            memory,
             sealer,
             patience: Beat::default(),
             silence: Beat::default(),
@@ -283,17 +283,10 @@ impl Relay {
         self.refuse_in_drain()?;
         let session = self.session(target, caller)?;
         let reader = match last_event {
-            None => Ok(session.streams().read(OWN)),
+            None => session.streams().read(OWN),
             Some(id) => session.resume(id),
         };
-        let reader = reader.map_err(|reason| {
-            let text = match reason {
-                NotKept::Unknown => "last-event-id is not the id of an event of this session",
-                NotKept::GivenUp => "events after last-event-id are not kept any more",
-            };
-            Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No)
-        })?;
-        Ok(Events::new(reader))
+        Ok(Events::new(reader.map_err(NotKept::fault)?))
     }
 
     /// Ends a session at its client's wish: its streams, its subscriptions, and what it was asked.

@@ -75,8 +75,8 @@ section! {
         replay_bytes_per_token: Count = 33_554_432_u64,
         /// How long a response may be silent: after this time it becomes an event stream, with comments as often.
         silence_ms: Millis = 15_000_u64,
-        /// The bytes that large requests, answers and events kept for clients may take together. Default: a quarter of the
-        /// memory of the machine, or of the control group.
+        /// The bytes that requests, answers and events for clients may take together; one token half of them. Default: a
+        /// quarter of the memory of the machine, or of the control group.
         memory_bytes: Count,
         /// Failed authentications from one address within a minute.
         failed_auth_per_minute: Count = 60_u64,

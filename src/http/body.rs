@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::memory_budget::{self, MemoryBudget, MemoryLease};
+use crate::types::PrincipalId;
 
 /// How much body is taken, and how long it may take.
 #[derive(Clone, Copy, Debug)]
@@ -39,12 +40,13 @@ impl BodyMark {
 ///
 /// A `Content-Length` over the cap is refused before a byte is read, which also means that no
 /// `100 Continue` is sent for it; a chunked body is refused at the frame that goes over. Trailers are
-/// read past and not used. A large body is held by a lease of `memory` from its announcement to the end of
+/// read past and not used. A large body is held by a lease of its principal from its announcement to the end of
 /// the last piece of it.
 pub(super) async fn read(
     mut body: Body,
     limits: BodyLimits,
     memory: &MemoryBudget,
+    principal: PrincipalId,
     mark: &BodyMark,
 ) -> Result<Bytes, Fault> {
     let too_large = || {
@@ -55,8 +57,9 @@ pub(super) async fn read(
     if announced > limits.max {
         return Err(too_large());
     }
-    let mut lease = MemoryLease::empty(memory);
-    hold(&mut lease, announced)?;
+    let mut lease = None;
+    let mut hold = |bytes| hold(&mut lease, memory, principal, bytes);
+    hold(announced)?;
     let mut deadline = None;
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
@@ -89,7 +92,7 @@ pub(super) async fn read(
         if first.len() + rest.len() + data.len() > limits.max {
             return Err(too_large());
         }
-        hold(&mut lease, first.len() + rest.len() + data.len())?;
+        hold(first.len() + rest.len() + data.len())?;
         // Most bodies are one frame, and that is passed on without a copy.
         if first.is_empty() && rest.is_empty() {
             first = data;
@@ -109,12 +112,24 @@ pub(super) async fn read(
     } else {
         rest.freeze()
     };
-    Ok(lease.hold(text))
+    Ok(match lease {
+        Some(lease) => lease.hold(text),
+        None => text,
+    })
 }
 
 /// Makes a lease large enough for this much of a body, if that is large.
-fn hold(lease: &mut MemoryLease, bytes: usize) -> Result<(), Fault> {
-    if bytes < memory_budget::SMALL || bytes <= lease.bytes() {
+fn hold(
+    lease: &mut Option<MemoryLease>,
+    memory: &MemoryBudget,
+    principal: PrincipalId,
+    bytes: usize,
+) -> Result<(), Fault> {
+    if bytes < memory_budget::SMALL {
+        return Ok(());
+    }
+    let lease = lease.get_or_insert_with(|| memory.account(principal).empty_lease());
+    if bytes <= lease.bytes() {
         return Ok(());
     }
     let held = lease.resize(bytes);
@@ -127,6 +142,7 @@ mod tests {
     use futures_util::{StreamExt, stream};
     use std::convert::Infallible;
 
+    const ONE: PrincipalId = PrincipalId(1);
     const LIMITS: BodyLimits = BodyLimits {
         max: 8,
         deadline: Duration::from_secs(30),
@@ -143,7 +159,7 @@ mod tests {
     async fn outcome(body: Body) -> (Result<Bytes, FaultKind>, bool) {
         let mark = BodyMark::default();
         let memory = MemoryBudget::new(usize::MAX);
-        let read = read(body, LIMITS, &memory, &mark)
+        let read = read(body, LIMITS, &memory, ONE, &mark)
             .await
             .map_err(|fault| fault.kind);
         (read, mark.is_read())
@@ -190,18 +206,19 @@ mod tests {
             max: 10 * LARGE,
             deadline: LIMITS.deadline,
         };
-        let memory = MemoryBudget::new(2 * LARGE);
+        // A principal has half of it.
+        let memory = MemoryBudget::new(4 * LARGE);
         let mark = BodyMark::default();
         let whole = || Body::from(vec![b' '; LARGE + 1]);
         let chunks = |count| {
             let chunk = || Ok::<_, Infallible>(Bytes::from(vec![b' '; LARGE]));
             Body::from_stream(stream::iter((0..count).map(move |_| chunk())))
         };
-        let kept = read(whole(), limits, &memory, &mark).await.unwrap();
+        let kept = read(whole(), limits, &memory, ONE, &mark).await.unwrap();
         assert_eq!((kept.len(), memory.held()), (LARGE + 1, LARGE + 1));
         for body in [whole(), chunks(1)] {
-            let fault = read(body, limits, &memory, &mark).await.unwrap_err();
-            assert_eq!(fault.kind, FaultKind::ServerBusy);
+            let fault = read(body, limits, &memory, ONE, &mark).await.unwrap_err();
+            assert_eq!(fault.kind, FaultKind::RateLimited);
             assert_eq!(fault.delivered, Some(Delivered::No));
             assert_eq!(memory.held(), LARGE + 1, "a refused body holds nothing");
         }
@@ -209,9 +226,9 @@ mod tests {
         drop(kept);
         assert_eq!(memory.held(), LARGE + 1);
         drop(part);
-        let chunked = read(chunks(2), limits, &memory, &mark).await.unwrap();
+        let chunked = read(chunks(2), limits, &memory, ONE, &mark).await.unwrap();
         assert_eq!((chunked.len(), memory.held()), (2 * LARGE, 2 * LARGE));
-        let small = read(Body::from("1"), limits, &memory, &mark).await;
+        let small = read(Body::from("1"), limits, &memory, ONE, &mark).await;
         assert_eq!(small.unwrap(), "1", "small bodies need no room");
     }
 

@@ -76,7 +76,8 @@ async fn take(
         prefers_stream: takes.events_first,
         ..asker.caller
     };
-    let message = body::read(body, edge.body_limits(), edge.relay.memory(), &asker.mark).await?;
+    let (memory, principal) = (edge.relay.memory(), caller.principal.id);
+    let message = body::read(body, edge.body_limits(), memory, principal, &asker.mark).await?;
     let header = caller.headers.version.once().cloned();
     let refuse = |failure: Failure| {
         Refused::from(failure)

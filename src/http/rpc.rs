@@ -64,7 +64,8 @@ async fn take(edge: &Edge, let_in: LetIn, request: Request) -> Result<(Asker, By
     require_json_body(&parts.headers)?;
     require_accept(&parts.headers, Offer::Json)?;
     let asker = Asker::of(let_in, &parts.headers)?;
-    let text = body::read(body, edge.body_limits(), edge.relay.memory(), &asker.mark).await?;
+    let (memory, principal) = (edge.relay.memory(), asker.caller.principal.id);
+    let text = body::read(body, edge.body_limits(), memory, principal, &asker.mark).await?;
     Ok((asker, text))
 }
 

@@ -198,7 +198,11 @@ impl Way<'_> {
         let running = running.transpose().map_err(fail)?;
         let streams = self.caller.door == Door::Mcp && self.caller.streams;
         let principal = self.caller.principal.id;
-        let outlet = || Outlet::new(&self.shared.config(), Arc::clone(&upstream.hub), principal);
+        let outlet = || {
+            let memory = self.shared.memory.account(principal);
+            let hub = Arc::clone(&upstream.hub);
+            Outlet::new(&self.shared.config(), memory, hub, principal)
+        };
         let outlet = streams.then(outlet);
         Ok(Box::new(Pending {
             started: self.started,
@@ -273,8 +277,11 @@ impl Way<'_> {
             // No notification of the modern era's own goes from client to server by this transport.
             _ if self.caller.door == Door::Mcp && self.era == Era::Modern => {}
             _ => {
+                let principal = self.caller.principal.id;
                 let frame = into_frame(self.message.body.to_vec()).into();
-                mux.notify(self.caller.principal.id, frame, self.caller.quota.clone())?;
+                let frame = self.shared.memory.track(principal, frame);
+                let frame = frame.map_err(|exhausted| exhausted.fault(Delivered::No))?;
+                mux.notify(principal, frame, self.caller.quota.clone())?;
             }
         }
         Ok(Answer::Accepted)

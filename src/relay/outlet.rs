@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::config::Config;
 use super::hub::{Hub, Sink};
 use super::queue::{Prioritized, Queue};
+use crate::memory_budget::MemoryAccount;
 use crate::types::PrincipalId;
 
 /// The messages of one call for its client, in the child's order.
@@ -23,9 +24,15 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    pub(super) fn new(config: &Config, hub: Arc<Hub>, principal: PrincipalId) -> Arc<Self> {
+    pub(super) fn new(
+        config: &Config,
+        memory: MemoryAccount,
+        hub: Arc<Hub>,
+        principal: PrincipalId,
+    ) -> Arc<Self> {
+        let (events, bytes) = (config.stream_queue_events, config.stream_queue_bytes);
         Arc::new(Self {
-            queue: Queue::new(config.stream_queue_events, config.stream_queue_bytes),
+            queue: Queue::new(events, bytes, memory),
             hub,
             principal,
         })

@@ -1,7 +1,7 @@
 //! What waits for the reader of one event stream: bounded, and never blocking its writers.
 //!
 //! A message that finds no room ends the stream ([`Queue::push`]) or is dropped ([`Queue::offer`]); one that the client
-//! has to act on has room of its own ([`Queue::require`]).
+//! has to act on has room of its own ([`Queue::require`]). So it is with one that the memory budget has no room for.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use super::hub::{Sink, fullness};
+use crate::memory_budget::{MemoryAccount, SteppedLease, piece_weight};
 
 /// How much a message matters to its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,27 +30,48 @@ pub(super) struct Queue {
     state: Mutex<State>,
     max_events: usize,
     max_bytes: usize,
+    memory: MemoryAccount,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     events: VecDeque<Prioritized>,
     bytes: usize,
+    lease: SteppedLease,
     ended: bool,
     reader: Option<Waker>,
 }
 
 impl Queue {
-    pub(super) fn new(max_events: usize, max_bytes: usize) -> Self {
+    /// An empty queue, whose messages take memory of this account.
+    pub(super) fn new(max_events: usize, max_bytes: usize, memory: MemoryAccount) -> Self {
         Self {
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                events: VecDeque::new(),
+                bytes: 0,
+                lease: SteppedLease::default(),
+                ended: false,
+                reader: None,
+            }),
             max_events,
             max_bytes,
+            memory,
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state, with memory for a piece of this weight where there is any.
+    fn state_with_room(&self, weight: usize) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        if state.lease.reserve(&self.memory, weight) {
+            return state;
+        }
+        drop(state);
+        self.memory.make_room(weight);
+        self.state()
     }
 
     /// Adds a message. `false` where it was dropped: the stream has ended, or its reader is too slow,
@@ -70,16 +92,22 @@ impl Queue {
     }
 
     /// Adds a message within `rooms` times the bounds.
-    fn add(&self, event: Prioritized, rooms: usize, ends_when_full: bool) -> bool {
-        let mut state = self.state();
+    fn add(&self, (message, priority): Prioritized, rooms: usize, ends_when_full: bool) -> bool {
+        let tracked = self.memory.track(message).ok();
+        let (len, weight) = tracked
+            .as_ref()
+            .map_or((0, 0), |message| (message.len(), piece_weight(message)));
+        let mut state = self.state_with_room(weight);
         let max_bytes = self.max_bytes.saturating_mul(rooms);
         // One alone always fits: what is read next cannot be read too slowly.
-        let too_many_bytes = !state.events.is_empty() && state.bytes + event.0.len() > max_bytes;
+        let too_many_bytes = !state.events.is_empty() && state.bytes + len > max_bytes;
         let full = state.events.len() >= self.max_events.saturating_mul(rooms) || too_many_bytes;
-        let taken = !state.ended && !full;
-        if taken {
-            state.bytes += event.0.len();
-            state.events.push_back(event);
+        let has_room = !state.ended && !full;
+        let taken = tracked.filter(|_| has_room && state.lease.add(&self.memory, weight));
+        let is_taken = taken.is_some();
+        if let Some(message) = taken {
+            state.bytes += len;
+            state.events.push_back((message, priority));
         } else {
             state.ended |= ends_when_full;
         }
@@ -88,7 +116,7 @@ impl Queue {
         if let Some(reader) = reader {
             reader.wake();
         }
-        taken
+        is_taken
     }
 
     /// Ends the stream after what is in the queue.
@@ -128,6 +156,7 @@ impl Queue {
         let mut state = self.state();
         if let Some(event) = state.events.pop_front() {
             state.bytes -= event.0.len();
+            state.lease.remove(piece_weight(&event.0));
             return Poll::Ready(Some(event));
         }
         if state.ended {
@@ -156,6 +185,12 @@ impl Sink for Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory_budget::{MemoryBudget, SMALL};
+
+    fn queue(max_events: usize, max_bytes: usize) -> Queue {
+        let memory = MemoryBudget::new(usize::MAX).process_account();
+        Queue::new(max_events, max_bytes, memory)
+    }
 
     fn drain(queue: &Queue) -> Vec<Bytes> {
         let context = Context::from_waker(Waker::noop());
@@ -169,7 +204,7 @@ mod tests {
     #[test]
     fn a_slow_reader_gets_what_fits_and_then_the_end() {
         for (events, bytes) in [(3, 1000), (1000, 3)] {
-            let queue = Queue::new(events, bytes);
+            let queue = queue(events, bytes);
             let taken: Vec<_> = (0..5)
                 .map(|_| queue.push(Bytes::from_static(b"x")))
                 .collect();
@@ -188,7 +223,7 @@ mod tests {
 
     #[test]
     fn what_may_be_missed_is_dropped_and_leaves_room_for_what_must_not() {
-        let queue = Queue::new(2, 1000);
+        let queue = queue(2, 1000);
         let message = |text: &'static str| Bytes::from_static(text.as_bytes());
         let offered = ["a", "b", "c"].map(|text| queue.offer(message(text)));
         assert_eq!(offered, [true, true, false]);
@@ -200,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_message_over_the_bound_is_taken_alone() {
-        let queue = Queue::new(5, 3);
+        let queue = queue(5, 3);
         assert!(queue.push(Bytes::from_static(b"long")));
         assert_eq!(drain(&queue), ["long"]);
         assert!(queue.push(Bytes::from_static(b"x")));
@@ -208,9 +243,34 @@ mod tests {
         assert_eq!(drain(&queue), ["x"]);
     }
 
+    /// What the memory budget has no room for is treated as what the queue has no room for, and all is given back.
+    #[test]
+    fn messages_wait_within_the_memory_budget() {
+        for len in [SMALL / 4, SMALL] {
+            let budget = MemoryBudget::new(8 * SMALL);
+            let queue = Queue::new(1000, usize::MAX, budget.process_account());
+            let message = || Bytes::from(vec![b'x'; len]);
+            let offered = (0..100).filter(|_| queue.offer(message())).count();
+            assert!((5..=40).contains(&offered), "{offered} of {len} bytes");
+            assert!(budget.held() > 6 * SMALL, "{} of {len}", budget.held());
+            assert!(!queue.require(message()));
+            assert_eq!(drain(&queue).len(), offered);
+            assert!(queue.push(message()), "the stream goes on");
+            while !drain(&queue).is_empty() {
+                assert!(queue.push(Bytes::from_static(b"x")));
+                drop(drain(&queue));
+            }
+            assert_eq!(budget.held(), 0);
+            while queue.push(message()) {}
+            drop(drain(&queue));
+            let last = queue.poll(&Context::from_waker(Waker::noop()));
+            assert_eq!(last, Poll::Ready(None), "one was missed");
+        }
+    }
+
     #[test]
     fn a_reader_that_keeps_up_sees_everything() {
-        let queue = Queue::new(2, 10);
+        let queue = queue(2, 10);
         for number in 0..100u8 {
             assert!(queue.push(Bytes::copy_from_slice(&[number])));
             assert_eq!(drain(&queue), [Bytes::copy_from_slice(&[number])]);

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 pub(super) use asks::{ChildAsk, Response, Waiting, refusal};
 pub(super) use directory::{Directory, unknown};
-pub(super) use streams::{NotKept, OWN, Reader, ReplayBudget};
+pub(super) use streams::{NotKept, OWN, Reader, ReplayBudget, ReplayBudgets};
 pub(super) use withdrawal::OpenQuestion;
 
 use asks::Asks;
@@ -126,7 +126,7 @@ impl Session {
     pub(super) fn resume(&self, last_event: &str) -> Result<Reader, NotKept> {
         let resumed = self.streams.resume(last_event);
         if resumed.is_err() && self.is_revived && streams::is_of_own(last_event) {
-            return Ok(self.streams.read(OWN));
+            return self.streams.read(OWN);
         }
         resumed
     }

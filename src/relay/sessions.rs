@@ -19,6 +19,7 @@ use super::queue::Queue;
 use super::servers::Leased;
 use crate::fault::{Fault, FaultKind};
 use crate::instruments::Held;
+use crate::memory_budget::MemoryBudget;
 use crate::protocol::Level;
 use crate::types::{PrincipalId, ServerId};
 
@@ -28,6 +29,7 @@ const STREAMS_RETRY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Sessions {
     config: watch::Receiver<Config>,
+    memory: MemoryBudget,
     open: Mutex<HashMap<Arc<str>, Session>>,
 }
 
@@ -40,9 +42,10 @@ struct Session {
 }
 
 impl Sessions {
-    pub(super) fn new(config: watch::Receiver<Config>) -> Self {
+    pub(super) fn new(config: watch::Receiver<Config>, memory: MemoryBudget) -> Self {
         Self {
             config,
+            memory,
             open: Mutex::default(),
         }
     }
@@ -79,6 +82,7 @@ impl Sessions {
         let queue = Arc::new(Queue::new(
             config.stream_queue_events,
             config.stream_queue_bytes,
+            this.memory.account(principal),
         ));
         let session = Session {
             principal,

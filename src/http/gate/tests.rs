@@ -32,7 +32,7 @@ async fn echo(limits: LimitsConfig, request: Asked) -> Response {
         deadline: limits.body,
     };
     let memory = MemoryBudget::new(usize::MAX);
-    match body::read(incoming, limits, &memory, mark).await {
+    match body::read(incoming, limits, &memory, PrincipalId(1), mark).await {
         Ok(bytes) => bytes.into_response(),
         Err(fault) => Problem::from(fault).into_response(),
     }

@@ -12,6 +12,7 @@ use super::last_lists::Page;
 use super::merge::Part;
 use crate::audit;
 use crate::instruments::Operation;
+use crate::memory_budget::MemoryBudget;
 use crate::protocol::message::Ending;
 use crate::protocol::splice::into_frame;
 use crate::protocol::{Era, scan};
@@ -29,6 +30,7 @@ const METHOD_NOT_FOUND: i64 = -32_601;
 pub(super) struct Asker<'a> {
     /// Owns what is waited for no longer.
     pub(super) tasks: &'a TaskTracker,
+    pub(super) memory: &'a MemoryBudget,
     pub(super) principal: Arc<Principal>,
     pub(super) session: Option<Arc<str>>,
     /// What the client's request takes of its token's quota.
@@ -80,21 +82,22 @@ impl Asker<'_> {
             let lost = |_closed| "was lost".to_owned();
             return outcome.map_err(lost).and_then(|outcome| {
                 noted.ended(&outcome);
-                page(kind, outcome)
+                page(kind, outcome, self.memory)
             });
         }
         // What comes later is worth keeping, and until it does nobody waits again.
         let late = server.last_lists.late();
         let cursor = cursor.map(str::to_owned);
+        let memory = self.memory.clone();
         self.tasks.spawn(async move {
             if let Ok(outcome) = receiver.await {
                 noted.ended(&outcome);
                 let server = &noted.server;
-                if let Ok(Some(page)) = page(kind, outcome)
+                if let Ok(Some(page)) = page(kind, outcome, &memory)
                     && let Ok(part) = Part::read(kind, server.handle.id(), &page.line, page.result)
                 {
                     let lists = &server.last_lists;
-                    lists.remember(kind, cursor.as_deref(), page, part.next());
+                    lists.remember(&memory, kind, cursor.as_deref(), page, part.next());
                 }
             }
             drop(late);
@@ -179,13 +182,18 @@ pub(in crate::relay) fn list_frame(
 }
 
 /// The page that a server has answered with; `None` where it knows no such list.
-fn page(kind: Kind, outcome: supervisor::Outcome) -> Result<Option<Page>, Reason> {
+fn page(
+    kind: Kind,
+    outcome: supervisor::Outcome,
+    memory: &MemoryBudget,
+) -> Result<Option<Page>, Reason> {
     let answer = outcome.map_err(|fault| fault.message.into_owned())?;
     match answer.ending {
         Ending::Result | Ending::ToolError => {
             let envelope = scan(&answer.line).unwrap_or_default();
+            let line = memory.process_account().track(answer.line);
             Ok(Some(Page {
-                line: answer.line,
+                line: line.map_err(|exhausted| exhausted.to_string())?,
                 result: envelope.result.unwrap_or_default(),
             }))
         }

@@ -297,8 +297,11 @@ impl Request {
             }
         };
         let (message, session) = answered.map_err(|fault| self.fail(fault))?;
+        let principal = self.caller.principal.id;
+        let message = self.all.shared.memory.track(principal, message.into());
+        let message = message.map_err(|exhausted| exhausted.fault(Delivered::Unknown));
         Ok(Answer::Reply(Reply {
-            message: message.into(),
+            message: message.map_err(|fault| self.fail(fault))?,
             session,
             era: self.era,
             error: None,

@@ -78,7 +78,7 @@ async fn part<'a>(
         let part = page.as_ref().map(read).transpose();
         let part = part.map_err(|no_list| no_list.to_string())?;
         if let (Some(page), Some(part)) = (page, &part) {
-            last_lists.remember(kind, cursor, page, part.next());
+            last_lists.remember(asker.memory, kind, cursor, page, part.next());
         }
         Ok(part)
     });

@@ -1,15 +1,16 @@
 //! What is kept of one server for the lists of all: its last lists, and what is wrong with it.
 //!
 //! A list that was true a minute ago is better than a hole: clients take a tool that is not listed for
-//! gone, and a server that was restarted tells its lists anew.
+//! gone, and a server that was restarted tells its lists anew. Only where memory runs out are they given up.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 
 use super::Kind;
+use crate::memory_budget::{MemoryBudget, ReclaimableStore, SMALL, SteppedLease, piece_weight};
 use crate::protocol::Span;
-use crate::types::ServerId;
+use crate::types::{PrincipalId, ServerId};
 
 /// Pages of one list that are kept.
 const MAX_PAGES: usize = 64;
@@ -19,7 +20,7 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// One page of a list, as the server has answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Page {
-    /// The whole response.
+    /// The whole response, with a lease of its own where it is large.
     pub(super) line: Bytes,
     /// Where the result stands in it.
     pub(super) result: Span,
@@ -55,6 +56,10 @@ pub(in crate::relay) struct LastLists(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     lists: [List; Kind::ALL.len()],
+    /// The memory of the pages.
+    lease: SteppedLease,
+    /// The memory budget knows of these lists.
+    is_registered: bool,
     /// Requests that the server was not waited for any longer, and has not answered yet.
     late: usize,
     /// Its first start was waited for in vain.
@@ -82,12 +87,29 @@ impl KeptPage {
         let cursors = cursors.into_iter().flatten().map(String::len);
         self.page.line.len() + cursors.sum::<usize>()
     }
+
+    /// What it counts in the memory of the pages.
+    fn weight(&self) -> usize {
+        self.bytes() - self.page.line.len() + piece_weight(&self.page.line)
+    }
 }
 
 impl Inner {
     fn bytes(&self) -> usize {
         let pages = self.lists.iter().flat_map(|list| &list.pages);
         pages.map(KeptPage::bytes).sum()
+    }
+
+    /// Forgets the pages of a list; gives the bytes of the large ones, which had leases of their own.
+    fn clear(&mut self, kind: Kind) -> usize {
+        let gone = std::mem::take(&mut self.list(kind).pages);
+        let mut large = 0;
+        for page in &gone {
+            self.lease.remove(page.weight());
+            let len = page.page.line.len();
+            large += if len >= SMALL { len } else { 0 };
+        }
+        large
     }
 
     fn list(&mut self, kind: Kind) -> &mut List {
@@ -109,12 +131,14 @@ impl LastLists {
     /// Keeps a page that the server has answered with, if there is room. Later pages belong to the first: they go when
     /// it changes. A page of a cursor that no page leads to is not kept: clients can make up as many as they like.
     pub(super) fn remember(
-        &self,
+        self: &Arc<Self>,
+        memory: &MemoryBudget,
         kind: Kind,
         cursor: Option<&str>,
         page: Page,
         next: Option<&str>,
     ) {
+        self.register(memory);
         let mut inner = self.inner();
         let pages = &mut inner.list(kind).pages;
         let result = |page: &Page| page.line.slice(page.result.start..page.result.end);
@@ -122,7 +146,10 @@ impl LastLists {
             .iter()
             .position(|known| known.cursor.as_deref() == cursor);
         match (cursor, known) {
-            (Some(_), Some(at)) => drop(pages.remove(at)),
+            (Some(_), Some(at)) => {
+                let gone = pages.remove(at);
+                inner.lease.remove(gone.weight());
+            }
             (Some(_), None) => {
                 let leads_here = |known: &KeptPage| known.next.as_deref() == cursor;
                 if !pages.iter().any(leads_here) {
@@ -136,17 +163,34 @@ impl LastLists {
             {
                 return;
             }
-            (None, _) => pages.clear(),
+            (None, _) => {
+                inner.clear(kind);
+            }
         }
         let kept = KeptPage {
             cursor: cursor.map(str::to_owned),
             page,
             next: next.map(str::to_owned),
         };
-        let has_room = pages.len() < MAX_PAGES;
-        if has_room && inner.bytes() + kept.bytes() <= MAX_BYTES {
+        let has_room = inner.list(kind).pages.len() < MAX_PAGES;
+        let weight = kept.weight();
+        if has_room
+            && inner.bytes() + kept.bytes() <= MAX_BYTES
+            && inner.lease.add(&memory.process_account(), weight)
+        {
             inner.list(kind).pages.push(kept);
         }
+    }
+
+    /// Has the memory budget know of these lists, the first time that something is kept.
+    fn register(self: &Arc<Self>, memory: &MemoryBudget) {
+        let mut inner = self.inner();
+        if std::mem::replace(&mut inner.is_registered, true) {
+            return;
+        }
+        drop(inner);
+        let store: Weak<dyn ReclaimableStore> = Arc::downgrade(self) as _;
+        memory.register(store);
     }
 
     /// The page that the server has last answered with.
@@ -226,6 +270,23 @@ impl LastLists {
     }
 }
 
+impl ReclaimableStore for LastLists {
+    /// Lists belong to no principal.
+    fn reclaim(&self, bytes: usize, owner: Option<PrincipalId>) -> usize {
+        let Some(mut inner) = self.0.try_lock().ok().filter(|_| owner.is_none()) else {
+            return 0;
+        };
+        let before = inner.lease.leased();
+        let mut released = 0;
+        for kind in Kind::ALL {
+            if released + before.saturating_sub(inner.lease.leased()) < bytes {
+                released += inner.clear(kind);
+            }
+        }
+        released + before.saturating_sub(inner.lease.leased())
+    }
+}
+
 /// A request that is not answered for longer than one waits.
 #[derive(Debug)]
 pub(super) struct Late(Arc<LastLists>);
@@ -237,96 +298,4 @@ impl Drop for Late {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn page(text: &str) -> Page {
-        Page {
-            line: format!("id:{text}").into(),
-            result: Span {
-                start: 3,
-                end: 3 + text.len(),
-            },
-        }
-    }
-
-    #[test]
-    fn later_pages_stay_as_long_as_the_first_is_the_same() {
-        let kept = LastLists::default();
-        let known = |cursor| kept.last_known(Kind::Tools, cursor);
-        kept.remember(Kind::Tools, None, page("a"), Some(""));
-        kept.remember(Kind::Tools, Some(""), page("b"), None);
-        assert_eq!(known(None), Some(page("a")));
-        assert_eq!(known(Some("")), Some(page("b")));
-        assert_eq!(kept.last_known(Kind::Prompts, None), None);
-        kept.remember(Kind::Tools, Some(""), page("c"), None);
-        kept.remember(Kind::Tools, None, page("a"), Some(""));
-        assert_eq!(known(Some("")), Some(page("c")));
-        kept.remember(Kind::Tools, None, page("d"), None);
-        assert_eq!((known(None), known(Some(""))), (Some(page("d")), None));
-    }
-
-    /// RD03: pages of cursors that no page leads to are not kept, and of the others only so many.
-    #[test]
-    fn no_list_grows_without_end() {
-        let kept = LastLists::default();
-        let number = || kept.inner().list(Kind::Tools).pages.len();
-        kept.remember(Kind::Tools, None, page("a"), Some("0"));
-        for cursor in ["1", "2", ""] {
-            kept.remember(Kind::Tools, Some(cursor), page("a"), Some("3"));
-        }
-        assert_eq!(number(), 1, "a client has made them up");
-        for number in 0..1000 {
-            let (cursor, next) = (number.to_string(), (number + 1).to_string());
-            kept.remember(Kind::Tools, Some(&cursor), page("a"), Some(&next));
-        }
-        assert_eq!(number(), MAX_PAGES);
-    }
-
-    /// RD03: all lists of a server have one bound in bytes.
-    #[test]
-    fn what_is_kept_of_a_server_is_bounded_in_bytes() {
-        let kept = LastLists::default();
-        let large = "x".repeat(MAX_BYTES / 3);
-        for kind in Kind::ALL {
-            for number in 0..3 {
-                let cursor = (number > 0).then(|| number.to_string());
-                let next = (number + 1).to_string();
-                kept.remember(kind, cursor.as_deref(), page(&large), Some(&next));
-            }
-        }
-        assert!(kept.inner().bytes() <= MAX_BYTES);
-        assert!(kept.last_known(Kind::Tools, Some("1")).is_some());
-        assert!(kept.last_known(Kind::Tools, Some("2")).is_none());
-        assert!(kept.last_known(Kind::Prompts, None).is_none());
-        // A list that grows over the bound is not shown as it once was.
-        kept.remember(Kind::Tools, None, page(&"x".repeat(MAX_BYTES)), None);
-        assert_eq!(kept.last_known(Kind::Tools, None), None);
-    }
-
-    #[test]
-    fn gaps_are_told_until_they_are_closed() {
-        let kept = LastLists::default();
-        let server = "a".parse().unwrap();
-        let gap = Gap {
-            list: "prompts/list",
-            shown: Shown::Nothing,
-            reason: "it hides".to_owned(),
-        };
-        kept.note(&server, Kind::Prompts, Some(gap.clone()));
-        kept.note(&server, Kind::Tools, None);
-        assert_eq!(kept.gaps(), [gap]);
-        kept.note(&server, Kind::Prompts, None);
-        assert_eq!(kept.gaps(), []);
-    }
-
-    #[test]
-    fn a_server_is_late_until_all_that_it_owes_is_over() {
-        let kept = Arc::new(LastLists::default());
-        let (first, second) = (kept.late(), kept.late());
-        drop(first);
-        assert!(kept.is_late());
-        drop(second);
-        assert!(!kept.is_late());
-    }
-}
+mod tests;

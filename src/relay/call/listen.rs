@@ -24,6 +24,7 @@ impl Request {
         let queue = Arc::new(Queue::new(
             config.stream_queue_events,
             config.stream_queue_bytes,
+            self.shared.memory.account(self.caller.principal.id),
         ));
         let sink: Arc<dyn Sink> = Arc::clone(&queue) as _;
         let id = self.message.text(self.id);

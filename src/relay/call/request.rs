@@ -108,7 +108,10 @@ impl Request {
 
     /// A response under the names that its client knows, held by the memory budget until it is written.
     fn held(&self, message: Bytes, outcome: Outcome) -> Answered {
-        let held = self.shared.memory.track(self.named(message));
+        let held = self
+            .shared
+            .memory
+            .track(self.caller.principal.id, self.named(message));
         held.map(|message| (message, outcome))
             .map_err(|exhausted| exhausted.fault(Delivered::Unknown))
     }
@@ -189,7 +192,10 @@ impl Request {
             parent,
         );
         let frame = self.frame(&minted, handshake, &span, round)?;
-        let frame = self.shared.memory.track(frame.into());
+        let frame = self
+            .shared
+            .memory
+            .track(self.caller.principal.id, frame.into());
         let frame = frame.map_err(|exhausted| exhausted.fault(Delivered::No))?;
         self.upstream.hub.used_by(self.caller.principal.id);
         let mut questions = None;

@@ -106,8 +106,7 @@ pub(in crate::relay) async fn patient(
 /// Lets the call go on whatever becomes of its client: a disconnect is not a cancellation, and what is
 /// said meanwhile is kept (MCP 2025-11-25, transports).
 fn in_session(shared: &Arc<Shared>, session: &Arc<Session>, mut call: CallStream) -> Events {
-    let stream = session.streams().begin();
-    let reader = session.streams().read(stream);
+    let (stream, reader) = session.streams().begin_read();
     let session = Arc::clone(session);
     let stop = shared.stop.clone();
     shared.tasks.spawn(async move {

@@ -1,6 +1,6 @@
 //! All sessions by id.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -8,8 +8,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::ended::EndedSessions;
-use super::{Agreed, OWN, ReplayBudget, Session, sealed};
+use super::{Agreed, OWN, ReplayBudgets, Session, sealed};
 use crate::fault::{Delivered, Fault, FaultKind};
+use crate::memory_budget::MemoryBudget;
 use crate::relay::api::Target;
 use crate::relay::config::Config;
 use crate::relay::seal::Sealer;
@@ -25,8 +26,8 @@ pub(in crate::relay) struct Directory {
     /// `None` only where the system has no randomness.
     sealer: Option<Arc<Sealer>>,
     open: Mutex<FxHashMap<Arc<str>, Arc<Session>>>,
-    /// What the sessions of each principal keep together; with the last of them it is gone.
-    replays: Mutex<FxHashMap<PrincipalId, Weak<ReplayBudget>>>,
+    /// What the sessions of each principal keep together.
+    replays: Arc<ReplayBudgets>,
     /// Those that must not be revived. Locked after `open` where both are.
     ended: Mutex<EndedSessions>,
     /// Held while a session is revived.
@@ -37,29 +38,16 @@ impl Directory {
     pub(in crate::relay) fn new(
         config: watch::Receiver<Config>,
         sealer: Option<Arc<Sealer>>,
+        memory: MemoryBudget,
     ) -> Self {
         Self {
             config,
             sealer,
             open: Mutex::default(),
-            replays: Mutex::default(),
+            replays: ReplayBudgets::new(memory),
             ended: Mutex::default(),
             revival: Mutex::default(),
         }
-    }
-
-    fn replay_budget(&self, principal: PrincipalId) -> Arc<ReplayBudget> {
-        let max = self.config.borrow().replay_bytes_per_token;
-        let mut replays = self.replays.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = replays.get(&principal).and_then(Weak::upgrade);
-        let budget = known.unwrap_or_else(|| {
-            replays.retain(|_, budget| budget.strong_count() > 0);
-            let budget = ReplayBudget::new(max);
-            replays.insert(principal, Arc::downgrade(&budget));
-            budget
-        });
-        budget.set_max(max);
-        budget
     }
 
     fn sessions(&self) -> MutexGuard<'_, FxHashMap<Arc<str>, Arc<Session>>> {
@@ -91,7 +79,8 @@ impl Directory {
         target: Target,
         agreed: Agreed,
     ) -> Session {
-        let budget = self.replay_budget(principal.id);
+        let max = self.config.borrow().replay_bytes_per_token;
+        let budget = self.replays.of(principal.id, max);
         let principal = Arc::clone(principal);
         Session::new(
             id,

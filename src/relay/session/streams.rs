@@ -19,11 +19,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
-pub(in crate::relay) use budget::ReplayBudget;
+pub(in crate::relay) use budget::{ReplayBudget, ReplayBudgets};
 pub(in crate::relay) use reader::Reader;
 use state::{Log, State};
 
+use crate::fault::{Delivered, Fault, FaultKind};
+use crate::memory_budget::{BudgetExhausted, SMALL, SteppedLease, piece_weight};
 use crate::relay::api::Event;
 use crate::relay::hub::fullness;
 use crate::relay::queue::{Prioritized, Priority};
@@ -70,6 +73,20 @@ pub(in crate::relay) enum NotKept {
     Unknown,
     /// Events after it were given up.
     GivenUp,
+    /// There is no memory for what the reader has missed.
+    NoMemory(BudgetExhausted),
+}
+
+impl NotKept {
+    /// The refusal of the request that wanted to read.
+    pub(in crate::relay) fn fault(self) -> Fault {
+        let text = match self {
+            Self::Unknown => "last-event-id is not the id of an event of this session",
+            Self::GivenUp => "events after last-event-id are not kept any more",
+            Self::NoMemory(exhausted) => return exhausted.fault(Delivered::No),
+        };
+        Fault::new(FaultKind::InvalidRequest, text).delivered(Delivered::No)
+    }
 }
 
 impl Streams {
@@ -86,6 +103,8 @@ impl Streams {
                 kept_bytes: 0,
                 kept_droppable: 0,
                 budget,
+                lease: SteppedLease::default(),
+                used_at: Instant::now(),
                 closed: false,
             }),
         }
@@ -105,30 +124,66 @@ impl Streams {
     }
 
     /// Begins the stream of one request.
-    pub(in crate::relay) fn begin(&self) -> u64 {
+    #[cfg(test)]
+    fn begin(&self) -> u64 {
+        self.state().begin()
+    }
+
+    /// Begins the stream of one request, and reads it.
+    pub(in crate::relay) fn begin_read(self: &Arc<Self>) -> (u64, Reader) {
         let mut state = self.state();
-        let stream = state.next_stream;
-        state.next_stream += 1;
-        state.logs.insert(stream, Log::new());
-        stream
+        let stream = state.begin();
+        let reader = state.attach(stream);
+        drop(state);
+        (stream, self.reader(stream, reader, 0))
     }
 
     /// Adds a message to a stream. `false` where its reader was too slow and was cut off; the message
-    /// is kept for the reader that resumes.
+    /// is kept for the reader that resumes, unless there is no memory for it.
     pub(in crate::relay) fn push(&self, stream: u64, message: Bytes) -> bool {
-        self.add(stream, (message, Priority::Required), true)
+        match self.budget.memory().track(message) {
+            Ok(message) => self.add(stream, (message, Priority::Required), true),
+            Err(_exhausted) => self.lose(self.state(), stream),
+        }
     }
 
-    /// Adds a message to a stream that has [`room`](Self::room) for it.
+    /// Adds a message to a stream that has [`room`](Self::room) for it. Where there is no memory, progress and logs are
+    /// dropped; a response never is.
     pub(in crate::relay) fn append(&self, stream: u64, message: Prioritized) {
         self.add(stream, message, false);
     }
 
+    /// The state, with memory for a piece of this weight where there is any.
+    fn state_with_room(&self, weight: usize) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        if state.lease.reserve(self.budget.memory(), weight) {
+            return state;
+        }
+        drop(state);
+        self.budget.memory().make_room(weight);
+        self.state()
+    }
+
+    fn lose(&self, mut state: MutexGuard<'_, State>, stream: u64) -> bool {
+        let wakers = state.lose(stream, self.bounds);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        false
+    }
+
     /// `false` where the reader was cut off.
     fn add(&self, stream: u64, message: Prioritized, cuts_off: bool) -> bool {
-        let mut state = self.state();
-        if state.closed && stream == OWN {
+        let weight = piece_weight(&message.0);
+        let mut state = self.state_with_room(weight);
+        if (state.closed && stream == OWN) || !state.logs.contains_key(&stream) {
             return false;
+        }
+        if !state.lease.add(self.budget.memory(), weight) {
+            match (cuts_off, message.1) {
+                (true, _) => return self.lose(state, stream),
+                (false, Priority::Droppable) => return true,
+                (false, Priority::Required) => state.lease.add_always(self.budget.memory(), weight),
+            }
         }
         let Some(log) = state.logs.get_mut(&stream) else {
             return false;
@@ -164,7 +219,21 @@ impl Streams {
     fn give_up(&self, bytes: usize) {
         let mut state = self.state();
         let enough = state.kept_bytes.saturating_sub(bytes);
-        while state.kept_bytes > enough && state.give_up_one() {}
+        while state.kept_bytes > enough && state.give_up_one().is_some() {}
+    }
+
+    /// Whether somebody reads, and when the client last opened or left a stream; `None` where the lock is taken.
+    fn try_usage(&self) -> Option<(bool, Instant)> {
+        let state = budget::try_lock(&self.state)?;
+        let is_read = state.logs.values().any(|log| !log.readers.is_empty());
+        Some((is_read, state.used_at))
+    }
+
+    /// Gives up what is kept until about this many bytes of the memory budget are released; gives how many were. Nothing
+    /// where the lock is taken.
+    fn try_reclaim(&self, bytes: usize) -> usize {
+        let state = budget::try_lock(&self.state);
+        state.map_or(0, |mut state| state.reclaim(bytes))
     }
 
     /// Waits until little waits for the reader of a stream, or there is none. Cancel safe.
@@ -234,19 +303,16 @@ impl Streams {
     }
 
     /// Reads a stream from what no reader was handed yet.
-    pub(in crate::relay) fn read(self: &Arc<Self>, stream: u64) -> Reader {
-        let mut state = self.state();
+    pub(in crate::relay) fn read(self: &Arc<Self>, stream: u64) -> Result<Reader, NotKept> {
+        let state = self.state();
         let from = state.logs.get(&stream).map_or(0, |log| log.unseen);
-        let missed = state.missed(stream, from);
-        let reader = state.attach(stream);
-        drop(state);
-        self.reader(stream, reader, from, missed)
+        self.read_from(state, stream, from)
     }
 
     /// Reads the stream of an event from the one after it.
     pub(in crate::relay) fn resume(self: &Arc<Self>, last_event: &str) -> Result<Reader, NotKept> {
         let (stream, number) = parse(last_event).ok_or(NotKept::Unknown)?;
-        let mut state = self.state();
+        let state = self.state();
         let log = state.logs.get(&stream).ok_or(NotKept::Unknown)?;
         if number > log.end() {
             return Err(NotKept::Unknown);
@@ -255,19 +321,32 @@ impl Streams {
         if number < log.given_up {
             return Err(NotKept::GivenUp);
         }
-        let missed = state.missed(stream, number);
-        let reader = state.attach(stream);
-        drop(state);
-        Ok(self.reader(stream, reader, number, missed))
+        self.read_from(state, stream, number)
     }
 
-    fn reader(
+    /// A reader of what is kept of a stream from a number on, and of what comes.
+    fn read_from(
         self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
         stream: u64,
-        reader: u64,
         from: u64,
-        missed: VecDeque<(u64, Bytes)>,
-    ) -> Reader {
+    ) -> Result<Reader, NotKept> {
+        let missed = state.missed(stream, from);
+        let reader = state.attach(stream);
+        drop(state);
+        let mut reader = self.reader(stream, reader, from);
+        // Large ones have leases of their own.
+        let small = missed.iter().map(|(_, message)| message.len());
+        let small: usize = small.filter(|len| *len < SMALL).sum();
+        if small > 0 {
+            let lease = self.budget.memory().acquire(small);
+            reader.lease = Some(lease.map_err(NotKept::NoMemory)?);
+        }
+        reader.missed = missed;
+        Ok(reader)
+    }
+
+    fn reader(self: &Arc<Self>, stream: u64, reader: u64, from: u64) -> Reader {
         Reader {
             streams: Arc::clone(self),
             stream,
@@ -277,7 +356,8 @@ impl Streams {
                 retry: Some(RETRY),
                 message: Bytes::new(),
             }),
-            missed,
+            missed: VecDeque::new(),
+            lease: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Modern clients among the hearers: what they are told, and how it is marked.
 
 use super::*;
+use crate::memory_budget::MemoryBudget;
 use crate::relay::hub::{Filter, Listening};
 use crate::relay::queue::Queue;
 
@@ -37,7 +38,8 @@ fn acknowledged(id: &str, notifications: &str) -> String {
 }
 
 pub(super) fn queue() -> Arc<Queue> {
-    Arc::new(Queue::new(16, 10_000))
+    let memory = MemoryBudget::new(usize::MAX).process_account();
+    Arc::new(Queue::new(16, 10_000, memory))
 }
 
 /// What waits in a queue by now.

@@ -41,6 +41,7 @@ impl Request {
         let servers: Vec<_> = leased.iter().map(|leased| &***leased).collect();
         let asker = Asker {
             tasks: &self.all.shared.tasks,
+            memory: &self.all.shared.memory,
             principal: Arc::clone(&self.caller.principal),
             quota: self.caller.quota.clone(),
             session: self
@@ -140,6 +141,7 @@ impl Request {
         let queue = Arc::new(Queue::new(
             config.stream_queue_events,
             config.stream_queue_bytes,
+            shared.memory.account(self.caller.principal.id),
         ));
         let id = self.client_id();
         let text = String::from_utf8_lossy(&id).into_owned();

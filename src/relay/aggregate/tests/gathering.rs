@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::instruments::Instruments;
+use crate::memory_budget::MemoryBudget;
 use crate::protocol::Era;
 use crate::relay::ClientFeatures;
 use crate::relay::aggregate::Kind;
@@ -59,6 +60,7 @@ impl Child {
     async fn list(&self, more: Option<&[More<'_>]>) -> (Value, Duration) {
         let asker = Asker {
             tasks: &self.tasks,
+            memory: &MemoryBudget::new(usize::MAX),
             principal: Arc::new(Principal {
                 id: PrincipalId(1),
                 fingerprint: crate::types::TokenFingerprint::default(),

@@ -7,8 +7,10 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_util::Stream;
+use tokio::time::Instant;
 
 use super::{Streams, id};
+use crate::memory_budget::MemoryLease;
 use crate::relay::api::Event;
 
 /// Reads one stream; the newest reader of a stream gets what comes, and when it goes the one before it.
@@ -21,6 +23,8 @@ pub(in crate::relay) struct Reader {
     pub(super) primer: Option<Event>,
     /// What came before it attached, with numbers.
     pub(super) missed: VecDeque<(u64, Bytes)>,
+    /// The memory of that: what is kept may be given up meanwhile.
+    pub(super) lease: Option<MemoryLease>,
 }
 
 impl Stream for Reader {
@@ -40,6 +44,7 @@ impl Stream for Reader {
             self.streams.state().seen(stream, number);
             return Poll::Ready(Some(event(stream, number, message)));
         }
+        self.lease = None;
         let (reader, bounds) = (self.key, self.streams.bounds);
         let mut state = self.streams.state();
         let Some(log) = state.logs.get_mut(&stream) else {
@@ -82,6 +87,7 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let (stream, reader, bounds) = (self.stream, self.key, self.streams.bounds);
         let mut state = self.streams.state();
+        state.used_at = Instant::now();
         let Some(log) = state.logs.get_mut(&stream) else {
             return;
         };

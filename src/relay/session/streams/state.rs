@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::{Bounds, OWN, ReplayBudget};
+use crate::memory_budget::{SMALL, SteppedLease, piece_weight};
 use crate::relay::queue::{Prioritized, Priority};
 
 #[derive(Debug)]
@@ -20,6 +22,10 @@ pub(super) struct State {
     /// How many of them are droppable.
     pub(super) kept_droppable: usize,
     pub(super) budget: Arc<ReplayBudget>,
+    /// The memory of what waits and of what is kept.
+    pub(super) lease: SteppedLease,
+    /// When its client last opened or left a stream.
+    pub(super) used_at: Instant,
     pub(super) closed: bool,
 }
 
@@ -77,6 +83,14 @@ impl Log {
 }
 
 impl State {
+    /// Begins the stream of one request.
+    pub(super) fn begin(&mut self) -> u64 {
+        let stream = self.next_stream;
+        self.next_stream += 1;
+        self.logs.insert(stream, Log::new());
+        stream
+    }
+
     /// What is kept of a stream from a number on, with numbers.
     pub(super) fn missed(&self, stream: u64, from: u64) -> VecDeque<(u64, Bytes)> {
         let of_stream = self
@@ -97,6 +111,7 @@ impl State {
                 waker: None,
             });
         }
+        self.used_at = Instant::now();
         reader
     }
 
@@ -139,31 +154,64 @@ impl State {
             priority,
         });
         while self.kept.len() > bounds.kept_events || self.kept_bytes > bounds.kept_bytes {
-            if !self.give_up_one() {
+            if self.give_up_one().is_none() {
                 break;
             }
         }
     }
 
-    /// Gives up the oldest event that is kept, of those that matter least; `false` where none is kept.
-    pub(super) fn give_up_one(&mut self) -> bool {
+    /// Gives up the oldest event that is kept, of those that matter least; gives its length, `None` where none is kept.
+    pub(super) fn give_up_one(&mut self) -> Option<usize> {
         let droppable = |kept: &Kept| kept.priority == Priority::Droppable;
         let least = match self.kept_droppable {
             0 => Some(0),
             _ => self.kept.iter().position(droppable),
         };
-        let Some(gone) = least.and_then(|at| self.kept.remove(at)) else {
-            return false;
-        };
-        self.kept_bytes -= gone.message.len();
-        self.budget.give_back(gone.message.len());
+        let gone = least.and_then(|at| self.kept.remove(at))?;
+        let len = gone.message.len();
+        self.kept_bytes -= len;
+        self.budget.give_back(len);
+        self.lease.remove(piece_weight(&gone.message));
         if droppable(&gone) {
             self.kept_droppable -= 1;
         } else if let Some(log) = self.logs.get_mut(&gone.stream) {
             log.given_up = log.given_up.max(gone.number + 1);
         }
         self.forget_if_over(gone.stream);
-        true
+        Some(len)
+    }
+
+    /// Gives up what is kept, the oldest first, until about this many bytes of the memory budget are released; gives how
+    /// many were.
+    pub(super) fn reclaim(&mut self, bytes: usize) -> usize {
+        let leased = self.lease.leased();
+        let mut released = 0;
+        // What is below the first step was never leased.
+        while released + leased.saturating_sub(self.lease.leased()) < bytes
+            && (self.lease.leased() > 0 || self.kept.iter().any(|kept| kept.message.len() >= SMALL))
+            && let Some(len) = self.give_up_one()
+        {
+            // A large one has a lease of its own.
+            released += if len >= SMALL { len } else { 0 };
+            self.lease.shrink();
+        }
+        released + leased.saturating_sub(self.lease.leased())
+    }
+
+    /// Notes that a message was lost for want of memory: who reads is cut off, and who resumes before it is told so.
+    pub(super) fn lose(&mut self, stream: u64, bounds: Bounds) -> Vec<Waker> {
+        let Some(log) = self.logs.get_mut(&stream) else {
+            return Vec::new();
+        };
+        let readers = log.readers.drain(..);
+        let mut wakers: Vec<_> = readers.filter_map(|one| one.waker).collect();
+        wakers.extend(log.writer.take());
+        self.keep_waiting(stream, bounds);
+        if let Some(log) = self.logs.get_mut(&stream) {
+            log.next_read += 1;
+            log.given_up = log.next_read;
+        }
+        wakers
     }
 
     /// Notes that a reader was handed this event.

@@ -1,8 +1,11 @@
 //! What a reader sees, whatever becomes of its connection.
 
+mod memory;
+
 use futures_util::{FutureExt, StreamExt};
 
 use super::*;
+use crate::memory_budget::MemoryBudget;
 
 const BOUNDS: Bounds = Bounds {
     queue_events: 3,
@@ -12,7 +15,9 @@ const BOUNDS: Bounds = Bounds {
 };
 
 fn streams(primes: bool) -> Arc<Streams> {
-    Arc::new(Streams::new(BOUNDS, primes, ReplayBudget::new(usize::MAX)))
+    let memory = MemoryBudget::new(usize::MAX).process_account();
+    let budget = ReplayBudget::new(usize::MAX, memory);
+    Arc::new(Streams::new(BOUNDS, primes, budget))
 }
 
 fn text(message: &'static str) -> Bytes {
@@ -42,7 +47,7 @@ fn seen(reader: &mut Reader) -> Vec<String> {
 fn a_stream_opens_with_its_id_and_ends_after_its_last_message() {
     let streams = streams(true);
     let stream = streams.begin();
-    let mut reader = streams.read(stream);
+    let mut reader = streams.read(stream).unwrap();
     assert_eq!(seen(&mut reader), ["1-0  retry"]);
     assert!(streams.push(stream, text("a")) && streams.push(stream, text("b")));
     streams.end(stream);
@@ -53,7 +58,7 @@ fn a_stream_opens_with_its_id_and_ends_after_its_last_message() {
 fn a_reader_that_comes_back_gets_the_rest_of_its_stream_and_nothing_of_others() {
     let streams = streams(false);
     let (one, other) = (streams.begin(), streams.begin());
-    let mut reader = streams.read(one);
+    let mut reader = streams.read(one).unwrap();
     assert!(streams.push(one, text("a")) && streams.push(one, text("b")));
     assert_eq!(seen(&mut reader), ["1-1 a", "1-2 b"]);
     drop(reader);
@@ -99,7 +104,7 @@ fn what_was_given_up_or_never_was_is_not_resumed() {
 fn a_slow_reader_is_cut_off_and_loses_nothing_that_is_kept() {
     let streams = streams(false);
     let (slow, other) = (streams.begin(), streams.begin());
-    let (mut reader, mut apart) = (streams.read(slow), streams.read(other));
+    let (mut reader, mut apart) = (streams.read(slow).unwrap(), streams.read(other).unwrap());
     let taken: Vec<_> = ["a", "b", "c", "d"]
         .map(|message| streams.push(slow, text(message)))
         .into();
@@ -122,7 +127,7 @@ fn a_message_over_the_bound_reaches_a_reader_who_waits_for_it() {
     assert!(LONG.len() > BOUNDS.queue_bytes && LONG.len() > BOUNDS.kept_bytes);
     let streams = streams(false);
     let call = streams.begin();
-    let mut reader = streams.read(call);
+    let mut reader = streams.read(call).unwrap();
     assert!(streams.push(call, text(LONG)));
     streams.end(call);
     assert_eq!(seen(&mut reader), [format!("1-1 {LONG}"), "end".to_owned()]);
@@ -135,7 +140,7 @@ fn what_is_kept_of_progress_makes_room_for_responses() {
     let (done, noisy) = (streams.begin(), streams.begin());
     streams.push(done, text("response"));
     streams.end(done);
-    let reader = streams.read(noisy);
+    let reader = streams.read(noisy).unwrap();
     drop(reader);
     for _ in 0..20 {
         streams.append(noisy, (text("progress"), Priority::Droppable));
@@ -160,7 +165,7 @@ fn a_writer_waits_for_its_reader_or_for_the_end_of_it() {
     let stream = streams.begin();
     let has_room = || streams.room(stream).now_or_never().is_some();
     assert!(has_room(), "nobody reads");
-    let mut reader = streams.read(stream);
+    let mut reader = streams.read(stream).unwrap();
     for _ in 0..ROOM_EVENTS {
         assert!(has_room());
         streams.append(stream, (text("progress"), Priority::Droppable));
@@ -185,7 +190,8 @@ fn sessions_of_one_token_keep_no_more_than_their_budget() {
         kept_bytes: 800,
         ..BOUNDS
     };
-    let budget = ReplayBudget::new(BOUND);
+    let memory = MemoryBudget::new(usize::MAX).process_account();
+    let budget = ReplayBudget::new(BOUND, memory);
     let session = || {
         let streams = Arc::new(Streams::new(bounds, false, Arc::clone(&budget)));
         budget.join(&streams);
@@ -205,7 +211,7 @@ fn sessions_of_one_token_keep_no_more_than_their_budget() {
             assert!(kept <= BOUND, "{kept} bytes");
         }
     }
-    assert_eq!(seen(&mut small.read(OWN)), ["0-1 kept"]);
+    assert_eq!(seen(&mut small.read(OWN).unwrap()), ["0-1 kept"]);
     drop((sessions, large));
     assert!(small.push(OWN, vec![b'x'; 700].into()));
     assert!(small.kept_bytes() >= 700, "what is gone was given back");
@@ -214,7 +220,7 @@ fn sessions_of_one_token_keep_no_more_than_their_budget() {
 #[test]
 fn the_newest_reader_gets_what_comes_and_hands_on_when_it_goes() {
     let streams = streams(false);
-    let (mut old, mut new) = (streams.read(OWN), streams.read(OWN));
+    let (mut old, mut new) = (streams.read(OWN).unwrap(), streams.read(OWN).unwrap());
     streams.push(OWN, text("a"));
     assert_eq!(seen(&mut old), Vec::<String>::new());
     assert_eq!(seen(&mut new), ["0-1 a"]);
@@ -228,10 +234,10 @@ fn what_came_before_the_first_reader_is_not_lost() {
     let streams = streams(false);
     streams.push(OWN, text("a"));
     assert!(!streams.is_read() && !streams.any_read());
-    let mut reader = streams.read(OWN);
+    let mut reader = streams.read(OWN).unwrap();
     assert_eq!(seen(&mut reader), ["0-1 a"]);
     drop(reader);
-    let mut next = streams.read(OWN);
+    let mut next = streams.read(OWN).unwrap();
     assert_eq!(
         seen(&mut next),
         Vec::<String>::new(),
@@ -243,7 +249,7 @@ fn what_came_before_the_first_reader_is_not_lost() {
 fn a_closed_session_ends_its_own_stream_and_those_of_requests_end_with_their_responses() {
     let streams = streams(false);
     let stream = streams.begin();
-    let (mut own, mut one) = (streams.read(OWN), streams.read(stream));
+    let (mut own, mut one) = (streams.read(OWN).unwrap(), streams.read(stream).unwrap());
     assert_eq!(seen(&mut own).len() + seen(&mut one).len(), 0);
     streams.close();
     assert_eq!(seen(&mut own), ["end"]);
