@@ -90,8 +90,10 @@ pub struct Parts {
     pub rulebook: Rulebook,
     /// Where messages go.
     pub relay: Arc<Relay>,
-    /// Where connections begin, and where they are served while they ask for no server.
+    /// Where connections begin, and where requests without a valid token are served.
     pub fronts: Shards,
+    /// Where requests are served that would keep others waiting at a server's home.
+    pub workers: Shards,
     /// What `/metrics` shows.
     pub metrics: MetricsText,
     /// What is measured.
@@ -132,6 +134,7 @@ fn open(parts: Parts, drain: &CancellationToken) -> (Arc<impl Answers>, Door) {
         rulebook,
         relay,
         fronts,
+        workers,
         metrics,
         instruments,
     } = parts;
@@ -144,7 +147,11 @@ fn open(parts: Parts, drain: &CancellationToken) -> (Arc<impl Answers>, Door) {
     let homes = {
         let relay = Arc::clone(&relay);
         let find: HomeFinder = Arc::new(move |principal, server| relay.home(principal, server));
-        Homes { fronts, find }
+        Homes {
+            fronts,
+            workers,
+            find,
+        }
     };
     let edge = Arc::new(Edge {
         relay,

@@ -113,6 +113,7 @@ pub fn run(
     };
     let threads = start("shard", shards::count_for(config.servers.len(), cores))?;
     let fronts = start("front", shards::fronts_for(cores))?;
+    let workers = start("worker", shards::workers_for(cores))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -125,6 +126,7 @@ pub fn run(
     let pools = Pools {
         servers: threads.shards(),
         fronts: fronts.shards(),
+        workers: workers.shards(),
     };
     let shared = (&pools, state.clone());
     let mut times = StopTimes::of(&config);
@@ -137,6 +139,7 @@ pub fn run(
     state.flush();
     telemetry.shutdown(times.telemetry);
     fronts.shutdown(RUNTIME_SHUTDOWN);
+    workers.shutdown(RUNTIME_SHUTDOWN);
     threads.shutdown(RUNTIME_SHUTDOWN);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
     Ok(ended)
@@ -148,12 +151,15 @@ struct Pools {
     servers: Shards,
     /// Where connections begin.
     fronts: Shards,
+    /// Where requests are served that would keep others waiting at a server's home.
+    workers: Shards,
 }
 
 impl Pools {
     /// Every event loop, that of the caller too.
     fn loops(&self) -> impl Iterator<Item = Shard> {
         let loops = self.servers.all().chain(self.fronts.all());
+        let loops = loops.chain(self.workers.all());
         loops.cloned().chain([Shard::here()])
     }
 }
@@ -183,6 +189,18 @@ fn open_state(config: &Config) -> StateDir {
     state
 }
 
+/// Logs the warnings about a config, and its servers.
+fn log_config(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!(config = %config.path.display(), "{warning}");
+    }
+    for server in &config.servers {
+        let (server, instance) = (&server.supervisor, server.instance.as_str());
+        let program = server.launch.program.display();
+        tracing::info!(server_id = %server.id, command = server.launch.command, program = %program, instance, "server configured");
+    }
+}
+
 async fn serve(
     mut config: Config,
     reread: Option<Reread>,
@@ -193,14 +211,7 @@ async fn serve(
 ) -> anyhow::Result<Ended> {
     // Installed before anything is started: a signal from here on is an orderly stop.
     let mut signals = Signals::install().context("cannot install signal handlers")?;
-    for warning in &config.warnings {
-        tracing::warn!(config = %config.path.display(), "{warning}");
-    }
-    for server in &config.servers {
-        let (server, instance) = (&server.supervisor, server.instance.as_str());
-        let program = server.launch.program.display();
-        tracing::info!(server_id = %server.id, command = server.launch.command, program = %program, instance, "server configured");
-    }
+    log_config(&config);
     let listener = http::bind(&config.http)
         .await
         .map_err(|(bind, error)| match error.kind() {
@@ -227,6 +238,7 @@ async fn serve(
         rulebook: rulebook.clone(),
         relay: Arc::clone(&relay),
         fronts: pools.fronts.clone(),
+        workers: pools.workers.clone(),
         metrics: Arc::new(telemetry.prometheus()),
         instruments: telemetry.instruments().clone(),
     };

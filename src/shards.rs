@@ -7,8 +7,9 @@
 //! cores where there are more servers. A child is read by one thread in any case, and one thread carries more calls a
 //! second than most children answer.
 //!
-//! The front has shards of its own, which are no server's home: handshakes, whoever is not let in, and requests for no
-//! server or for all of them are served there and disturb no server.
+//! The front has shards of its own, where handshakes and requests without a valid token are served. A third kind, the
+//! workers, serve what would keep others waiting at a server's home: requests for no server or for all of them, large
+//! bodies, and a token that has many requests under way beside other tokens.
 //!
 //! Where a task runs changes what it costs and nothing else: whatever is not at home works across threads as well.
 
@@ -49,6 +50,11 @@ pub fn count_for(servers: usize, cores: usize) -> usize {
 /// How many shards the front of such a gateway wants: one for each core.
 pub fn fronts_for(cores: usize) -> usize {
     cores.max(LEAST)
+}
+
+/// How many workers such a gateway wants: one for each core, and at least four, so that few tokens share one.
+pub fn workers_for(cores: usize) -> usize {
+    cores.max(4)
 }
 
 /// Has work that blocks done in a thread of its own, and not on an event loop, where connections would wait for it.
@@ -136,6 +142,13 @@ impl Shards {
         let turn = next.fetch_add(1, Ordering::Relaxed) % shards.len().max(1);
         // There is at least one, or these would not be here.
         shards.get(turn).cloned().unwrap_or_else(Shard::here)
+    }
+
+    /// The one that goes with a number: always the same for the same number.
+    pub fn at(&self, number: usize) -> Shard {
+        let shards = &self.0.shards;
+        let at = number % shards.len().max(1);
+        shards.get(at).cloned().unwrap_or_else(Shard::here)
     }
 
     /// Each of them once.

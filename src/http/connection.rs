@@ -80,10 +80,11 @@ impl ConnectionContext {
         }
     }
 
-    /// Has the connection go on where a request of this principal for this path is served.
-    pub(super) async fn settle(&self, principal: &Principal, path: &str) {
+    /// Has the connection go on where a request of this principal for this path is served. `is_heavy` where it would
+    /// keep others waiting.
+    pub(super) async fn settle(&self, principal: &Principal, path: &str, is_heavy: bool) {
         if let Some(placement) = &self.placement {
-            placement.settle(principal, path).await;
+            placement.settle(principal, path, is_heavy).await;
         }
     }
 }

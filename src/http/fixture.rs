@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::routing::post;
 use http::{Request, Response};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -92,33 +93,39 @@ pub(super) fn door(limits: LimitsConfig) -> Door {
         instruments: Instruments::noop(),
         homes: Homes {
             fronts: Shards::here(),
+            workers: Shards::here(),
             find: Arc::new(|_principal, _server| None),
         },
         tls: None,
     }
 }
 
-/// The same, where connections begin at these fronts, and every server has its home at the first of these threads.
-pub(super) fn door_with_homes(fronts: &Threads, homes: &Threads) -> Door {
+/// The same, where connections begin at these fronts, every server has its home at the first of these threads, and
+/// the rest is served by these workers.
+pub(super) fn door_with_homes(fronts: &Threads, homes: &Threads, workers: &Threads) -> Door {
     let home = homes.shards().next();
     let find: HomeFinder = Arc::new(move |principal, server| {
         let server = server.parse().ok()?;
         principal.may_reach(&server).then(|| home.clone())
     });
-    let fronts = fronts.shards();
     Door {
-        homes: Homes { fronts, find },
+        homes: Homes {
+            fronts: fronts.shards(),
+            workers: workers.shards(),
+            find,
+        },
         ..door(config().limits)
     }
 }
 
-/// Answers everything with the name of the thread that the answer is made on.
+/// Answers everything with the name of the thread that the answer is made on, but `/s1/wait` not at all.
 pub(super) fn thread_names() -> Router {
     let name = || async {
         let name = std::thread::current().name().map(str::to_owned);
         name.unwrap_or_default()
     };
-    Router::new().fallback(name)
+    let wait = || std::future::pending::<String>();
+    Router::new().route("/s1/wait", post(wait)).fallback(name)
 }
 
 /// A listener on loopback that serves until it is told not to.

@@ -1,9 +1,14 @@
 //! The shard that serves a connection.
 //!
-//! A connection begins at a shard of the front, which is no server's home. Each request that was let in moves it: to
-//! the home of the server that the request asks for, if its token may reach that server, and to the front if not. So a
-//! message crosses the gateway on one thread, and nothing that is not authenticated, and no work for another server,
-//! ever runs on a server's thread.
+//! A connection begins at a shard of the front, where everything that is not authenticated is served. Each request that
+//! was let in moves it: to the home of the server that the request asks for, if its token may reach that server, and
+//! to the worker of its token if not. So a message crosses the gateway on one thread, no work for another server ever
+//! runs on a server's thread, and none delays new connections.
+//!
+//! An event loop runs its tasks in the order in which they became ready, whoever's they are: where one token has fifty
+//! requests ready at a server's home, each call of another waits for all fifty. The system is fairer to threads than
+//! an event loop is to tasks. So a heavy request, one that would keep others waiting, is served by the worker of its
+//! token instead, and only what it has for the server crosses over.
 //!
 //! A request waits in the gate while its connection moves. Nothing of its body has been read by then.
 
@@ -30,13 +35,14 @@ pub(super) type HomeFinder = Arc<dyn Fn(&Principal, &str) -> Option<Shard> + Sen
 #[derive(Clone)]
 pub(super) struct Homes {
     pub(super) fronts: Shards,
+    pub(super) workers: Shards,
     pub(super) find: HomeFinder,
 }
 
 /// The place of one connection among the shards.
 pub(super) struct Placement {
     find: HomeFinder,
-    front: Shard,
+    workers: Shards,
     state: Mutex<PlacementState>,
     /// A request waits for the connection to move: what the state says too, without a lock.
     is_moving: AtomicBool,
@@ -53,12 +59,11 @@ struct PlacementState {
 impl Placement {
     /// The place of a connection that begins at this shard of the front.
     pub(super) fn new(homes: &Homes, front: Shard) -> Arc<Self> {
-        let current = front.clone();
         Arc::new(Self {
             find: Arc::clone(&homes.find),
-            front,
+            workers: homes.workers.clone(),
             state: Mutex::new(PlacementState {
-                current,
+                current: front,
                 wanted: None,
             }),
             is_moving: AtomicBool::new(false),
@@ -67,9 +72,11 @@ impl Placement {
     }
 
     /// Has the connection move to where a request of this principal for this path is served, and waits until it has.
-    pub(super) async fn settle(&self, principal: &Principal, path: &str) {
-        let home = server_of(path).and_then(|server| (self.find)(principal, server));
-        let home = home.unwrap_or_else(|| self.front.clone());
+    /// A heavy request keeps others waiting where it is served.
+    pub(super) async fn settle(&self, principal: &Principal, path: &str, is_heavy: bool) {
+        let server = server_of(path).filter(|_| !is_heavy);
+        let home = server.and_then(|server| (self.find)(principal, server));
+        let home = home.unwrap_or_else(|| self.workers.at(principal.id.0 as usize));
         {
             let mut state = self.state();
             if state.current == home {

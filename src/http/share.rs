@@ -9,12 +9,18 @@ use super::config::LimitsConfig;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::types::{Principal, PrincipalId, QuotaPermit};
 
+/// Requests under way of one token, above which they are a crowd that keeps the requests of others waiting. Clients
+/// that one person uses have fewer.
+const CROWD: usize = 8;
+
 /// The shares of every principal.
 #[derive(Debug)]
 pub(super) struct Shares(FxHashMap<PrincipalId, Share>);
 
 #[derive(Clone, Debug)]
 struct Share {
+    /// Requests that may be under way.
+    size: usize,
     requests: Arc<Semaphore>,
     streams: Arc<Semaphore>,
 }
@@ -50,6 +56,17 @@ impl Shares {
         Self(principals.map(kept).collect())
     }
 
+    /// Several principals share the gateway.
+    pub(super) fn is_divided(&self) -> bool {
+        self.0.len() > 1
+    }
+
+    /// Whether a principal has so many requests under way that they keep those of others waiting.
+    pub(super) fn is_crowd(&self, principal: PrincipalId) -> bool {
+        let share = self.0.get(&principal);
+        share.is_some_and(|share| share.size - share.requests.available_permits() >= CROWD)
+    }
+
     /// Takes one request out of the share.
     pub(super) fn request(&self, principal: PrincipalId) -> Result<QuotaPermit, Fault> {
         let share = self.0.get(&principal).map(|share| &share.requests);
@@ -67,6 +84,7 @@ impl Share {
     fn new(limits: &LimitsConfig) -> Self {
         let semaphore = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
         Self {
+            size: limits.max_in_flight_per_token.min(Semaphore::MAX_PERMITS),
             requests: semaphore(limits.max_in_flight_per_token),
             streams: semaphore(limits.max_streams_per_token),
         }
@@ -92,6 +110,7 @@ mod tests {
         let principals = || tokens.iter().map(|token| &token.principal);
         let shares = Shares::new(principals(), &config.limits);
         let (one, two) = (PrincipalId(1), PrincipalId(2));
+        assert!(shares.is_divided() && !shares.is_crowd(one));
         let first = shares.request(one).unwrap();
         let _second = shares.request(one).unwrap();
         assert_eq!(

@@ -12,21 +12,22 @@ use crate::shards::Threads;
 
 /// Every server lives at `home-0`; what is let in is answered with the name of the thread that served it.
 struct Places {
-    _threads: [Threads; 2],
+    _threads: [Threads; 3],
     running: Running,
 }
 
 async fn places() -> Places {
     let fronts = Threads::start("front", 2).unwrap();
     let homes = Threads::start("home", 1).unwrap();
+    let workers = Threads::start("worker", 2).unwrap();
     let config = fixture::config();
     let drain = CancellationToken::new();
     let guard = Guard::new(Rulebook::new(&config), "http", drain, Instruments::noop());
     let gate = Gate::new(Arc::new(guard), fixture::thread_names());
-    let door = fixture::door_with_homes(&fronts, &homes);
+    let door = fixture::door_with_homes(&fronts, &homes, &workers);
     Places {
         running: Running::behind(door, gate).await,
-        _threads: [fronts, homes],
+        _threads: [fronts, homes, workers],
     }
 }
 
@@ -36,30 +37,84 @@ async fn ask(wire: &mut Wire, path: &str, token: &str) -> (u16, String) {
         "GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n"
     ))
     .await;
+    answer(wire).await
+}
+
+async fn answer(wire: &mut Wire) -> (u16, String) {
     let response = wire.response().await;
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
     let status = head.get(9..12).unwrap().parse();
     (status.unwrap(), body.to_owned())
 }
 
-fn is_front(answer: &(u16, String)) -> bool {
-    answer.0 == 200 && answer.1.starts_with("front-")
+fn is_worker(answer: &(u16, String)) -> bool {
+    answer.0 == 200 && answer.1.starts_with("worker-")
 }
 
 /// RD02: a request is served at the home of the server that it asks for, and only if its token may reach that server;
-/// everything else, later requests of the same connection too, is served at the front.
+/// everything else, later requests of the same connection too, is served by a worker, so that it delays no new
+/// connection.
 #[tokio::test]
 async fn a_connection_is_at_a_servers_home_for_requests_that_may_reach_it_only() {
     let places = places().await;
     let home = (200, "home-0".to_owned());
     let mut wire = places.running.connect().await;
     for _ in 0..3 {
-        assert!(is_front(&ask(&mut wire, "/health", "T2").await));
+        assert!(is_worker(&ask(&mut wire, "/health", "T2").await));
         assert_eq!(ask(&mut wire, "/s1/rpc", "T2").await, home);
         assert_eq!(ask(&mut wire, "/s1/mcp", "T2").await, home);
-        assert!(is_front(&ask(&mut wire, "/s2/rpc", "T2").await));
+        assert!(is_worker(&ask(&mut wire, "/s2/rpc", "T2").await));
         assert_eq!(ask(&mut wire, "/s2/rpc", "T1").await, home);
-        assert!(is_front(&ask(&mut wire, "/mcp", "T1").await));
+        assert!(is_worker(&ask(&mut wire, "/mcp", "T1").await));
+    }
+}
+
+/// RD04: the requests of a token that has many under way are served away from the home of the server that others wait
+/// for, and at the home again when there are fewer.
+#[tokio::test]
+async fn a_crowd_of_requests_is_served_away_from_the_servers_home() {
+    let places = places().await;
+    let mut waiting = Vec::new();
+    let mut wire = places.running.connect().await;
+    let home = (200, "home-0".to_owned());
+    for number in 0..8 {
+        assert_eq!(
+            ask(&mut wire, "/s1/rpc", "T1").await,
+            home,
+            "{number} under way"
+        );
+        let mut one = places.running.connect().await;
+        one.send("POST /s1/wait HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer T1\r\n\r\n")
+            .await;
+        waiting.push(one);
+    }
+    let until_worker = async { while !is_worker(&ask(&mut wire, "/s1/rpc", "T1").await) {} };
+    fixture::soon(until_worker).await;
+    let mut other = places.running.connect().await;
+    assert_eq!(
+        ask(&mut other, "/s1/rpc", "T2").await,
+        home,
+        "another token"
+    );
+    drop(waiting);
+    let until_home = async { while is_worker(&ask(&mut wire, "/s1/rpc", "T1").await) {} };
+    fixture::soon(until_home).await;
+}
+
+/// RD01: a body that takes long to look through is looked through away from the home of the server.
+#[tokio::test]
+async fn a_large_body_is_read_away_from_the_servers_home() {
+    let places = places().await;
+    for (length, is_large) in [(10, false), (64 * 1024, false), (64 * 1024 + 1, true)] {
+        let mut wire = places.running.connect().await;
+        let body = "b".repeat(length);
+        wire.send(&format!(
+            "POST /s1/rpc HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer T1\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        ))
+        .await;
+        let at = answer(&mut wire).await;
+        assert_eq!(is_worker(&at), is_large, "{length} bytes: {at:?}");
     }
 }
 
@@ -74,6 +129,7 @@ async fn a_request_without_a_token_moves_nothing() {
     let mut door = fixture::door(config.limits);
     door.homes = Homes {
         fronts: fronts.shards(),
+        workers: fronts.shards(),
         find: Arc::new(|_, _| panic!("looked up")),
     };
     let running = Running::behind(door, gate).await;

@@ -160,11 +160,12 @@ async fn a_connection_moves_to_the_home_of_what_it_asks_for_under_its_encryption
     let (identity, trusted) = identity();
     let fronts = Threads::start("front", 2).unwrap();
     let homes = Threads::start("home", 1).unwrap();
+    let workers = Threads::start("worker", 1).unwrap();
     let tls = door(&Tls::new(identity).unwrap());
     let gate = Gate::new(Arc::clone(tls.guard()), fixture::thread_names());
     let edge = Door {
         tls: Some(tls),
-        ..fixture::door_with_homes(&fronts, &homes)
+        ..fixture::door_with_homes(&fronts, &homes, &workers)
     };
     let running = Running::behind(edge, gate).await;
     for (token, answer) in [("T1", "home-0"), ("T2", "home-0"), ("T3", "401")] {

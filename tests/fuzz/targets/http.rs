@@ -80,6 +80,7 @@ async fn answer(data: &[u8]) -> Vec<u8> {
         rulebook: Rulebook::new(&http),
         relay: Arc::new(relay),
         fronts: Shards::here(),
+        workers: Shards::here(),
         metrics: Arc::new(String::new),
         instruments,
     };
