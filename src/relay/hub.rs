@@ -41,7 +41,7 @@ pub(super) use listening::Listening;
 use changes::{PendingChanges, SubscriptionChange};
 use filter::{Capabilities, Lists};
 use keeper::{Settled, UpstreamListen};
-use pressure::{Payer, Pressure};
+use pressure::{Pressure, StreamKind};
 use subscriptions::{ClientSubscriptions, Subscriptions};
 use told::Told;
 
@@ -276,8 +276,9 @@ impl Hub {
         if !taken {
             self.instruments.dropped(DropReason::SlowStream);
         }
-        let payer = Payer::Principal(principal);
-        self.pressure().look_at(sink, payer, Instant::now());
+        let now = Instant::now();
+        self.pressure()
+            .look_at(sink, StreamKind::Call, principal, now);
     }
 
     /// Gives a message to every hearer that is picked, in the form that is meant for it.
@@ -293,11 +294,12 @@ impl Hub {
             .iter()
             .filter(|(key, hearer)| wants(**key, hearer));
         let picked: Vec<_> = picked
-            .filter_map(|(_, hearer)| match &hearer.mark {
-                Mark::Legacy { .. } => Some((Arc::clone(&hearer.sink), None)),
-                Mark::Modern { id, acknowledged } => {
-                    acknowledged.then(|| (Arc::clone(&hearer.sink), Some(id.clone())))
-                }
+            .filter_map(|(_, hearer)| {
+                let id = match &hearer.mark {
+                    Mark::Legacy { .. } => None,
+                    Mark::Modern { id, acknowledged } => Some(acknowledged.then(|| id.clone())?),
+                };
+                Some((Arc::clone(&hearer.sink), hearer.principal, id))
             })
             .collect();
         drop(state);
@@ -305,14 +307,17 @@ impl Hub {
             self.instruments.dropped(DropReason::NoListener);
         }
         let (unmarked, now) = (told.unmarked(), Instant::now());
-        for (sink, id) in picked {
+        for (sink, principal, id) in picked {
             let message = match id {
                 None => Some(unmarked.clone()),
                 Some(id) => told.marked(&id),
             };
             let taken = message.map(|message| sink.push(message));
             match taken {
-                Some(true) => self.pressure().look_at(&sink, Payer::Nobody, now),
+                Some(true) => {
+                    self.pressure()
+                        .look_at(&sink, StreamKind::Hearer, principal, now);
+                }
                 Some(false) => self.instruments.dropped(DropReason::SlowStream),
                 None => self.instruments.dropped(DropReason::GarbageLine),
             }

@@ -341,6 +341,13 @@ impl Mux {
         self.table().last_heard
     }
 
+    /// Whether any principal but this one has a request at the server, or waits to have one written.
+    pub fn others_wait(&self, principal: PrincipalId) -> bool {
+        self.table()
+            .queue
+            .is_used_beside(Owner::Principal(principal))
+    }
+
     /// The one principal whose requests are under way, where there is exactly one.
     pub fn sole_principal(&self) -> Option<PrincipalId> {
         let table = self.table();

@@ -89,7 +89,11 @@ impl Listener for Hub {
     fn is_behind(&self) -> bool {
         let mut pressure = self.pressure();
         // Asked after every line: usually it is nobody, and then the time does not matter.
-        !pressure.is_empty() && pressure.is_felt(Instant::now())
+        !pressure.is_empty()
+            && pressure.is_felt(Instant::now(), |principal| {
+                let handle = self.handle.get();
+                handle.is_some_and(|handle| handle.mux().others_wait(principal))
+            })
     }
 
     fn misframed(&self, mistake: Misframed) {

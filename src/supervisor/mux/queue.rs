@@ -153,6 +153,12 @@ impl FairQueue {
         self.lanes.iter().any(|lane| !lane.exclusive.is_empty())
     }
 
+    /// Whether any owner but this one and the server itself has a request in flight or a frame that waits.
+    pub(super) fn is_used_beside(&self, owner: Owner) -> bool {
+        let mut others = self.lanes.iter().filter(|lane| lane.owner != owner);
+        others.any(|lane| !lane.is_unused())
+    }
+
     /// Bytes of the ordered and exclusive frames that wait.
     pub(super) fn bytes(&self) -> usize {
         self.waiting.bytes
