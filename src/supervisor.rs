@@ -31,6 +31,9 @@ mod machine;
 mod memory;
 mod mux;
 mod orphans;
+#[cfg_attr(not(target_os = "linux"), path = "supervisor/pipe_size_unix.rs")]
+#[cfg_attr(target_os = "linux", path = "supervisor/pipe_size_linux.rs")]
+mod pipe_size;
 mod pipes;
 mod platform;
 mod script;

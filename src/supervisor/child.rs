@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::config::Config;
-use super::{guard, orphans, platform};
+use super::{guard, orphans, pipe_size, platform};
 use crate::shards::in_thread;
 
 /// How many guards are started at the same time; each start blocks a thread for a fork and an exec.
@@ -64,7 +64,9 @@ impl Spawner {
     pub(super) async fn spawn(&self, config: &Config) -> io::Result<GuardProcess> {
         let (env, id) = (config.launch.env.clone(), config.id.to_string());
         let orders = guard::orders(config)?;
-        self.in_turn(move || start(env, &id, &orders)).await?
+        let is_divided = config.requests.divided;
+        let started = self.in_turn(move || start(env, &id, &orders, is_divided));
+        started.await?
     }
 
     /// Runs a start when it is its turn.
@@ -84,9 +86,17 @@ impl Spawner {
     }
 }
 
-/// Starts a guard and tells it what to do; blocks.
-fn start(env: Vec<(OsString, OsString)>, id: &str, orders: &[u8]) -> io::Result<GuardProcess> {
+/// Starts a guard and tells it what to do; blocks. `is_divided` where several principals may use the server.
+fn start(
+    env: Vec<(OsString, OsString)>,
+    id: &str,
+    orders: &[u8],
+    is_divided: bool,
+) -> io::Result<GuardProcess> {
     let (stdin_read, stdin_write) = io::pipe()?;
+    if is_divided {
+        pipe_size::shorten(&stdin_write);
+    }
     let (mut ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     #[expect(
         clippy::disallowed_methods,

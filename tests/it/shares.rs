@@ -4,6 +4,7 @@ mod alone;
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client};
@@ -132,6 +133,40 @@ async fn calls_whose_client_is_gone_still_take_of_the_share() {
     let answer = client.call("g1", "echo", &json!({"text": "again"})).await;
     assert_eq!(answer.status, 200);
     assert_eq!(gateway.journal("g1").count("\"n3\""), 0, "never delivered");
+}
+
+/// RD01: what a server has not read cannot be overtaken, so little of one token is written ahead of what another waits
+/// for, however much there is.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn little_of_one_token_is_ahead_of_another() {
+    let gateway = Gateway::builder()
+        .people()
+        .server(Server::gremlin("g1"))
+        .start();
+    let (good, bad) = (gateway.alice(), gateway.bob());
+    good.call("g1", "echo", &json!({"text": "up"})).await;
+    let deed = json!({"do": "block", "ms": 3000});
+    let text = "x".repeat(1000);
+    let message =
+        json!({"jsonrpc": "2.0", "method": "notifications/own", "params": {"text": text}});
+    let sent = async {
+        load(&good, 1).await;
+        for answer in join_all((0..200).map(|_| bad.rpc("g1", &message))).await {
+            assert_eq!(answer.status, 202, "{}", answer.text());
+        }
+        good.call("g1", "echo", &json!({"text": "mine"})).await
+    };
+    let (_blocked, answer) = tokio::join!(bad.deed("g1", &deed), sent);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let entries = gateway.journal("g1").entries();
+    let ahead = entries.iter().take_while(|entry| !entry.contains("mine"));
+    let ahead = ahead.filter(|entry| entry.contains("notifications/own"));
+    let bytes: usize = ahead.map(|entry| entry.frame.len()).sum();
+    assert!(
+        bytes <= 48 * 1024,
+        "{bytes} bytes of another token came first"
+    );
 }
 
 #[tokio::test]

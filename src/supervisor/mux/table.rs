@@ -19,6 +19,8 @@ use crate::types::Incarnation;
 /// is written by itself, as it is.
 const BATCH_FRAMES: usize = 256;
 const BATCH_BYTES: usize = 64 * 1024;
+/// The same where several principals wait for the server: who comes next waits for all of a batch that has begun.
+const BATCH_BYTES_DIVIDED: usize = 16 * 1024;
 
 /// Characters of a client's reason for a cancellation that the server is told.
 const MAX_REASON: usize = 512;
@@ -179,16 +181,20 @@ impl Table {
     /// Moves what can be written now from the queue to the batch, and books it as written.
     pub(super) fn take_batch(&mut self, incarnation: Incarnation, batch: &mut Vec<Frame>) {
         let (now, config) = (Instant::now(), self.config);
+        let most = if config.divided {
+            BATCH_BYTES_DIVIDED
+        } else {
+            BATCH_BYTES
+        };
         let mut bytes = 0;
-        while batch.len() < BATCH_FRAMES && bytes < BATCH_BYTES {
+        while batch.len() < BATCH_FRAMES && bytes < most {
             let terms = WriteTerms {
                 open: self.gate == Gate::Open,
                 free: self.in_flight < config.max_in_flight,
                 per_owner: config.share(config.max_in_flight),
                 turn: self.turn.is_none(),
             };
-            let fits =
-                |frame: &mut Frame| batch.is_empty() || bytes + frame.bytes.len() <= BATCH_BYTES;
+            let fits = |frame: &mut Frame| batch.is_empty() || bytes + frame.bytes.len() <= most;
             let Some(frame) = self.queue.pop(&terms, fits) else {
                 break;
             };
