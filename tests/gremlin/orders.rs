@@ -73,6 +73,8 @@ pub(crate) struct Orders {
     pub(crate) silent_ping: bool,
     /// Leave `tools/list` unanswered.
     pub(crate) no_list: bool,
+    /// The list of tools never ends: every page has the same cursor.
+    pub(crate) endless_list: bool,
     /// So many more tools than usual are listed, each with a schema that refers to `schema_ref`.
     pub(crate) more_tools: usize,
     /// A URL in the schema of each of `more_tools`.

@@ -207,6 +207,10 @@ fn common(
     match method {
         "tools/call" => return tool_call(gremlin, id, params, raw, modern),
         "tools/list" if gremlin.orders.no_list => {}
+        "tools/list" if gremlin.orders.endless_list => {
+            let page = json!({"tools": tools(&gremlin.orders), "nextCursor": "again"});
+            answer(id, modern, page);
+        }
         "tools/list" => list(id, modern, "tools", &tools(&gremlin.orders)),
         "prompts/list" => list(id, modern, "prompts", &json!([{"name": "riddle"}])),
         "prompts/get" => {

@@ -1,6 +1,9 @@
 //! What one server and one token may have under way; more is refused at once, with a time to come back.
 
 mod alone;
+mod attack;
+mod caller;
+mod manager;
 
 use std::time::Duration;
 

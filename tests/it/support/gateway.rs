@@ -17,7 +17,7 @@ use super::places::{self, MARKER};
 use super::process::{self, Footprint, Process, kill_marked};
 use super::wait::{blocks_until, wait_for};
 
-pub(crate) use config::{Builder, TOKEN, WITHOUT_RIGHTS};
+pub(crate) use config::{ALICE, Builder, TOKEN, WITHOUT_RIGHTS};
 
 /// From the start of the process to "listening", on a loaded machine.
 const START: Duration = Duration::from_secs(20);
@@ -99,7 +99,7 @@ impl Gateway {
 
     /// One of the two people of [`Builder::people`].
     pub(crate) fn alice(&self) -> Client {
-        self.client_with(Some(config::ALICE))
+        self.client_with(Some(ALICE))
     }
 
     /// The other one.

@@ -70,9 +70,22 @@ impl Session {
         revision: &str,
         capabilities: &Value,
     ) -> Self {
+        let opened = Self::try_open(client, path, revision, capabilities).await;
+        opened.unwrap_or_else(|refused| panic!("{}", refused.text()))
+    }
+
+    /// The same where the gateway may refuse it; the error is its answer.
+    pub(crate) async fn try_open(
+        client: &Client,
+        path: &str,
+        revision: &str,
+        capabilities: &Value,
+    ) -> Result<Self, Answer> {
         let hello = initialize_with(revision, capabilities);
         let shaken = client.send(post(client, path, &hello)).await;
-        assert_eq!(shaken.status, 200, "{}", shaken.text());
+        if shaken.status != 200 {
+            return Err(shaken);
+        }
         let answer = shaken.json();
         assert_eq!(answer["result"]["protocolVersion"], revision, "{answer}");
         let session = Self {
@@ -83,8 +96,12 @@ impl Session {
         };
         assert!(!session.id.is_empty(), "{:?}", shaken.headers);
         let done = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-        assert_eq!(session.tell(&done).await.status, 202);
-        session
+        let told = session.tell(&done).await;
+        if told.status == 202 {
+            Ok(session)
+        } else {
+            Err(told)
+        }
     }
 
     /// The same session, as another client would present it.

@@ -14,7 +14,7 @@ use crate::support::server::Server;
 /// The token of every test gateway; a canary too: it must show up nowhere.
 pub(crate) const TOKEN: &str = "canary-token-5bd1c4a7e0f24c1f9b3d8a6e";
 /// The tokens of two people who share a gateway; see [`Builder::people`].
-pub(super) const ALICE: &str = "alice-7c1f9be03d5a48e2b6";
+pub(crate) const ALICE: &str = "alice-7c1f9be03d5a48e2b6";
 pub(super) const BOB: &str = "bob-e92d04c7a1836f5bb8";
 /// The config's name in the gateway's folder.
 pub(super) const FILE: &str = "config.json";
