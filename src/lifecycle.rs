@@ -72,7 +72,7 @@ pub use init::run_below_init;
 pub use reload::Reread;
 
 use reload::Reloads;
-use run_record::RunRecord;
+use run_record::{HeldRecord, RunRecord};
 use signals::Signals;
 use stop_times::StopTimes;
 
@@ -249,10 +249,9 @@ async fn serve(
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     }
     // In force as long as it is held.
-    let _record = reread.as_ref().and_then(|_from_a_file| {
-        let env = Env::of_process();
-        run_record::write(&config.path, &record(&config.http, address), &env)
-    });
+    let _record = reread
+        .as_ref()
+        .and_then(|_from_a_file| write_record(&config, address));
     ready(address)?;
     service::ready();
     let _watchdog = service::watchdog(pools.loops()).context("cannot start the watchdog thread")?;
@@ -284,6 +283,13 @@ async fn serve(
     outcome.context("the edge has failed")?;
     tracing::info!("stopped");
     Ok(Ended::AsAsked)
+}
+
+/// Writes the run record of a gateway that listens on `address`.
+fn write_record(config: &Config, address: SocketAddr) -> Option<HeldRecord> {
+    let record = record(&config.http, address);
+    let env = Env::of_process();
+    run_record::write(&config.path, config.state_dir.as_deref(), &record, &env)
 }
 
 /// The record of a gateway that listens on `address`.

@@ -172,11 +172,14 @@ pub(super) fn door(path: &Path) -> Door {
     let env = Env::of_process();
     let token = config::operator_token(path, &env);
     let loaded = config::load(path, &env);
-    let running = lifecycle::run_record::find(path, &env);
-    let (config, refused) = match loaded {
-        Ok(config) => (Some(config.http), None),
-        Err(faults) => (None, Some(refused(&faults))),
+    let (config, state_dir, refused) = match loaded {
+        Ok(config) => (Some(config.http), config.state_dir, None),
+        Err(faults) => {
+            let state_dir = config::likely_state_dir(path, &env);
+            (None, state_dir, Some(refused(&faults)))
+        }
     };
+    let running = lifecycle::run_record::find(path, state_dir.as_deref(), &env);
     let certificate = config
         .as_ref()
         .and_then(|edge| edge.tls.as_ref()?.identity().first().cloned());

@@ -1,9 +1,10 @@
-//! The token that the command line's own verbs send to the gateway which a config file describes.
+//! The facts by which the command line's own verbs reach the gateway that a config file describes, also where the file
+//! would be refused now.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::env::Env;
+use super::env::{Env, default_state_dir};
 use super::expand::expand;
 use super::reader::Scope;
 use super::{addresses, disk, parse, tokens};
@@ -69,6 +70,25 @@ pub fn likely_url(path: &Path, env: &Env) -> Option<String> {
         ip => ip,
     };
     (port != 0).then(|| format!("{scheme}://{}", SocketAddr::new(ip, port)))
+}
+
+/// The likely state directory of the gateway of a config file that [`load`](super::load) refuses: that of `state_dir`, or
+/// the default one where it cannot be read.
+pub fn likely_state_dir(path: &Path, env: &Env) -> Option<PathBuf> {
+    named_state_dir(path, env).or_else(|| default_state_dir(env))
+}
+
+fn named_state_dir(path: &Path, env: &Env) -> Option<PathBuf> {
+    let absolute = std::path::absolute(path).ok()?;
+    let source = disk::read(&absolute, env.uid()).ok()?;
+    let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
+    let mut scope = Scope::new(text, env);
+    let named = match parse(text, &mut scope) {
+        Some(file) => file.state_dir.get()?.value.clone(),
+        None => member_of(text, "state_dir", env)?,
+    };
+    let named = Some(named).filter(|named| !named.is_empty())?;
+    Some(absolute.parent()?.join(env.path(&named)?))
 }
 
 /// The default of `bind_port`.

@@ -51,10 +51,16 @@ impl Drop for HeldRecord {
     }
 }
 
-/// Writes the record of this process. Without a folder for it the verbs go by the config file, as far as it tells.
-pub(super) fn write(config: &Path, record: &RunRecord, env: &Env) -> Option<HeldRecord> {
+/// Writes the record of this process, which keeps its state in `state_dir`. Without a folder for it the verbs go by the
+/// config file, as far as it tells.
+pub(super) fn write(
+    config: &Path,
+    state_dir: Option<&Path>,
+    record: &RunRecord,
+    env: &Env,
+) -> Option<HeldRecord> {
     let text = serde_json::to_string(record).ok()?;
-    for folder in folders(env) {
+    for folder in folders(state_dir, env) {
         match write_in(&folder, config, &text) {
             Ok(held) => return Some(held),
             Err(error) => {
@@ -83,10 +89,10 @@ fn write_in(folder: &Path, config: &Path, text: &str) -> io::Result<HeldRecord> 
     Ok(HeldRecord { path, file })
 }
 
-/// The record of the gateway that runs with this config file, if one runs.
-pub fn find(config: &Path, env: &Env) -> Option<RunRecord> {
+/// The record of the gateway that runs with this config file, if one runs, and keeps its state in `state_dir`.
+pub fn find(config: &Path, state_dir: Option<&Path>, env: &Env) -> Option<RunRecord> {
     let name = name_of(config);
-    folders(env)
+    folders(state_dir, env)
         .iter()
         .find_map(|folder| read(&folder.join(&name), env))
 }
@@ -107,16 +113,29 @@ fn read(path: &Path, env: &Env) -> Option<RunRecord> {
     serde_json::from_str(&text).ok()
 }
 
-/// The folders that a record may be in: that of the login session, which is gone with it, and that of the user.
-fn folders(env: &Env) -> Vec<PathBuf> {
+/// The folders that a record may be in: that of the login session, which is gone with it, then the state directory, then one
+/// below the home directory, where earlier versions put it.
+fn folders(state_dir: Option<&Path>, env: &Env) -> Vec<PathBuf> {
     let absolute = |name: &str| {
         let path = env.var(name).map(PathBuf::from);
         path.filter(|path| path.is_absolute())
     };
-    let state = absolute("XDG_STATE_HOME").or_else(|| Some(env.home()?.join(".local/state")));
     let runtime = absolute("XDG_RUNTIME_DIR").map(|folder| folder.join("host-mcp-gateway"));
-    let state = state.map(|folder| folder.join("host-mcp-gateway/run"));
-    runtime.into_iter().chain(state).collect()
+    let own = state_dir.map(|folder| folder.join("run"));
+    let at_home = absolute("XDG_STATE_HOME").or_else(|| Some(env.home()?.join(".local/state")));
+    let at_home = at_home.map(|folder| folder.join("host-mcp-gateway/run"));
+    // A folder that only the service manager names is unknown to a verb that a person types.
+    let is_of_service = env
+        .var("STATE_DIRECTORY")
+        .is_some_and(|list| std::env::split_paths(list).next().as_deref() == state_dir);
+    let folders = if is_of_service {
+        [runtime, at_home, own]
+    } else {
+        [runtime, own, at_home]
+    };
+    let mut folders: Vec<PathBuf> = folders.into_iter().flatten().collect();
+    folders.dedup();
+    folders
 }
 
 /// One record for each config file.
@@ -131,18 +150,57 @@ fn name_of(config: &Path) -> String {
 mod tests {
     use super::*;
 
+    fn record() -> RunRecord {
+        RunRecord {
+            pid: 7,
+            base_url: "http://127.0.0.1:1".to_owned(),
+            host: None,
+            certificate: None,
+        }
+    }
+
+    #[test]
+    fn a_record_is_in_the_state_directory_where_no_login_session_has_a_folder_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, state) = (dir.path().join("home"), dir.path().join("state"));
+        let uid = rustix::process::geteuid().as_raw();
+        let env = Env::new(None, Some(home.clone()), uid);
+        let (config, state) = (Path::new("/etc/c.json"), Some(&*state));
+        let held = write(config, state, &record(), &env).unwrap();
+        assert!(
+            held.path.starts_with(state.unwrap().join("run")),
+            "{held:?}"
+        );
+        assert!(!home.exists(), "nothing is written elsewhere");
+        assert_eq!(find(config, state, &env), Some(record()));
+        drop(held);
+        // A gateway of an earlier version, which is asked by this one.
+        let held = write(config, None, &record(), &env).unwrap();
+        assert!(held.path.starts_with(&home), "{held:?}");
+        assert_eq!(find(config, state, &env), Some(record()));
+        drop(held);
+
+        let of_service = ("STATE_DIRECTORY".into(), state.unwrap().into());
+        let env_of_service = Env::new([of_service], Some(home.clone()), uid);
+        let held = write(config, state, &record(), &env_of_service).unwrap();
+        assert_eq!(find(config, None, &env), Some(record()), "by a person");
+        drop(held);
+
+        let runtime = dir.path().join("runtime");
+        let variable = ("XDG_RUNTIME_DIR".into(), runtime.clone().into());
+        let env = Env::new([variable], Some(home), uid);
+        let held = write(config, state, &record(), &env).unwrap();
+        assert!(held.path.starts_with(runtime), "{held:?}");
+    }
+
     #[test]
     fn a_record_is_found_as_long_as_its_gateway_lives() {
         let dir = tempfile::tempdir().unwrap();
         let uid = rustix::process::geteuid().as_raw();
         let env = Env::new(None, Some(dir.path().to_owned()), uid);
-        let record = RunRecord {
-            pid: 7,
-            base_url: "http://127.0.0.1:1".to_owned(),
-            host: None,
-            certificate: None,
-        };
-        let config = Path::new("/etc/c.json");
+        let (record, config) = (record(), Path::new("/etc/c.json"));
+        let find = |config: &Path, env: &Env| find(config, None, env);
+        let write = |config: &Path, record: &RunRecord, env: &Env| write(config, None, record, env);
         assert_eq!(find(config, &env), None);
         let held = write(config, &record, &env).unwrap();
         assert_eq!(find(config, &env), Some(record.clone()));

@@ -38,3 +38,26 @@ fn a_folder_that_others_can_write_is_refused_where_it_is_named_and_else_noted() 
     );
     assert_eq!(config.state_dir, Some(folder));
 }
+
+#[test]
+fn the_folder_of_a_file_that_is_refused_is_known_as_far_as_the_file_can_be_read() {
+    let fixture = Fixture::new(&[("STATE_DIRECTORY", "/var/default")]);
+    let state_dir = |text: &str| {
+        let path = fixture.write("config.json", text);
+        let uid = rustix::process::geteuid().as_raw();
+        let env = crate::config::Env::new(fixture.variables.clone(), None, uid);
+        crate::config::likely_state_dir(&path, &env)
+    };
+    let own = Some(fixture.dir.path().join("state"));
+    let default = Some(PathBuf::from("/var/default"));
+    for (text, expected) in [
+        (r#"{"state_dir": "state", "unknown": 7}"#, &own),
+        (r#"{"state_dir": "state" "bind_port": 1}"#, &own),
+        (r#"{"state_dir": "", "unknown": 7}"#, &default),
+        (r#"{"state_dir": 7}"#, &default),
+        ("{", &default),
+        ("{}", &default),
+    ] {
+        assert_eq!(state_dir(text), *expected, "{text}");
+    }
+}
