@@ -111,7 +111,7 @@ impl Shared {
         let config = watch::Sender::new(config);
         Arc::new(Self {
             sessions: Arc::new(Sessions::new(config.subscribe(), memory.clone())),
-            directory: Directory::new(config.subscribe(), sealer.clone(), memory.clone()),
+            directory: Directory::new(config.subscribe(), sealer.clone(), memory.clone(), state),
             held: HeldCalls::default(),
             memory,
             sealer,
@@ -180,6 +180,9 @@ impl Relay {
             .tasks
             .spawn(Arc::clone(&shared).tidy_up(Arc::clone(&servers)));
         shared.tasks.spawn(Arc::clone(&shared).strike());
+        let keeper = Arc::clone(&shared);
+        let record = async move { keeper.directory.write_record(&keeper.stop).await };
+        shared.tasks.spawn(record);
         Self { servers, shared }
     }
 

@@ -118,21 +118,42 @@ async fn a_session_that_was_idle_goes_on_and_its_client_looks_at_the_lists_again
     assert!(!revived.is_empty(), "{}", gateway.logs().text());
 }
 
-/// RA13: a session that its client ended stays ended, whether it was in memory or not, and is as unknown as one that
-/// never was.
+/// RA13: a session that its client ended stays ended, whether it was in memory or not, over restarts too, and is as
+/// unknown as one that never was.
 #[tokio::test]
 async fn a_session_that_its_client_ended_stays_ended() {
-    let mut gateway = Gateway::builder().server(Server::gremlin("g1")).start();
+    let mut gateway = Gateway::builder()
+        .set("state_dir", "state")
+        .server(Server::gremlin("g1"))
+        .start();
     let client = gateway.client();
     let session = Session::open(&client, "/g1/mcp", REVISION).await;
     let other = Session::open(&client, "/g1/mcp", REVISION).await;
+    let third = Session::open(&client, "/g1/mcp", REVISION).await;
     assert_eq!(session.end().await.status, 204);
     is_unknown(&session).await;
     gateway.restart(Signal::TERM, |_| ()).await;
+    is_unknown(&session).await;
+    assert_eq!(session.end().await.status, 404);
     assert_eq!(other.end().await.status, 204, "it is not in memory");
     is_unknown(&other).await;
     assert_eq!(other.end().await.status, 404);
+
+    let record = gateway.folder().join("state/ended-sessions");
+    let (beginning, _) = other.id.split_at(32);
+    let (longer, _) = other.id.split_at(33);
+    wait_for("the record of the second session", SOON, async || {
+        let text = std::fs::read_to_string(&record).ok()?;
+        text.contains(beginning).then_some(())
+    })
+    .await;
+    let text = std::fs::read_to_string(&record).unwrap();
+    assert!(!text.contains(longer), "no id is in it: {text}");
+    gateway.restart(Signal::KILL, |_| ()).await;
+    is_unknown(&session).await;
+    is_unknown(&other).await;
     assert_eq!(gateway.journal("g1").count_method("tools/call"), 0);
+    works(&third, "goes on").await;
 }
 
 /// RA13: a session belongs to its token's entry in the config, whatever its place in the list, and to its server: a reload
@@ -181,7 +202,7 @@ async fn a_session_ends_with_its_token_and_its_server() {
 /// RA13: a token that a reload takes out and another brings back has no sessions left.
 #[tokio::test]
 async fn a_reload_ends_the_sessions_of_a_token_for_good() {
-    let gateway = Gateway::builder()
+    let mut gateway = Gateway::builder()
         .people()
         .server(Server::gremlin("g1"))
         .start();
@@ -199,6 +220,8 @@ async fn a_reload_ends_the_sessions_of_a_token_for_good() {
     reload(true, 2).await;
     is_unknown(&own).await;
     reload(false, 3).await;
+    is_unknown(&own).await;
+    gateway.restart(Signal::TERM, |_| ()).await;
     is_unknown(&own).await;
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::ended::EndedSessions;
 use super::{Agreed, OWN, ReplayBudgets, Session, sealed};
@@ -14,6 +15,7 @@ use crate::memory_budget::MemoryBudget;
 use crate::relay::api::Target;
 use crate::relay::config::Config;
 use crate::relay::seal::Sealer;
+use crate::state_dir::StateDir;
 use crate::types::{Principal, PrincipalId, wall};
 
 /// When a token that holds its share of sessions may try again.
@@ -28,8 +30,8 @@ pub(in crate::relay) struct Directory {
     open: Mutex<FxHashMap<Arc<str>, Arc<Session>>>,
     /// What the sessions of each principal keep together.
     replays: Arc<ReplayBudgets>,
-    /// Those that must not be revived. Locked after `open` where both are.
-    ended: Mutex<EndedSessions>,
+    /// Those that must not be revived. Asked while `open` is locked.
+    ended: EndedSessions,
     /// Held while a session is revived.
     revival: Mutex<()>,
 }
@@ -39,13 +41,14 @@ impl Directory {
         config: watch::Receiver<Config>,
         sealer: Option<Arc<Sealer>>,
         memory: MemoryBudget,
+        state: &StateDir,
     ) -> Self {
         Self {
             config,
             sealer,
             open: Mutex::default(),
             replays: ReplayBudgets::new(memory),
-            ended: Mutex::default(),
+            ended: EndedSessions::load(state),
             revival: Mutex::default(),
         }
     }
@@ -54,8 +57,9 @@ impl Directory {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ended(&self) -> MutexGuard<'_, EndedSessions> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Keeps the record of the sessions that have ended until `stop` is cancelled.
+    pub(in crate::relay) async fn write_record(&self, stop: &CancellationToken) {
+        self.ended.write_record(stop).await;
     }
 
     /// A new session, which nobody can find before it is let in.
@@ -105,7 +109,7 @@ impl Directory {
         principal: &Arc<Principal>,
         target: &Target,
     ) -> Option<Arc<Session>> {
-        if self.ended().contains(id) {
+        if self.ended.contains(id) {
             return None;
         }
         let sealer = self.sealer.as_ref()?;
@@ -117,7 +121,7 @@ impl Directory {
     /// Lets a session in, where its principal has a place left.
     pub(in crate::relay) fn admit(&self, session: &Arc<Session>) -> Result<(), Fault> {
         let mut open = self.sessions();
-        if self.ended().contains(&session.id) {
+        if self.ended.contains(&session.id) {
             // It was ended while it was being revived.
             return Err(unknown());
         }
@@ -168,7 +172,7 @@ impl Directory {
     pub(in crate::relay) fn end(&self, session: &Session) -> Result<(), Fault> {
         let mut open = self.sessions();
         let gone = open.remove(&session.id).ok_or_else(unknown)?;
-        self.ended().insert(&gone.id);
+        self.ended.insert(&gone.id);
         drop(open);
         gone.end();
         Ok(())
@@ -192,7 +196,7 @@ impl Directory {
         target: &Target,
     ) -> Result<(), Fault> {
         self.unseal(id, principal, target).ok_or_else(unknown)?;
-        self.ended().insert(id);
+        self.ended.insert(id);
         Ok(())
     }
 
@@ -209,9 +213,8 @@ impl Directory {
     }
 
     fn note_ended(&self, sessions: &[Arc<Session>]) {
-        let mut ended = self.ended();
         for session in sessions {
-            ended.insert(&session.id);
+            self.ended.insert(&session.id);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::relay::seal::{Purpose, Sealer};
 use crate::types::TokenFingerprint;
 
 /// How long after a session was opened it can be made anew.
-const LIFE: Duration = Duration::from_hours(90 * 24);
+pub(super) const LIFE: Duration = Duration::from_hours(90 * 24);
 /// The form of the content.
 const VERSION: u8 = 1;
 /// Version, revision and features, which stand before the time.
