@@ -135,6 +135,8 @@ pub struct Meta {
     pub log_level: Option<Span>,
     /// `io.modelcontextprotocol/subscriptionId`
     pub subscription_id: Option<Span>,
+    /// `io.modelcontextprotocol/related-task`
+    pub related_task: Option<Span>,
 }
 
 /// Validates that `text` is one JSON object in UTF-8 and notes where its members stand.
@@ -278,6 +280,9 @@ fn meta(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<Meta, ScanError> {
             }
             name if name == meta_key::SUBSCRIPTION_ID.as_bytes() => {
                 (&mut found.subscription_id, meta_key::SUBSCRIPTION_ID)
+            }
+            name if name == meta_key::RELATED_TASK.as_bytes() => {
+                (&mut found.related_task, meta_key::RELATED_TASK)
             }
             _ => return cursor.value(3).map(drop),
         };

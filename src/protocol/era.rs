@@ -48,6 +48,8 @@ pub mod meta_key {
     pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
     /// Which `subscriptions/listen` a notification belongs to.
     pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+    /// The task that a message belongs to.
+    pub const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 }
 
 /// The legacy revision that an `initialize` with this wish is answered with: the wish if we know it,

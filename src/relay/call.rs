@@ -276,6 +276,10 @@ impl Way<'_> {
             }
             // No notification of the modern era's own goes from client to server by this transport.
             _ if self.caller.door == Door::Mcp && self.era == Era::Modern => {}
+            _ if upstream.is_shared() && self.names_foreign_task(&upstream, method) => {
+                upstream.instruments.dropped(DropReason::Unattributed);
+                tracing::debug!(server_id = %self.server.id, "dropped a notification about a task of another token");
+            }
             _ => {
                 let principal = self.caller.principal.id;
                 let frame = into_frame(self.message.body.to_vec()).into();
@@ -285,6 +289,17 @@ impl Way<'_> {
             }
         }
         Ok(Answer::Accepted)
+    }
+
+    fn names_foreign_task(&self, upstream: &Leased, method: &str) -> bool {
+        let (text, principal) = (&self.message.body, self.caller.principal.id);
+        let is_about_tasks = method.starts_with("notifications/tasks/");
+        self.message.envelope.params.is_some_and(|params| {
+            upstream
+                .tasks
+                .check(text, &params, is_about_tasks, principal)
+                .is_err()
+        })
     }
 
     /// Cancels a request of the session that the message is in; `false` where nothing was cancelled.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::protocol::Span;
+use crate::protocol::envelope::Params;
 use crate::protocol::members::{self, Object};
 use crate::protocol::message::string;
 use crate::types::PrincipalId;
@@ -68,8 +69,31 @@ impl TaskOwners {
         tasks.insert(id, Task { owner, life, until });
     }
 
+    /// Fails where a message with these params names a task that this principal has not created: as the subject of a method
+    /// of tasks, or as the task that the message belongs to. Says why.
+    pub(super) fn check(
+        &self,
+        text: &[u8],
+        params: &Params,
+        is_about_tasks: bool,
+        principal: PrincipalId,
+    ) -> Result<(), &'static str> {
+        let related = params.meta.and_then(|meta| meta.related_task);
+        let subject = is_about_tasks.then_some(params.span);
+        for named in [subject, related].into_iter().flatten() {
+            match NamedTask::read(text, named) {
+                NamedTask::One(id) if !self.is_of(&id, principal) => {
+                    return Err("unknown task: taskId is not the id of a task of this token");
+                }
+                NamedTask::None | NamedTask::One(_) => {}
+                NamedTask::Ambiguous => return Err("taskId is not one string"),
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a principal has created the task with this id, which is used now.
-    pub(super) fn is_of(&self, id: &str, principal: PrincipalId) -> bool {
+    fn is_of(&self, id: &str, principal: PrincipalId) -> bool {
         let now = Instant::now();
         let mut tasks = self.tasks();
         let Some(task) = tasks.get_mut(id) else {
@@ -118,9 +142,9 @@ impl CreatedTask {
     }
 }
 
-/// The task that the params of a request name.
+/// The task that an object names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum NamedTask {
+enum NamedTask {
     /// None: the server says what is missing.
     None,
     /// One.
@@ -130,9 +154,9 @@ pub(super) enum NamedTask {
 }
 
 impl NamedTask {
-    /// Reads the object at `params`.
-    pub(super) fn read(text: &[u8], params: Span) -> Self {
-        let Some(entries) = members::entries(text, params) else {
+    /// Reads the object at `span`.
+    fn read(text: &[u8], span: Span) -> Self {
+        let Some(entries) = members::entries(text, span) else {
             return Self::None;
         };
         // A reader that folds case would see `TASKID` as well.
@@ -152,6 +176,7 @@ impl NamedTask {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::envelope;
 
     const ALICE: PrincipalId = PrincipalId(1);
     const BOB: PrincipalId = PrincipalId(2);
@@ -222,6 +247,38 @@ mod tests {
             (r#"{"taskId":7}"#, NamedTask::Ambiguous),
         ] {
             assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    /// RE01: a task is named by the methods about tasks, and by what belongs to it.
+    #[tokio::test(start_paused = true)]
+    async fn a_message_names_tasks_of_its_own_principal_only() {
+        let owners = TaskOwners::default();
+        owners.insert(created("a", MAX_LIFE), ALICE);
+        let check = |params: &str, is_about_tasks, principal| {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{params}}}"#);
+            let envelope = envelope::scan(text.as_bytes()).unwrap();
+            let params = envelope.params.unwrap();
+            owners.check(text.as_bytes(), &params, is_about_tasks, principal)
+        };
+        let subject = r#"{"taskId":"a"}"#;
+        let related = r#"{"_meta":{"io.modelcontextprotocol\/related-task":{"taskId":"\u0061"}}}"#;
+        for params in [subject, related] {
+            assert!(check(params, true, ALICE).is_ok(), "{params}");
+            assert!(check(params, true, BOB).is_err(), "{params}");
+        }
+        assert!(check(subject, false, BOB).is_ok(), "not about tasks");
+        assert!(check(related, false, BOB).is_err());
+        let both =
+            r#"{"taskId":"a","_meta":{"io.modelcontextprotocol/related-task":{"taskId":"b"}}}"#;
+        assert!(check(both, true, ALICE).is_err());
+        for params in [
+            "{}",
+            "[]",
+            r#"{"_meta":{}}"#,
+            r#"{"_meta":{"io.modelcontextprotocol/related-task":7}}"#,
+        ] {
+            assert!(check(params, true, BOB).is_ok(), "{params}");
         }
     }
 

@@ -91,6 +91,8 @@ mod reload;
 #[cfg(test)]
 mod server_sdks;
 #[cfg(test)]
+mod shared_tasks;
+#[cfg(test)]
 mod shares;
 #[cfg(test)]
 mod silence;

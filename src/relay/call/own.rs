@@ -10,7 +10,7 @@ use crate::protocol::level::Level;
 use crate::protocol::message::Ending;
 use crate::relay::answers;
 use crate::relay::hub::Hub;
-use crate::relay::tasks::{CreatedTask, NamedTask};
+use crate::relay::tasks::CreatedTask;
 use crate::spans::MessageSpan;
 use crate::supervisor::{Answer, Handshake};
 
@@ -66,22 +66,18 @@ impl Request {
 
     /// Refuses a task of another principal as the server would one that does not exist.
     fn check_task(&self) -> Result<(), Fault> {
-        let params = self
-            .message
-            .envelope
-            .params
-            .filter(|_| self.method.starts_with("tasks/") && self.upstream.is_shared());
-        let Some(params) = params else {
+        let (text, params) = (&self.message.body, self.message.envelope.params);
+        let Some(params) = params.filter(|_| self.upstream.is_shared()) else {
             return Ok(());
         };
-        let text = match NamedTask::read(&self.message.body, params.span) {
-            NamedTask::One(id) if !self.upstream.tasks.is_of(&id, self.caller.principal.id) => {
-                "unknown task: params.taskId is not the id of a task of this token"
-            }
-            NamedTask::None | NamedTask::One(_) => return Ok(()),
-            NamedTask::Ambiguous => "params.taskId is not one string",
-        };
-        Err(Fault::new(FaultKind::InvalidParams, text).delivered(Delivered::No))
+        let is_about_tasks = self.method.starts_with("tasks/");
+        let principal = self.caller.principal.id;
+        let checked = self
+            .upstream
+            .tasks
+            .check(text, &params, is_about_tasks, principal);
+        let refused = |text| Fault::new(FaultKind::InvalidParams, text).delivered(Delivered::No);
+        checked.map_err(refused)
     }
 
     /// Notes whose task it is, where the child has created one in place of an answer.

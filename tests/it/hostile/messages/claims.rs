@@ -154,7 +154,6 @@ async fn an_identity_in_meta_is_nobodys() {
     let meta = json!({
         "io.modelcontextprotocol/clientInfo": {"name": "bob", "version": "1"},
         "io.modelcontextprotocol/subscriptionId": 1,
-        "io.modelcontextprotocol/related-task": {"taskId": "bob's"},
         "io.modelcontextprotocol/serverInfo": {"name": "gateway"},
         "principal": "bob",
     });
