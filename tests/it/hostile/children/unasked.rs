@@ -36,6 +36,45 @@ async fn a_server_may_call_its_requests_as_it_likes() {
     is_well(&client).await;
 }
 
+/// RA03: a request of the server that is too long or that cannot be read, under the number of a call, is refused to the
+/// server; the call goes on to its own answer.
+#[tokio::test]
+async fn a_request_that_cannot_be_taken_ends_no_call_of_its_number() {
+    let gateway = Gateway::builder()
+        .limit("max_line_bytes", 65_536)
+        .server(Server::gremlin("s1"))
+        .start();
+    let client = gateway.client();
+    let journal = gateway.journal("s1");
+    let held = json!({"do": "sleep", "ms": 1500, "say": "own answer"});
+    let (answer, ()) = tokio::join!(client.deed("s1", &held), async {
+        wait_until("the call", SOON, || journal.count("own answer") == 1).await;
+        let id = journal.of_method("tools/call").last().unwrap()["id"].to_string();
+        let long = "x".repeat(100_000);
+        let frames = [
+            format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"roots/list","params":{{"x":"{long}"}}}}"#
+            ),
+            format!(
+                r#"{{"method":"roots/list","params":{{"x":"{long}"}},"id":{id},"jsonrpc":"2.0"}}"#
+            ),
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"roots/list","params":{{"x":NaN}}}}"#),
+        ];
+        for (count, frame) in (1..).zip(frames) {
+            let write = json!({"do": "write", "frame": frame});
+            let written = client.deed("s1", &write).await;
+            assert_eq!(text_of(&written.json()), "written");
+            wait_until("the refusal", SOON, || {
+                let refused = format!(r#""id":{id},"error":"#);
+                journal.count(&refused) == count
+            })
+            .await;
+        }
+    });
+    assert_eq!(text_of(&answer.json()), "own answer");
+    is_well(&client).await;
+}
+
 /// H101: progress of what is not under way, and updates of what nobody subscribed to, are dropped.
 #[tokio::test]
 async fn what_nobody_waits_for_is_dropped() {
