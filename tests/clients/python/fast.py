@@ -1,4 +1,7 @@
-"""A client of FastMCP, which speaks by the Python SDK v2; see steps.py, of which it does `survive` only."""
+"""A client of FastMCP, which speaks by the Python SDK v2; see steps.py, of which it does `survive` only.
+
+WAY is `legacy`, or `auto` (asks the server which era it speaks), which is what it does by itself.
+"""
 
 import sys
 from contextlib import asynccontextmanager
@@ -8,7 +11,7 @@ from fastmcp.client.transports import StreamableHttpTransport
 
 import steps
 
-URL, TOKEN = sys.argv[1:3]
+URL, TOKEN, *WAY = sys.argv[1:]
 
 
 class Session:
@@ -21,10 +24,15 @@ class Session:
         return await self.client.call_tool(name, arguments)
 
 
+async def note(message):
+    steps.note(message)
+
+
 @asynccontextmanager
 async def open_session(ends_session):
     transport = StreamableHttpTransport(URL, headers={"Authorization": f"Bearer {TOKEN}"})
-    async with Client(transport) as client:
+    mode = {"mode": WAY[0]} if WAY else {}
+    async with Client(transport, message_handler=note, **mode) as client:
         yield Session(client)
 
 

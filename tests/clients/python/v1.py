@@ -37,6 +37,7 @@ class Session:
 
     async def note(self, message):
         """Notes which request reports progress; its token is the id of the request."""
+        steps.note(message)
         if isinstance(message, types.ServerNotification) and isinstance(message.root, types.ProgressNotification):
             self.token = message.root.params.progressToken
             self.progressing.set()

@@ -21,6 +21,10 @@ async def fill_in(context, params):
     return types.ElicitResult(action="accept", content=steps.FORM)
 
 
+async def note(message):
+    steps.note(message)
+
+
 async def complete(context, params):
     content = types.TextContent(type="text", text=steps.COMPLETION)
     return types.CreateMessageResult(role="assistant", content=content, model="test-model")
@@ -61,7 +65,8 @@ async def open_session(ends_session):
     async with httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(30)) as http:
         transport = streamable_http_client(URL, http_client=http, terminate_on_close=ends_session)
         mode = MODES[tuple(WAY)]
-        async with Client(transport, elicitation_callback=fill_in, sampling_callback=complete, **mode) as client:
+        callbacks = {"elicitation_callback": fill_in, "sampling_callback": complete, "message_handler": note}
+        async with Client(transport, **callbacks, **mode) as client:
             yield Session(client)
 
 

@@ -4,7 +4,7 @@
 
 import { createRequire } from "node:module";
 
-import { run } from "./steps.mjs";
+import { note, run } from "./steps.mjs";
 
 const require = createRequire(import.meta.url);
 const { Client } = require("@modelcontextprotocol/sdk/client/index.js");
@@ -14,6 +14,7 @@ const [url, token, proxy] = process.argv.slice(2);
 
 async function open() {
   const client = new Client({ name: "behind-mcp-remote", version: "1" });
+  client.fallbackNotificationHandler = note;
   const header = `Authorization: Bearer ${token}`;
   const args = [proxy, url, "--header", header, "--allow-http", "--transport", "http-only"];
   await client.connect(new StdioClientTransport({ command: process.execPath, args, env: process.env, stderr: "ignore" }));

@@ -3,7 +3,7 @@
 //   node v1.mjs|v2.mjs URL TOKEN [WAY]
 //
 // With the variable SURVIVE it connects, says "ok", and then makes one call in the same session for every line on its
-// stdin, each time saying "ok" or what went wrong.
+// stdin, each time saying "ok" or what went wrong. It says "changed" whenever it is told that a list has changed.
 //
 // Else it prints one JSON object, {"revision": "…", "steps": {"connect": "ok", "tools": "a reason", …}}; exit code 0 only
 // if every step is ok. The packages are found by NODE_PATH.
@@ -69,6 +69,21 @@ async function reconnect(session, open) {
     await next.close();
   }
 }
+
+/** Says so where a notification is about a list that has changed. */
+export async function note(notification) {
+  if (process.env.SURVIVE && notification.method.endsWith("/list_changed")) {
+    console.log("changed");
+  }
+}
+
+/** On a loaded machine a gateway takes longer to start than the SDKs try to get their stream back. */
+export const RECONNECTION = {
+  initialReconnectionDelay: 100,
+  maxReconnectionDelay: 1000,
+  reconnectionDelayGrowFactor: 1.5,
+  maxRetries: 1000,
+};
 
 async function survive(open) {
   const session = await open();

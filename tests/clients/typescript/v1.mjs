@@ -2,7 +2,7 @@
 
 import { createRequire } from "node:module";
 
-import { COMPLETION, FORM, run } from "./steps.mjs";
+import { COMPLETION, FORM, RECONNECTION, note, run } from "./steps.mjs";
 
 const require = createRequire(import.meta.url);
 const { Client } = require("@modelcontextprotocol/sdk/client/index.js");
@@ -15,8 +15,10 @@ async function open() {
   const client = new Client({ name: "typescript-v1", version: "1" }, { capabilities: { elicitation: {}, sampling: {} } });
   client.setRequestHandler(ElicitRequestSchema, async () => FORM);
   client.setRequestHandler(CreateMessageRequestSchema, async () => COMPLETION);
+  client.fallbackNotificationHandler = note;
   const transport = new StreamableHTTPClientTransport(new URL(url), {
     requestInit: { headers: { Authorization: `Bearer ${token}` } },
+    ...(process.env.SURVIVE && { reconnectionOptions: RECONNECTION }),
   });
   await client.connect(transport);
   return {

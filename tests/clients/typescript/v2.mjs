@@ -5,7 +5,7 @@
 
 import { createRequire } from "node:module";
 
-import { COMPLETION, FORM, run } from "./steps.mjs";
+import { COMPLETION, FORM, RECONNECTION, note, run } from "./steps.mjs";
 
 const require = createRequire(import.meta.url);
 const { Client, StreamableHTTPClientTransport } = require("@modelcontextprotocol/client");
@@ -20,8 +20,10 @@ async function open() {
   );
   client.setRequestHandler("elicitation/create", async () => FORM);
   client.setRequestHandler("sampling/createMessage", async () => COMPLETION);
+  client.fallbackNotificationHandler = note;
   const transport = new StreamableHTTPClientTransport(new URL(url), {
     requestInit: { headers: { Authorization: `Bearer ${token}` } },
+    ...(process.env.SURVIVE && { reconnectionOptions: RECONNECTION }),
   });
   await client.connect(transport);
   return {
