@@ -28,7 +28,7 @@
 //! | `write` | `frame` (text), `times` | writes that line, so often, then answers; `@N@` in it is the turn, from 0 |
 //! | `log` | `level`, `text` | a log notification, then the answer |
 //! | `logs` | `count`, `text`, `pause_every`, `pause_ms` | that many log notifications, numbered from 1, then the answer |
-//! | `burst` | `of` (`progress`, `log`, or a method with a progress token), `count`, `text` | that many of these and the answer in one write; the text follows their number |
+//! | `burst` | `of` (`progress`, `log`, or a method with a progress token), `count`, `text`, `say` | that many of these and the answer in one write; the text follows their number |
 //! | `list_changed` | `of` (`tools`, `prompts`, `resources`) | that notification, then the answer |
 //! | `updated` | `uri` | a resource update, then the answer |
 //! | `stderr` | `bytes`, `width`, `line` | noise on stderr, in lines of that many bytes (80), then the answer |

@@ -13,6 +13,7 @@ mod exchange;
 mod footprints;
 mod rude;
 mod scene;
+mod terminals;
 mod verdict;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ async fn run(plan: Plan) {
     callers::enter(&scene, &mut tasks);
     rude::enter(&scene, &mut tasks);
     tasks.spawn(chaos::reign(Arc::clone(&scene)));
+    tasks.spawn(terminals::open_and_close(Arc::clone(&scene)));
     let watching = Arc::clone(&scene);
     let samples = tokio::spawn(async move { footprints::watch(&watching).await });
     while let Some(ended) = tasks.join_next().await {

@@ -14,6 +14,7 @@ pub(crate) mod server;
 pub(crate) mod socket;
 pub(crate) mod sse;
 pub(crate) mod stdio;
+pub(crate) mod terminal;
 pub(crate) mod wait;
 pub(crate) mod wire;
 

@@ -87,7 +87,8 @@ pub(super) fn burst(call: &Call) {
         lines += &wire::notification(method, &params);
         lines.push('\n');
     }
-    lines += &wire::response(&call.id, &call.text_result("done"));
+    let said = Some(call.text("say")).filter(|said| !said.is_empty());
+    lines += &wire::response(&call.id, &call.text_result(said.unwrap_or("done")));
     wire::frame(&lines);
 }
 

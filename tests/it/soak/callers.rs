@@ -39,7 +39,7 @@ enum Way {
     Control,
 }
 
-/// Who comes: twenty-eight of the thirty-two; the other four are rude.
+/// Who comes: twenty-eight; the others are rude.
 const WAYS: [(Way, usize); 7] = [
     (Way::Plain, 6),
     (Way::Wrapped, 3),
@@ -255,10 +255,7 @@ fn in_session(request: RequestBuilder, session: &str) -> RequestBuilder {
         .header("mcp-protocol-version", LEGACY)
 }
 
-fn modern_tool_call(id: &Value, tool: &str, arguments: &Value) -> Value {
-    modern(
-        id.clone(),
-        "tools/call",
-        &json!({"name": tool, "arguments": arguments}),
-    )
+pub(super) fn modern_tool_call(id: &Value, tool: &str, arguments: &Value) -> Value {
+    let params = json!({"name": tool, "arguments": arguments, "_meta": {"progressToken": id}});
+    modern(id.clone(), "tools/call", &params)
 }

@@ -7,9 +7,13 @@ use fastrand::Rng;
 use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+use super::deeds::Deed;
 use super::exchange::exchange;
-use super::scene::{FAULTY, Scene, server_id};
+use super::scene::{FAULTY, PATIENCE, Scene, server_id};
+use super::verdict;
 use crate::support::client::Client;
 use crate::support::mcp::{post, tool_call};
 use crate::support::process;
@@ -26,12 +30,13 @@ pub(super) async fn reign(scene: Arc<Scene>) {
     let mut rng = scene.rng(NUMBER);
     while scene.goes_on() {
         let server = server_id(rng.usize(0..FAULTY));
-        match rng.u32(0..20) {
+        match rng.u32(0..24) {
             0..10 => order(&scene, &client, &server, &mut rng).await,
             10..15 => strike(&scene, &client, &server, &mut rng).await,
             15..17 => operate(&scene, &client, &server).await,
             17..19 => strike_guard(&scene, &mut rng),
-            _ => reload(&scene, &mut rng),
+            19..20 => signal_everybody(&scene, &mut rng),
+            _ => reload(&scene, &mut rng).await,
         }
         let pause = Duration::from_millis(rng.u64(50..700));
         tokio::time::sleep(pause).await;
@@ -108,25 +113,92 @@ async fn operate(scene: &Scene, client: &Client, server: &str) {
     let _ = exchange(restart.timeout(GLANCE)).await;
 }
 
-/// Reloads the config, in which one server has another environment now: it is started anew.
-fn reload(scene: &Scene, rng: &mut Rng) {
+/// Reloads the config, in which one server has changed, while calls run there.
+async fn reload(scene: &Arc<Scene>, rng: &mut Rng) {
     let changed = rng.usize(0..FAULTY);
-    let value = rng.u32(..).to_string();
-    scene.gateway.rewrite_config(|config| {
+    let mut calls = JoinSet::new();
+    for _ in 0..rng.usize(0..12) {
+        let deed = Deed::sleep(rng.u64(50..400), scene.mark(NUMBER));
+        calls.spawn(call_under_reload(Arc::clone(scene), changed, deed));
+    }
+    tokio::time::sleep(Duration::from_millis(rng.u64(0..60))).await;
+    let value = rng.u32(..);
+    let change = rng.u32(0..10);
+    let rewrite = |change: &dyn Fn(&mut Value)| {
         // `control` is the first of the list.
-        config["servers"][changed + 1]["env"]["CHANGED"] = value.into();
-    });
-    scene.book.fault("reload".to_owned());
-    scene.gateway.signal(Signal::HUP);
+        let rewritten = |config: &mut Value| change(&mut config["servers"][changed + 1]);
+        scene.gateway.rewrite_config(rewritten);
+        scene.gateway.signal(Signal::HUP);
+    };
+    let name = match change {
+        0 => {
+            rewrite(&|server| server["disabled"] = true.into());
+            tokio::time::sleep(Duration::from_millis(rng.u64(0..800))).await;
+            rewrite(&|server| server["disabled"] = false.into());
+            "reload: disabled for a while"
+        }
+        1 => {
+            rewrite(&|server| server["request_timeout_ms"] = (1500 + value % 500).into());
+            "reload: other deadline"
+        }
+        2 => {
+            rewrite(&|_| ());
+            "reload: no change"
+        }
+        _ => {
+            // It is started anew.
+            rewrite(&|server| server["env"]["CHANGED"] = value.to_string().into());
+            "reload: other environment"
+        }
+    };
+    scene.book.fault(name.to_owned());
+    while let Some(ended) = calls.join_next().await {
+        ended.expect("a call that does not panic");
+    }
+}
+
+async fn call_under_reload(scene: Arc<Scene>, server: usize, deed: Deed) {
+    let client = scene.client(NUMBER);
+    let call = tool_call(1, deed.tool, &deed.arguments);
+    let request = post(&client, &format!("/{}/rpc", server_id(server)), &call);
+    scene.book.asked();
+    let asked = Instant::now();
+    let heard = exchange(request.timeout(PATIENCE)).await;
+    let outcome = verdict::enter(
+        &scene.book,
+        NUMBER,
+        &deed,
+        &json!(1),
+        heard,
+        asked.elapsed(),
+    );
+    scene.book.fault(format!("call under a reload: {outcome}"));
+}
+
+/// Sends a signal that is meant for the gateway to all guards, that of the untouched server too: none heeds it.
+fn signal_everybody(scene: &Scene, rng: &mut Rng) {
+    let signal = [Signal::HUP, Signal::INT, Signal::TERM][rng.usize(0..3)];
+    scene.book.fault(format!("{signal:?} to all guards"));
+    for guard in guards(scene) {
+        process::signal(guard, signal);
+    }
+    if signal == Signal::HUP {
+        // As a terminal that was closed: the gateway of the soak has none, and reloads.
+        scene.gateway.signal(signal);
+    }
+}
+
+fn guards(scene: &Scene) -> Vec<u32> {
+    process::descendants(scene.gateway.pid())
+        .into_iter()
+        .filter(|process| process.parent == scene.gateway.pid())
+        .map(|process| process.pid)
+        .collect()
 }
 
 /// Kills a guard, but not the one of the untouched server, which is the first that was started.
 fn strike_guard(scene: &Scene, rng: &mut Rng) {
-    let mut guards: Vec<u32> = process::descendants(scene.gateway.pid())
-        .into_iter()
-        .filter(|process| process.parent == scene.gateway.pid())
-        .map(|process| process.pid)
-        .collect();
+    let mut guards = guards(scene);
     guards.retain(|guard| !is_of_control(*guard));
     if let Some(guard) = guards.get(rng.usize(0..guards.len().max(1))) {
         scene.book.fault("guard killed".to_owned());

@@ -41,7 +41,8 @@ impl Deed {
     pub(super) fn any(rng: &mut Rng, mark: String) -> Self {
         let waits = rng.u64(0..80);
         let (order, marked) = match rng.u32(0..1000) {
-            0..800 => return Self::echo(mark),
+            0..794 => return Self::echo(mark),
+            794..800 => return Self::burst(rng, mark),
             800..880 => (json!({"do": "sleep", "ms": waits}), true),
             880..900 => (json!({"do": "late_reply", "ms": waits}), true),
             900..915 => (json!({"do": "dup_reply"}), true),
@@ -66,6 +67,31 @@ impl Deed {
             _ => (json!({"do": "nothing"}), false),
         };
         Self::gremlin(order, mark, marked)
+    }
+
+    /// Hundreds of notifications and the answer, all in one write.
+    pub(super) fn burst(rng: &mut Rng, mark: String) -> Self {
+        // Log messages of a shared server are for all clients of a token; progress is for its own call.
+        let (of, text) = [("progress", &*mark), ("log", "")][rng.usize(0..2)];
+        let order = json!({"do": "burst", "of": of, "count": rng.u32(300..2000), "text": text});
+        Self::gremlin(order, mark, true)
+    }
+
+    /// One that takes a while, or for ever.
+    pub(super) fn long(rng: &mut Rng, mark: String) -> Self {
+        let waits = rng.u64(50..1500);
+        let (order, marked) = match rng.u32(0..10) {
+            0..5 => (json!({"do": "sleep", "ms": waits}), true),
+            5..8 => (json!({"do": "late_reply", "ms": waits}), true),
+            8..9 => (json!({"do": "nothing"}), false),
+            _ => return Self::burst(rng, mark),
+        };
+        Self::gremlin(order, mark, marked)
+    }
+
+    /// One that is answered after this time.
+    pub(super) fn sleep(ms: u64, mark: String) -> Self {
+        Self::gremlin(json!({"do": "sleep", "ms": ms}), mark, true)
     }
 
     /// An order to a gremlin, whose answer is the mark where it says what it is told.

@@ -1,4 +1,5 @@
-//! Callers that do not behave: slow ones, ones that vanish, ones that stop reading, hostile ones.
+//! Callers that do not behave: slow ones, ones that vanish, ones that give their calls up, ones that stop reading, hostile
+//! ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +13,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::book::Finding;
+use super::callers::modern_tool_call;
 use super::deeds::Deed;
 use super::scene::{ELSEWHERE, FAULTY, PATIENCE, Scene, TOKENS, server_id, token};
-use crate::support::mcp::tool_call;
+use crate::support::mcp::{MODERN, tool_call};
 
 /// The number of the first of them; the others are callers that behave.
 const FIRST: usize = 28;
@@ -25,6 +27,7 @@ pub(super) fn enter(scene: &Arc<Scene>, tasks: &mut JoinSet<()>) {
     tasks.spawn(vanishing(Arc::clone(scene), FIRST + 1));
     tasks.spawn(deaf(Arc::clone(scene), FIRST + 2));
     tasks.spawn(hostile(Arc::clone(scene), FIRST + 3));
+    tasks.spawn(abandoning(Arc::clone(scene), FIRST + 4));
 }
 
 fn pause(rng: &mut Rng, most: u64) -> tokio::time::Sleep {
@@ -33,9 +36,14 @@ fn pause(rng: &mut Rng, most: u64) -> tokio::time::Sleep {
 
 /// A request as bytes, with the token of a caller.
 fn bytes(scene: &Scene, caller: usize, target: &str, body: &str) -> String {
+    bytes_with(scene, caller, target, "", body)
+}
+
+/// The same with further headers, each with the end of its line.
+fn bytes_with(scene: &Scene, caller: usize, target: &str, headers: &str, body: &str) -> String {
     let (address, token) = (scene.gateway.address(), token(caller % TOKENS));
     format!(
-        "{target} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
+        "{target} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n{headers}\
          content-type: application/json\r\naccept: application/json, text/event-stream\r\n\
          content-length: {}\r\n\r\n{body}",
         body.len()
@@ -93,6 +101,42 @@ async fn vanishing(scene: Arc<Scene>, number: usize) {
             // A reset instead of an end.
             let _ = stream.set_zero_linger();
         }
+    }
+}
+
+/// Makes many long calls at once and hangs up on them while they run; those of others go on meanwhile.
+async fn abandoning(scene: Arc<Scene>, number: usize) {
+    let mut rng = scene.rng(number);
+    let modern_headers = format!(
+        "mcp-protocol-version: {MODERN}\r\nmcp-method: tools/call\r\nmcp-name: gremlin\r\n"
+    );
+    while scene.goes_on() {
+        let server = server_id(rng.usize(0..FAULTY));
+        let mut open = Vec::new();
+        for call in 0..rng.u32(1..40) {
+            let deed = Deed::long(&mut rng, scene.mark(number));
+            let request = if rng.bool() {
+                let body = tool_call(call, deed.tool, &deed.arguments).to_string();
+                bytes(&scene, number, &format!("POST /{server}/rpc"), &body)
+            } else {
+                let body = modern_tool_call(&call.into(), deed.tool, &deed.arguments).to_string();
+                let target = format!("POST /{server}/mcp");
+                bytes_with(&scene, number, &target, &modern_headers, &body)
+            };
+            if let Ok(mut stream) = TcpStream::connect(scene.gateway.address()).await
+                && stream.write_all(request.as_bytes()).await.is_ok()
+            {
+                open.push(stream);
+            }
+        }
+        pause(&mut rng, 300).await;
+        for stream in open {
+            scene.book.fault("call hung up on".to_owned());
+            if rng.bool() {
+                let _ = stream.set_zero_linger();
+            }
+        }
+        pause(&mut rng, 2000).await;
     }
 }
 

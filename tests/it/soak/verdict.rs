@@ -21,7 +21,7 @@ const HONEST: [(&str, i64); 8] = [
     ("bad_reply", -31008),
 ];
 
-/// Enters how a request ended.
+/// Enters how a request ended, and gives the name of that.
 pub(super) fn enter(
     book: &Book,
     caller: usize,
@@ -29,7 +29,20 @@ pub(super) fn enter(
     id: &Value,
     heard: Result<Heard, Silence>,
     took: Duration,
-) {
+) -> String {
+    let outcome = judge(book, caller, deed, id, heard, took);
+    book.ended(&outcome, took);
+    outcome
+}
+
+fn judge(
+    book: &Book,
+    caller: usize,
+    deed: &Deed,
+    id: &Value,
+    heard: Result<Heard, Silence>,
+    took: Duration,
+) -> String {
     let told = |text: &str| format!("{} {}: {text}", deed.mark, deed.arguments["do"]);
     if took > LATEST {
         book.find(Finding::Hung, told(&format!("took {took:?}")));
@@ -38,27 +51,22 @@ pub(super) fn enter(
         Ok(heard) => heard,
         Err(Silence::Late) => {
             book.find(Finding::Hung, told("no answer"));
-            return book.ended("nothing", took);
+            return "nothing".to_owned();
         }
         Err(Silence::Cut(fault)) => {
             book.find(Finding::Lost, told(&fault));
-            return book.ended("nothing", took);
+            return "nothing".to_owned();
         }
     };
     if is_foreign(&heard.text, caller) {
         book.find(Finding::Crossed, told(&heard.text));
     }
-    match outcome(deed, id, &heard) {
-        Ok(outcome) => book.ended(&outcome, took),
-        Err(fault) => {
-            let text: String = heard.text.chars().take(500).collect();
-            book.find(
-                Finding::Strange,
-                told(&format!("{fault}: {} {text}", heard.status)),
-            );
-            book.ended("strange", took);
-        }
-    }
+    outcome(deed, id, &heard).unwrap_or_else(|fault| {
+        let text: String = heard.text.chars().take(500).collect();
+        let text = format!("{fault}: {} {text}", heard.status);
+        book.find(Finding::Strange, told(&text));
+        "strange".to_owned()
+    })
 }
 
 fn outcome(deed: &Deed, id: &Value, heard: &Heard) -> Result<String, &'static str> {
