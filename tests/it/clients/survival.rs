@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::sdk::source;
 use crate::support::gateway::TOKEN;
 use crate::support::places::{self, MARKER};
+use crate::support::wait::wait_for;
 use crate::support::{Gateway, Server};
 
 /// Ten times what a start takes on an idle machine.
@@ -136,9 +137,13 @@ async fn survives(habits: Habits, client: impl FnOnce(&str) -> Command) {
 
 /// No session was opened since the gateway started, and one is there that was revived: that of the client, by its id.
 async fn goes_on(gateway: &Gateway, habits: Habits) {
-    let methods = |event: &Value| event["method"].clone();
-    let calls: Vec<Value> = gateway.logs().events("call").iter().map(methods).collect();
-    assert!(calls.contains(&"tools/call".into()), "{calls:?}");
+    // What the gateway writes is read by a thread, which may be behind.
+    let calls = wait_for("the call in the log", PATIENCE, async || {
+        let calls = gateway.logs().events("call");
+        let methods: Vec<Value> = calls.iter().map(|event| event["method"].clone()).collect();
+        methods.contains(&"tools/call".into()).then_some(methods)
+    })
+    .await;
     assert!(!calls.contains(&"initialize".into()), "{calls:?}");
     let text =
         "a session that was not in memory goes on; its subscriptions and its log level are lost";
