@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::support::gateway::{ALICE, Gateway};
 
 /// No call takes longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The times of some calls, in their order, and those that were not answered as they should be.
 #[derive(Debug, Default)]
