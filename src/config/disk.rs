@@ -228,9 +228,13 @@ mod tests {
         assert_eq!(refused(&at("none")), "there is no such file");
         assert!(refused(dir.path()).contains("a directory"));
         assert!(refused(Path::new("/dev/zero")).contains("a device or pipe"));
-        let fifo = at("fifo");
-        rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
-        assert!(refused(&fifo).contains("a device or pipe"));
+        // Apple's systems have another call for it.
+        #[cfg(not(target_vendor = "apple"))]
+        {
+            let fifo = at("fifo");
+            rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
+            assert!(refused(&fifo).contains("a device or pipe"));
+        }
     }
 
     /// H109: a link is followed, because dotfile managers and mounted secrets are links, but only one of our own or of

@@ -199,20 +199,10 @@ fn guards(scene: &Scene) -> Vec<u32> {
 /// Kills a guard, but not the one of the untouched server, which is the first that was started.
 fn strike_guard(scene: &Scene, rng: &mut Rng) {
     let mut guards = guards(scene);
-    guards.retain(|guard| !is_of_control(*guard));
+    // A guard bears the id of its server.
+    guards.retain(|guard| process::command_line(*guard) != "hmg-guard control");
     if let Some(guard) = guards.get(rng.usize(0..guards.len().max(1))) {
         scene.book.fault("guard killed".to_owned());
         process::signal(*guard, Signal::KILL);
     }
-}
-
-/// Whether a guard's server is the untouched one, by the journal that it was given.
-fn is_of_control(guard: u32) -> bool {
-    let family = process::descendants(guard)
-        .into_iter()
-        .map(|child| child.pid);
-    family.into_iter().any(|pid| {
-        let variables = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        String::from_utf8_lossy(&variables).contains("journal-control")
-    })
 }

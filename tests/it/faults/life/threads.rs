@@ -1,10 +1,11 @@
 //! The threads of the gateway: a server's life hangs on none of them.
 
+#![cfg(target_os = "linux")]
+
 use super::*;
 
 /// F34: the thread that started a server ends as soon as it has. A parent-death signal would kill the
 /// server then.
-#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn no_server_ends_with_the_thread_that_started_it() {
     let gateway = fault_gateway(Server::gremlin("g1").autostart());

@@ -1,4 +1,6 @@
-//! A gateway that the system grants no more processes and threads.
+//! A gateway that the system grants no more processes and threads, by limits that only Linux sets from outside.
+
+#![cfg(target_os = "linux")]
 
 use std::process::Command;
 

@@ -1,6 +1,5 @@
 //! Collectors and log sinks that take nothing: calls are served as ever, and what was dropped is counted.
 
-use std::fs::File;
 use std::process::Stdio;
 
 use serde_json::json;
@@ -148,7 +147,13 @@ async fn serves_with_log(stderr: impl Into<Stdio>) {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_log_on_a_full_disk_costs_lines_and_nothing_else() {
-    serves_with_log(File::options().write(true).open("/dev/full").unwrap()).await;
+    serves_with_log(
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap(),
+    )
+    .await;
 }
 
 /// F60: a reader that is gone.
