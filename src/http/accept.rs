@@ -222,6 +222,9 @@ enum AcceptError {
 
 fn kind_of(error: &io::Error) -> AcceptError {
     match Errno::from_io_error(error) {
+        // macOS accepts an IPv6 connection that the peer has reset already, with an address of length zero, which mio
+        // refuses. No system call fails so, hence there is no error number.
+        None if error.kind() == io::ErrorKind::InvalidInput => AcceptError::Connection,
         Some(
             Errno::CONNABORTED
             | Errno::CONNRESET

@@ -365,4 +365,6 @@ fn a_lost_connection_is_not_a_broken_listener() {
     ] {
         assert_eq!(kind_of(&errno.into()), kind, "{errno:?}");
     }
+    let without_address = io::Error::from(io::ErrorKind::InvalidInput);
+    assert_eq!(kind_of(&without_address), AcceptError::Connection);
 }
