@@ -40,8 +40,9 @@ use super::platform::PLAIN_UNIX;
 use super::script;
 
 pub(super) use control::{Order, Report};
+pub(super) use tree::{ProcessTable, children_of, parents, with_descendants};
 #[cfg(target_os = "linux")]
-pub(super) use tree::{Stat, children_of, parents, stat, with_descendants};
+pub(super) use tree::{Stat, stat};
 
 /// Where the guard finds the read end of the server's stdin.
 pub(super) const STDIN_FD: i32 = 3;

@@ -158,6 +158,8 @@ struct Pipes<'a> {
     broken: Option<(Instant, &'static str)>,
     stopping: bool,
     killing: bool,
+    /// By when the guard must have noted the processes of the server, while the end of its stdin waits for that.
+    look_deadline: Option<Instant>,
     /// When the guard must have ended everything, once it was told to.
     guard_deadline: Option<Instant>,
 }
@@ -170,6 +172,7 @@ enum Seen {
     LivesOn(&'static str),
     Stop,
     Kill,
+    LookOverdue,
     GuardOverdue,
 }
 
@@ -232,6 +235,7 @@ impl<'a> Pipes<'a> {
             broken: None,
             stopping: false,
             killing: false,
+            look_deadline: None,
             guard_deadline: None,
         }
     }
@@ -248,6 +252,7 @@ impl<'a> Pipes<'a> {
             what = lives_on(self.broken) => Seen::LivesOn(what),
             () = ends.stop.cancelled(), if !self.stopping => Seen::Stop,
             () = ends.kill.cancelled(), if !self.killing => Seen::Kill,
+            () = reached(self.look_deadline) => Seen::LookOverdue,
             () = reached(self.guard_deadline) => Seen::GuardOverdue,
         };
         match seen {
@@ -257,6 +262,7 @@ impl<'a> Pipes<'a> {
                 take(&mut self.start).failed(StartFault::CannotStart);
                 self.life.tell(Event::CannotStart(reason)).await;
             }
+            Seen::Report(Some(Report::Looked)) | Seen::LookOverdue => self.close_and_stop().await,
             Seen::Report(Some(Report::Ended(exit))) => self.process_ended(exit).await,
             Seen::Report(None) => return false,
             Seen::Written(written) => self.writing_ended(written).await,
@@ -272,11 +278,7 @@ impl<'a> Pipes<'a> {
             Seen::Stop => {
                 self.stopping = true;
                 self.life.shared.mux.closes(self.life.incarnation);
-                self.close_stdin.cancel();
-                while self.writer.join_next().await.is_some() {}
-                let stop = self.life.shared.config.stop;
-                let ladder = stop.grace + stop.term_grace;
-                self.order_guard(Order::Stop, ladder + ending::MARGIN).await;
+                self.look_then_stop().await;
             }
             Seen::Kill => {
                 self.killing = true;

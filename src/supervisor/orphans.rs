@@ -1,6 +1,7 @@
 //! Processes that a lost guard leaves behind, and their end.
 //!
-//! Only Linux can find them. Elsewhere those that left the server's process group are init's and out of reach.
+//! Only Linux can find all of them. Elsewhere those that left the server's process group are init's and out of reach once
+//! the guard is lost.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -10,8 +11,9 @@ use std::io;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::Child;
 
-#[cfg(target_os = "linux")]
+use super::guard::{children_of, parents, with_descendants};
 use super::platform;
+use crate::shards::in_thread;
 
 /// Starts a guard, and tells it from an orphan from its first moment on.
 pub(super) fn start_guard(start: impl FnOnce() -> io::Result<Child>) -> io::Result<Child> {
@@ -30,17 +32,28 @@ pub(super) fn forget_guard(guard: Option<Pid>) {
     let _ = guard;
 }
 
-/// Kills a guard that does not end its server, and everything below it; where that cannot be found, the process group of
-/// the server.
+/// Kills a guard that does not end its server, and everything below it: first what is below, as far as it can be seen
+/// now. What is started meanwhile is left to [`end`].
 pub(super) async fn kill_guard(guard: Pid, server: Option<Pid>) {
-    #[cfg(target_os = "linux")]
-    if platform::finds_descendants() {
-        return linux::kill_guard(guard).await;
+    let kill = move || {
+        let parents = parents();
+        let below = with_descendants(children_of(guard, &parents), &parents);
+        if let Some(server) = server.filter(|_| !platform::finds_descendants()) {
+            // The guard has not inherited those of the group whose parents are gone.
+            let _ = kill_process_group(server, Signal::KILL);
+        }
+        for pid in below {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        let _ = kill_process(guard, Signal::KILL);
+    };
+    match in_thread("guard-kill", kill) {
+        Ok(killed) => {
+            // Nothing is told but that it is done.
+            let _done = killed.await;
+        }
+        Err(_no_thread) => kill(),
     }
-    if let Some(server) = server {
-        let _ = kill_process_group(server, Signal::KILL);
-    }
-    let _ = kill_process(guard, Signal::KILL);
 }
 
 /// Kills what lost guards have left, until nothing of it is there.

@@ -14,6 +14,8 @@ use crate::supervisor::status::Exit;
 /// What the gateway tells a guard: one byte each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::supervisor) enum Order {
+    /// The server's stdin is about to be closed: note its processes, and say so.
+    Look,
     /// The server's stdin was closed: run the stop ladder.
     Stop,
     /// End everything at once.
@@ -26,6 +28,7 @@ impl Order {
     /// The byte on the socket.
     pub(in crate::supervisor) fn byte(self) -> u8 {
         match self {
+            Self::Look => b'l',
             Self::Stop => b's',
             Self::Kill => b'k',
             Self::Orphaned => b'o',
@@ -41,6 +44,8 @@ pub(in crate::supervisor) enum Report {
     Started(i32),
     /// The server could not be started.
     CannotStart(String),
+    /// The processes of the server were noted.
+    Looked,
     /// The server ended.
     Ended(Exit),
 }
@@ -139,6 +144,7 @@ fn read_order() -> Order {
     let mut byte = [0];
     match rustix::io::read(io::stdin(), &mut byte) {
         Ok(1) if byte == [Order::Kill.byte()] => Order::Kill,
+        Ok(1) if byte == [Order::Look.byte()] => Order::Look,
         Ok(1) => Order::Stop,
         Ok(_) | Err(_) => Order::Orphaned,
     }

@@ -58,6 +58,10 @@ struct Guard {
 impl Guard {
     fn turn(&mut self, order: Option<Order>, now: Instant) {
         match order {
+            Some(Order::Look) => {
+                self.tree.look();
+                report(&Report::Looked);
+            }
             Some(Order::Stop) => self.stop(now),
             Some(Order::Kill) => self.kill(now),
             Some(Order::Orphaned) => {
@@ -82,9 +86,10 @@ impl Guard {
     fn stop(&mut self, now: Instant) {
         match &mut self.stage {
             Stage::Running => {
+                self.tree.look();
                 self.stage = Stage::Grace {
                     until: now + self.stop_grace,
-                }
+                };
             }
             Stage::Grace { until } => *until = (*until).min(now + self.stop_grace),
             Stage::Term { until } => *until = (*until).min(now + self.term_grace),
@@ -125,7 +130,7 @@ impl Guard {
         }
     }
 
-    fn is_done(&self) -> bool {
+    fn is_done(&mut self) -> bool {
         let out_of_time = matches!(self.stage, Stage::Kill { until } if Instant::now() >= until);
         self.ended && (self.tree.is_empty() || out_of_time)
     }

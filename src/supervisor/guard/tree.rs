@@ -1,16 +1,22 @@
-//! The processes below the guard: all of them on Linux, the server's process group elsewhere.
+//! The processes below the guard: all of them on Linux, elsewhere the server's process group and what is found below it.
 
 #[cfg(target_os = "linux")]
 mod descendants;
 mod group;
+mod lineage;
+mod process_table;
 
+use std::collections::HashMap;
 use std::io;
 
 use rustix::process::{Pid, Signal, WaitStatus};
 
 #[cfg(target_os = "linux")]
-pub(in crate::supervisor) use descendants::{Stat, children_of, parents, stat, with_descendants};
+pub(in crate::supervisor) use descendants::{Stat, stat};
+pub(in crate::supervisor) use lineage::{children_of, with_descendants};
+pub(in crate::supervisor) use process_table::ProcessTable;
 
+#[cfg(target_os = "linux")]
 use crate::supervisor::platform;
 
 /// Makes orphaned descendants children of the guard, where the system can.
@@ -20,6 +26,15 @@ pub(super) fn adopt_descendants() -> io::Result<()> {
         return descendants::adopt();
     }
     Ok(())
+}
+
+/// Every process of the machine and its parent.
+pub(in crate::supervisor) fn parents() -> HashMap<Pid, Pid> {
+    #[cfg(target_os = "linux")]
+    if platform::finds_descendants() {
+        return descendants::parents();
+    }
+    ProcessTable::of_all().parents()
 }
 
 /// The server and what it started, as far as the system can find it.
@@ -39,8 +54,17 @@ impl Tree {
         Self::Group(group::ProcessGroup::of(server))
     }
 
+    /// Notes the processes of the tree before the server begins to end, for the system that loses sight of them then.
+    pub(super) fn look(&mut self) {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Descendants(_) => {}
+            Self::Group(group) => group.look(),
+        }
+    }
+
     /// Sends these signals to every process of the tree.
-    pub(super) fn signal(&self, signals: &[Signal]) {
+    pub(super) fn signal(&mut self, signals: &[Signal]) {
         match self {
             #[cfg(target_os = "linux")]
             Self::Descendants(tree) => tree.signal(signals),
@@ -58,7 +82,7 @@ impl Tree {
     }
 
     /// Whether no process of the tree is left.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&mut self) -> bool {
         match self {
             #[cfg(target_os = "linux")]
             Self::Descendants(tree) => tree.is_empty(),

@@ -9,25 +9,55 @@ use super::Pipes;
 use crate::supervisor::child::{order, pid_of};
 use crate::supervisor::guard::Order;
 use crate::supervisor::machine::Event;
-use crate::supervisor::orphans;
 use crate::supervisor::status::Exit;
+use crate::supervisor::{orphans, platform};
 
 /// Beyond the time of the ladder, and for a kill alone: how long a guard may take to end everything before the gateway
 /// does that itself. A server can stop its own guard (SIGSTOP), again and again.
 pub(super) const MARGIN: Duration = Duration::from_secs(1);
+/// How long the end of stdin waits for the guard to note the processes of the server.
+const LOOK: Duration = Duration::from_secs(1);
 /// A guard whose socket is closed is about to be gone.
 const GUARD_EXIT: Duration = Duration::from_secs(5);
 
 impl Pipes<'_> {
-    /// Tells the guard to end everything within this time. It is woken first: its server may have stopped it.
+    /// Begins the stop. Where a process is found by its parents only, the guard notes those of the server first: it may
+    /// end at once when its stdin does, and what it started then has no parents any more.
+    pub(super) async fn look_then_stop(&mut self) {
+        self.look_deadline = Some(Instant::now() + LOOK);
+        if platform::finds_descendants() || self.told {
+            self.close_and_stop().await;
+        } else {
+            order(&mut self.orders, Order::Look).await;
+            self.wake_guard();
+        }
+    }
+
+    /// Closes the server's stdin and has the guard run the stop ladder; does nothing the second time.
+    pub(super) async fn close_and_stop(&mut self) {
+        if self.look_deadline.take().is_none() {
+            return;
+        }
+        self.close_stdin.cancel();
+        while self.writer.join_next().await.is_some() {}
+        let stop = self.life.shared.config.stop;
+        let ladder = stop.grace + stop.term_grace;
+        self.order_guard(Order::Stop, ladder + MARGIN).await;
+    }
+
+    /// Tells the guard to end everything within this time. It is woken: its server may have stopped it.
     pub(super) async fn order_guard(&mut self, what: Order, within: Duration) {
         order(&mut self.orders, what).await;
-        if let Some(guard) = pid_of(&self.process) {
-            let _ = kill_process(guard, Signal::CONT);
-        }
+        self.wake_guard();
         let deadline = Instant::now() + within;
         let earlier = self.guard_deadline.filter(|known| *known < deadline);
         self.guard_deadline = Some(earlier.unwrap_or(deadline));
+    }
+
+    fn wake_guard(&self) {
+        if let Some(guard) = pid_of(&self.process) {
+            let _ = kill_process(guard, Signal::CONT);
+        }
     }
 
     /// Does the work of a guard that does not do it; the end of the guard is noticed as any other is.

@@ -61,25 +61,6 @@ fn other_children() -> HashSet<Pid> {
     children_of(getpid(), &parents()).into_iter().collect()
 }
 
-/// Kills a guard that does not end its server, and everything below it: first what is below, as far as it can be seen
-/// now. What is started meanwhile is left to [`end`].
-pub(in crate::supervisor) async fn kill_guard(guard: Pid) {
-    let kill = move || {
-        let parents = parents();
-        for pid in with_descendants(children_of(guard, &parents), &parents) {
-            let _ = kill_process(pid, Signal::KILL);
-        }
-        let _ = kill_process(guard, Signal::KILL);
-    };
-    match in_thread("guard-kill", kill) {
-        Ok(killed) => {
-            // Nothing is told but that it is done.
-            let _done = killed.await;
-        }
-        Err(_no_thread) => kill(),
-    }
-}
-
 /// A guard was waited for.
 pub(in crate::supervisor) fn forget_guard(guard: Option<Pid>) {
     if let Some(pid) = guard {

@@ -149,8 +149,7 @@ async fn a_stop_leaves_nothing_of_a_chain_of_wrappers() {
         .iter()
         .map(|process| process.pid)
         .collect();
-    let setsid = process::finds_descendants();
-    let child = json!({"do": "fork_grandchild", "setsid": setsid, "ignore_term": true});
+    let child = json!({"do": "fork_grandchild", "setsid": true, "ignore_term": true});
     family.push(pid_in(&client.deed("g1", &child).await));
     let stopped = client.post("/servers/g1/stop?wait", "").await;
     assert_eq!(stopped.status, 200, "{}", stopped.text());

@@ -11,6 +11,8 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, kill_process, wait, waitid,
 };
 
+use super::lineage::{children_of, with_descendants};
+
 /// Makes orphaned descendants children of the guard, and the end of the gateway wake a guard that a server has stopped
 /// (SIGSTOP): it finds its control socket closed then. The signal comes with the end of any thread that was the guard's
 /// parent, and does nothing to a guard that is awake.
@@ -64,28 +66,6 @@ impl Descendants {
 fn descendants() -> Vec<Pid> {
     let parents = parents();
     with_descendants(children_of(getpid(), &parents), &parents)
-}
-
-/// These processes, and behind them everything below them.
-pub(in crate::supervisor) fn with_descendants(
-    mut found: Vec<Pid>,
-    parents: &HashMap<Pid, Pid>,
-) -> Vec<Pid> {
-    let mut next = 0;
-    while let Some(&pid) = found.get(next) {
-        found.extend(children_of(pid, parents));
-        next += 1;
-    }
-    found
-}
-
-/// The processes whose parent this one is.
-pub(in crate::supervisor) fn children_of(parent: Pid, parents: &HashMap<Pid, Pid>) -> Vec<Pid> {
-    parents
-        .iter()
-        .filter(|(_, of)| **of == parent)
-        .map(|(&pid, _)| pid)
-        .collect()
 }
 
 /// Every process of the machine and its parent.
