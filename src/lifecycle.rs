@@ -65,7 +65,7 @@ use crate::protocol::spare;
 use crate::relay::Relay;
 use crate::shards::{self, Shard, Shards, Threads};
 use crate::state_dir::StateDir;
-use crate::supervisor::guard;
+use crate::supervisor::{descriptor_limit, guard};
 use crate::telemetry::{self, Telemetry};
 
 pub use init::run_below_init;
@@ -105,6 +105,8 @@ pub fn run(
     reread: Option<Reread>,
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ended> {
+    // Before anything is opened.
+    descriptor_limit::raise();
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     allocator::keep_little(cores);
     let start = |name: &str, count| {

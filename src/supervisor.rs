@@ -16,6 +16,7 @@ mod actor;
 mod backoff;
 mod child;
 mod config;
+pub mod descriptor_limit;
 mod diagnosis;
 mod eras;
 mod faults;

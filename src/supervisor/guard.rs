@@ -37,7 +37,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use super::platform::PLAIN_UNIX;
-use super::script;
+use super::{descriptor_limit, script};
 
 pub(super) use control::{Order, Report};
 pub(super) use tree::{ProcessTable, children_of, parents, with_descendants};
@@ -54,6 +54,8 @@ const MAX_ORDERS: usize = 16 * 1024 * 1024;
 
 /// What the guard was told to do.
 struct Orders {
+    /// The soft limit of descriptors for the server; `None` is without a limit.
+    descriptors: Option<u64>,
     stop_grace: Duration,
     term_grace: Duration,
     working_dir: Option<PathBuf>,
@@ -67,7 +69,9 @@ pub(super) fn orders(config: &super::Config) -> io::Result<Vec<u8>> {
     let graces = [config.stop.grace, config.stop.term_grace];
     let graces = graces.map(|grace| OsString::from(grace.as_millis().to_string()));
     let working_dir = config.launch.working_dir.clone().unwrap_or_default();
-    let mut fields = Vec::from(graces);
+    let descriptors = descriptor_limit::inherited().map(|limit| limit.to_string());
+    let mut fields = vec![OsString::from(descriptors.unwrap_or_default())];
+    fields.extend(graces);
     fields.push(working_dir.into());
     fields.push(config.launch.program.clone().into());
     fields.extend(config.launch.args.iter().map(OsString::from));
@@ -85,6 +89,7 @@ pub(super) fn orders(config: &super::Config) -> io::Result<Vec<u8>> {
 
 fn parse(text: &[u8]) -> Option<Orders> {
     let mut fields = text.strip_suffix(&[0])?.split(|byte| *byte == 0);
+    let descriptors = std::str::from_utf8(fields.next()?).ok()?;
     let mut millis = || {
         let text = std::str::from_utf8(fields.next()?).ok()?;
         text.parse().ok().map(Duration::from_millis)
@@ -92,6 +97,10 @@ fn parse(text: &[u8]) -> Option<Orders> {
     let (stop_grace, term_grace) = (millis()?, millis()?);
     let mut fields = fields.map(|field| OsString::from_vec(field.to_vec()));
     Some(Orders {
+        descriptors: match descriptors {
+            "" => None,
+            number => Some(number.parse().ok()?),
+        },
         stop_grace,
         term_grace,
         working_dir: fields
@@ -141,6 +150,7 @@ fn run() -> Result<(), String> {
         .map_err(failed("no session of its own"))?;
     tree::adopt_descendants().map_err(failed("not the reaper of its descendants"))?;
     forbid_core_files().map_err(failed("core limit"))?;
+    descriptor_limit::restore(orders.descriptors);
     let server = start(&orders, server_stdin)?;
     let silence = File::options()
         .write(true)

@@ -10,6 +10,7 @@ mod gateway_killed;
 mod guards;
 mod inheritance;
 mod instances;
+mod launching;
 mod loose_servers;
 mod noise;
 #[cfg(target_os = "linux")]
