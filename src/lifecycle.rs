@@ -65,7 +65,7 @@ use crate::protocol::spare;
 use crate::relay::Relay;
 use crate::shards::{self, Shard, Shards, Threads};
 use crate::state_dir::StateDir;
-use crate::supervisor::{descriptor_limit, guard};
+use crate::supervisor::{descriptor_limit, guard, program};
 use crate::telemetry::{self, Telemetry};
 
 pub use init::run_below_init;
@@ -125,6 +125,7 @@ pub fn run(
     let telemetry = telemetry::init(&config.log, &lookup).context("cannot start telemetry")?;
     memory::close();
     let state = open_state(&config);
+    program::pin(state.path().as_deref());
     let pools = Pools {
         servers: threads.shards(),
         fronts: fronts.shards(),

@@ -37,6 +37,7 @@ mod orphans;
 mod pipe_size;
 mod pipes;
 mod platform;
+pub mod program;
 mod script;
 mod status;
 mod stderr;

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::config::Config;
-use super::{guard, orphans, pipe_size, platform};
+use super::{guard, orphans, pipe_size, platform, program};
 use crate::shards::in_thread;
 
 /// How many guards are started at the same time; each start blocks a thread for a fork and an exec.
@@ -102,7 +101,7 @@ fn start(
         clippy::disallowed_methods,
         reason = "one of the places that start processes"
     )]
-    let mut command = Command::new(own_program()?);
+    let mut command = Command::new(program::path()?);
     command
         // What people see in `ps`, and what makes the program a guard.
         .arg0(guard::NAME)
@@ -148,19 +147,6 @@ fn connect(
         reports: Reports(BufReader::new(reports).lines()),
         orders,
         process,
-    })
-}
-
-/// The binary that runs now, even where the file of that name was replaced since: the name that Linux gives for it is
-/// then one that no file has, and the link still leads to it. The name comes first because profilers and emulators
-/// know it for the program that they run, and the link for themselves.
-fn own_program() -> io::Result<PathBuf> {
-    let named = std::env::current_exe()?;
-    let linked = PathBuf::from("/proc/self/exe");
-    Ok(if !named.exists() && linked.exists() {
-        linked
-    } else {
-        named
     })
 }
 
