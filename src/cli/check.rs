@@ -68,11 +68,22 @@ pub(super) fn run(args: &CheckArgs, config: &Path, out: &mut dyn Write) -> anyho
         }
         Ok(loaded) => Report::read(config, loaded),
     };
+    if let Some(note) = note_on_rights(std::env::consts::OS).filter(|_| args.start) {
+        terminal::remark(note);
+    }
     match args.output {
         OutputForm::Text => out.write_all(render::text(&report).as_bytes())?,
         OutputForm::Json => writeln!(out, "{:#}", report.json())?,
     }
     Ok(report.exit())
+}
+
+/// A reason why a server that starts here may not start in the service; `None` on systems where it would.
+fn note_on_rights(system: &str) -> Option<&'static str> {
+    (system == "macos").then_some(
+        "these servers were started with the rights of this terminal; macOS asks anew for the LaunchAgent (calendars, \
+         contacts, automation, files, the local network), so see with `status` whether they work there too",
+    )
 }
 
 /// The config with the named servers alone, or with all where none is named; `None` after a complaint.

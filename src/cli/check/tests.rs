@@ -217,3 +217,10 @@ fn a_refused_config_shows_every_fault_and_exits_78() {
         "{missing}"
     );
 }
+
+#[test]
+fn on_macos_a_start_in_a_terminal_is_said_to_prove_little() {
+    let note = note_on_rights("macos").unwrap();
+    assert!(note.contains("rights of this terminal"), "{note}");
+    assert_eq!(note_on_rights("linux"), None);
+}
