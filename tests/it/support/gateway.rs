@@ -62,6 +62,7 @@ impl Launch {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", folder)
             .env(MARKER, marker)
+            .envs(process::plain_unix())
             .envs(self.variables.iter().cloned())
             .current_dir(folder)
             .stdin(Stdio::null())
