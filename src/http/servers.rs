@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::error::{Problem, json};
 use super::{Edge, ask};
+use crate::protocol::Era;
 use crate::relay::{Gap, Instance, Overview, Process};
 use crate::supervisor::{self, Exit, Launch, Status};
 use crate::types::{ServerId, wall};
@@ -69,6 +70,8 @@ struct View {
 #[derive(Debug, Serialize)]
 struct Own {
     instance_key: Option<String>,
+    /// In which it is spoken to, or is started for.
+    era: Option<&'static str>,
     status: &'static str,
     pid: Option<u32>,
     incarnation: u64,
@@ -82,6 +85,7 @@ struct Own {
 /// What is found of one process.
 struct Found {
     name: Option<Arc<str>>,
+    era: Option<Era>,
     status: Arc<Status>,
     stderr_tail: Vec<String>,
     stdout_fault: Option<String>,
@@ -98,6 +102,7 @@ impl Found {
         stderr_tail.drain(..surplus);
         Self {
             name: process.name.clone(),
+            era: process.handle.spoken_era(),
             stderr_tail,
             stdout_fault: process.handle.stdout_fault(),
             in_flight: process.handle.mux().load().in_flight,
@@ -110,6 +115,7 @@ impl Found {
         let status = &self.status;
         Own {
             instance_key: self.name.as_deref().map(str::to_owned),
+            era: self.era.map(Era::as_str),
             status: status.state.as_str(),
             pid: status.pid,
             incarnation: status.incarnation.0,

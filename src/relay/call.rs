@@ -39,6 +39,7 @@ use crate::instruments::DropReason;
 use crate::protocol::splice::into_frame;
 use crate::protocol::{ClientMessage, Era, Span};
 use crate::relay::config::Instance;
+use crate::relay::revival;
 use crate::supervisor::{Mux, Origin};
 use crate::types::Principal;
 
@@ -342,9 +343,13 @@ pub(super) fn lease(
     let own = server.instances.config().instance == Instance::Session;
     let declared = declared.filter(|_| own);
     let leased = server.lease(principal, id, declared, era)?;
-    // A session stays with the process that it hears.
-    let heard = session.and_then(|session| session.leased_beside(&leased));
-    let leased = heard.unwrap_or(leased);
+    let heard = session.and_then(|session| Some((session, session.leased_beside(&leased)?)));
+    let leased = match heard {
+        // A session stays with the process that it hears.
+        Some((_, heard)) if heard.is_present() => heard,
+        Some((session, gone)) => revival::move_session(session, &gone, &leased),
+        None => leased,
+    };
     if let Some(session) = session.filter(|_| leased.is_owned()) {
         if session.is_over() {
             // It ended after it was found, and what it had was stopped before this was started.

@@ -103,6 +103,8 @@ struct State {
     changes: PendingChanges,
     users: Users,
     life: Option<Life>,
+    /// A life was ready before.
+    was_ready: bool,
     /// There are clients that were shown the lists without this server's before its first life.
     shown_without: bool,
     /// The last life that has ended.
@@ -222,6 +224,25 @@ impl Hub {
     pub(super) fn may_be_missing(&self) {
         let mut state = self.state();
         state.shown_without |= state.life.is_none();
+    }
+
+    /// True while no life of the child is ready.
+    pub(super) fn is_unborn(&self) -> bool {
+        self.state().life.is_none()
+    }
+
+    /// Notes that a client was shown a list without this server's, which was not ready when the list was begun: its next
+    /// life is announced, also where that has begun by now.
+    pub(super) fn was_missing(&self) {
+        let mut state = self.state();
+        if state.life.is_none() {
+            state.shown_without = true;
+            return;
+        }
+        let hearers = state.hearers.values();
+        state.unannounced = hearers.map(|hearer| hearer.principal).collect();
+        drop(state);
+        self.announce_new_life(|_| true);
     }
 
     /// Whether anybody wants updates of a resource.

@@ -14,6 +14,8 @@ mod tests;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
+
 use super::config::{Instance, ServerConfig};
 use super::overview::Process;
 use crate::fault::Fault;
@@ -51,8 +53,8 @@ pub(super) trait Kept: std::fmt::Debug + Send + Sync + 'static {
     /// It is being retired: gives the actors, and no other comes.
     fn close(&self) -> Vec<ServerHandle>;
 
-    /// Its actors have another config.
-    fn configured(&self);
+    /// Tells if one of its actors may start its process unasked.
+    fn autostarts(&self, handle: &ServerHandle) -> bool;
 }
 
 /// Starts an instance: has a supervisor add the server of this config, and keeps what it wants beside
@@ -146,10 +148,10 @@ impl<T: Kept> Instances<T> {
                     // What the one client of this instance says of itself.
                     own.client_capabilities = Arc::clone(told);
                 }
+                own.autostart &= kept.autostarts(&handle);
                 // An actor that is gone has nothing to configure.
                 let _ = handle.configure(own).await;
             }
-            kept.configured();
         }
     }
 
@@ -163,9 +165,7 @@ impl<T: Kept> Instances<T> {
     pub(super) async fn retire(&self) {
         self.own.end_all();
         if let Some(shared) = &self.shared {
-            for handle in shared.close() {
-                handle.retire().await;
-            }
+            retire(shared.close()).await;
         }
         self.close().await;
     }
@@ -181,9 +181,11 @@ impl<T: Kept> Instances<T> {
     pub(super) fn processes(&self, principal: &Principal) -> Vec<Process> {
         let named = self.named(principal).into_iter();
         let processes = named.flat_map(|(name, kept)| {
-            let handles = kept.handles().into_iter();
-            handles.map(move |handle| Process {
+            let handles = kept.handles();
+            let is_paired = handles.len() > 1;
+            handles.into_iter().map(move |handle| Process {
                 name: name.clone(),
+                is_paired,
                 handle,
             })
         });
@@ -216,6 +218,11 @@ impl<T: Kept> Drop for Instances<T> {
     fn drop(&mut self) {
         self.own.stop();
     }
+}
+
+/// Stops these actors for good, at the same time, and waits until no process of any is left.
+async fn retire(handles: Vec<ServerHandle>) {
+    join_all(handles.iter().map(ServerHandle::retire)).await;
 }
 
 /// An instance in use: it is not retired for being idle while this value lives.

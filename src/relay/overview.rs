@@ -14,7 +14,7 @@ use crate::types::Principal;
 pub struct Overview {
     /// What the server is configured to be.
     pub config: Arc<ServerConfig>,
-    /// The one process of a shared server; of another, those that the principal may know of.
+    /// The process of a shared server, or both where it is spoken to in two eras; of another, those that the principal may know of.
     pub processes: Vec<Process>,
     /// An operator has stopped it, for the clients that have no process of it, too.
     pub stopped: bool,
@@ -30,6 +30,8 @@ pub struct Process {
     /// Whose it is where it is not shared by all: the name of its principal, or the beginning of its
     /// session's id.
     pub name: Option<Arc<str>>,
+    /// The same clients have another process, in which the server is spoken to in the other era.
+    pub is_paired: bool,
     /// The actor that runs it.
     pub handle: ServerHandle,
 }

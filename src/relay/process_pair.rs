@@ -39,11 +39,13 @@ enum Second {
     /// Nobody has wanted it.
     #[default]
     None,
-    There(Arc<Upstream>),
-    /// It could not be started, and is not tried before this.
-    Failed {
-        until: Instant,
+    There {
+        upstream: Arc<Upstream>,
+        /// Clients were given to it.
+        served: bool,
     },
+    /// It could not be started, and is not tried before this.
+    Failed { until: Instant },
     /// The pair is being retired.
     Closed,
 }
@@ -109,8 +111,21 @@ impl ProcessPair {
     pub(super) fn upstreams(&self) -> Vec<Arc<Upstream>> {
         let first = Arc::clone(&self.first);
         match &*self.second() {
-            Second::There(second) => vec![first, Arc::clone(second)],
+            Second::There { upstream, .. } => vec![first, Arc::clone(upstream)],
             Second::None | Second::Failed { .. } | Second::Closed => vec![first],
+        }
+    }
+
+    /// True for a process of this pair.
+    fn has(&self, upstream: &Arc<Upstream>) -> bool {
+        if Arc::ptr_eq(&self.first, upstream) {
+            return true;
+        }
+        match &*self.second() {
+            Second::There {
+                upstream: second, ..
+            } => Arc::ptr_eq(second, upstream),
+            Second::None | Second::Failed { .. } | Second::Closed => false,
         }
     }
 
@@ -133,14 +148,14 @@ impl ProcessPair {
         let config = handle.config();
         let mut second = self.second();
         let of_second = match &*second {
-            Second::There(upstream) => Some(ProcessEra {
+            Second::There { upstream, .. } => Some(ProcessEra {
                 era: upstream.handle.era().unwrap_or(wanted),
                 shaken: upstream.handle.era().is_some(),
             }),
             Second::None | Second::Failed { .. } | Second::Closed => None,
         };
         let may_come = match &*second {
-            Second::None | Second::There(_) => true,
+            Second::None | Second::There { .. } => true,
             Second::Failed { until } => *until <= Instant::now(),
             Second::Closed => false,
         };
@@ -149,8 +164,9 @@ impl ProcessPair {
         let known = may_come && handle.era_facts().may_know(wanted);
         match choose(wanted, config.era, of_first, of_second, known) {
             Choice::First => {
-                // A second process that has turned out to be of the same era as the first serves nobody.
-                if of_second.is_some_and(|of_second| of_second.shaken && of_second.era != wanted) {
+                // A second process that has turned out to be of the same era as the first is not needed.
+                let is_other = |second: ProcessEra| second.shaken && second.era != wanted;
+                if of_second.is_some_and(is_other) && second.is_unused() {
                     dismiss(&mut second);
                 }
                 (first(), true)
@@ -165,14 +181,18 @@ impl ProcessPair {
                 tracing::info!(server_id = %id, era = ?wanted, "clients of both eras use the server: it gets a second process");
                 let upstream = Arc::new((self.make)(config));
                 upstream.handle.wish_era(wanted);
-                *second = Second::There(Arc::clone(&upstream));
+                *second = Second::There {
+                    upstream: Arc::clone(&upstream),
+                    served: false,
+                };
                 (upstream, false)
             }
-            Choice::Second | Choice::AfterSecond => match &*second {
-                Second::There(upstream) => (
-                    Arc::clone(upstream),
-                    of_second.is_some_and(|of_second| of_second.shaken),
-                ),
+            Choice::Second | Choice::AfterSecond => match &mut *second {
+                Second::There { upstream, served } => {
+                    let settled = of_second.is_some_and(|of_second| of_second.shaken);
+                    *served |= settled;
+                    (Arc::clone(upstream), settled)
+                }
                 Second::None | Second::Failed { .. } | Second::Closed => (first(), true),
             },
         }
@@ -206,7 +226,9 @@ impl ProcessPair {
     /// A second process that cannot be started is not needed: its clients are bridged.
     fn give_up(&self, upstream: &Arc<Upstream>) {
         let mut second = self.second();
-        if let Second::There(there) = &*second
+        if let Second::There {
+            upstream: there, ..
+        } = &*second
             && Arc::ptr_eq(there, upstream)
         {
             let id = upstream.handle.id();
@@ -222,10 +244,27 @@ impl ProcessPair {
     }
 }
 
-/// Has a second process stopped; `false` where that has to be tried again.
+impl Second {
+    /// Nobody was given to it, or nobody is left: each that uses a process holds it.
+    fn is_unused(&self) -> bool {
+        match self {
+            Self::There { upstream, served } => !served || Arc::strong_count(upstream) == 1,
+            Self::None | Self::Failed { .. } | Self::Closed => true,
+        }
+    }
+}
+
+/// Has a second process drained and stopped; `false` where that has to be tried again.
 fn dismiss(second: &mut Second) -> bool {
     let dismissed = match second {
-        Second::There(upstream) => upstream.handle.dismiss(),
+        Second::There { upstream, .. } => {
+            let dismissed = upstream.handle.dismiss();
+            if dismissed {
+                // A stream that is subscribed to it would be silent for ever.
+                upstream.ended.cancel();
+            }
+            dismissed
+        }
         Second::None | Second::Failed { .. } | Second::Closed => true,
     };
     if dismissed {
@@ -246,10 +285,9 @@ impl Kept for ProcessPair {
         handles
     }
 
-    fn configured(&self) {
-        if self.first.handle.config().era != EraChoice::Auto {
-            dismiss(&mut self.second());
-        }
+    fn autostarts(&self, handle: &ServerHandle) -> bool {
+        // A second process is started by its clients only.
+        *handle == self.first.handle
     }
 }
 
@@ -319,6 +357,11 @@ impl LeasedProcess {
         self.with(self.lease.at_once(self.wanted))
     }
 
+    /// False once the process was dismissed.
+    pub(super) fn is_present(&self) -> bool {
+        self.lease.has(&self.upstream)
+    }
+
     /// Whether both are of the same server and the same clients.
     pub(super) fn is_beside(&self, other: &Self) -> bool {
         Arc::ptr_eq(&**self.lease, &**other.lease)
@@ -334,55 +377,4 @@ impl std::ops::Deref for LeasedProcess {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LEGACY: ProcessEra = ProcessEra {
-        era: Era::Legacy,
-        shaken: true,
-    };
-    const MODERN: ProcessEra = ProcessEra {
-        era: Era::Modern,
-        shaken: true,
-    };
-    const STARTING: ProcessEra = ProcessEra {
-        era: Era::Legacy,
-        shaken: false,
-    };
-
-    #[test]
-    fn each_client_is_served_in_its_own_era_where_the_server_knows_it() {
-        let auto = EraChoice::Auto;
-        let starting_modern = ProcessEra {
-            era: Era::Modern,
-            shaken: false,
-        };
-        let table = [
-            // the first process, the second, whether the server may know the modern era, for a modern client
-            (MODERN, None, true, Choice::First),
-            (starting_modern, None, true, Choice::First),
-            (STARTING, None, true, Choice::AfterFirst),
-            (LEGACY, None, true, Choice::New),
-            (LEGACY, None, false, Choice::First),
-            (LEGACY, Some(starting_modern), true, Choice::AfterSecond),
-            (LEGACY, Some(MODERN), true, Choice::Second),
-            (LEGACY, Some(MODERN), false, Choice::Second),
-            // It was started for a modern client, and is legacy.
-            (LEGACY, Some(LEGACY), true, Choice::First),
-        ];
-        for (first, second, known, expected) in table {
-            let chosen = choose(Era::Modern, auto, first, second, known);
-            assert_eq!(chosen, expected, "{first:?}, {second:?}, {known}");
-        }
-    }
-
-    #[test]
-    fn a_server_of_one_configured_era_has_one_process() {
-        for era in [Era::Legacy, Era::Modern] {
-            for first in [LEGACY, MODERN, STARTING] {
-                let chosen = choose(Era::Modern, EraChoice::Only(era), first, None, true);
-                assert_eq!(chosen, Choice::First);
-            }
-        }
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use super::aggregate;
 use super::api::{Caller, Target};
 use super::call;
 use super::config::Instance;
-use super::servers::Server;
+use super::servers::{Leased, Server};
 use super::session::{OwnStream, Session, unknown};
 use super::{Fault, FaultKind, Shared};
 use crate::protocol::Era;
@@ -90,17 +90,36 @@ fn attach(session: &Arc<Session>, server: &Server) -> Result<(), Fault> {
         Some(session),
         Some(Era::Legacy),
     )?;
+    subscribe(session, &leased);
+    Ok(())
+}
+
+/// Subscribes a session to a process, and tells its client to look at the lists again.
+fn subscribe(session: &Arc<Session>, leased: &Leased) {
     if *session.target() == Target::All {
         leased.hub.may_be_missing();
-        aggregate::hear(session, &leased);
+        aggregate::hear(session, leased);
     } else {
         let sink = Arc::new(OwnStream(Arc::clone(session.streams())));
-        session.hear(&leased, sink);
+        session.hear(leased, sink);
         leased.hub.announce_lists(|message| {
             session.tell_later(message);
         });
     }
-    Ok(())
+}
+
+/// Moves a session from a process that was dismissed to the one that serves its client now. Its subscriptions and its
+/// level of logs are lost.
+pub(super) fn move_session(session: &Arc<Session>, gone: &Leased, leased: &Leased) -> Leased {
+    let leased = leased.at_once();
+    // One of several requests at a time moves it.
+    if session.leave(&gone.hub) {
+        subscribe(session, &leased);
+        if *session.target() == Target::All {
+            aggregate::announce_lists(session);
+        }
+    }
+    leased
 }
 
 /// A process of the session's own would be a new one, which knows nothing of what the client has done.

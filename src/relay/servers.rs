@@ -3,7 +3,7 @@
 //! The list is a value that never changes: a reload puts another in its place, and whoever works with the
 //! old one goes on with it to the end of what it does.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustc_hash::FxHashMap;
 use tokio::sync::watch;
@@ -32,6 +32,8 @@ pub(super) struct Servers {
     /// Where servers that come find a home.
     shards: Shards,
     fleet: watch::Sender<Arc<Fleet>>,
+    /// Servers that were taken out and may still run: when no process of them is left.
+    leaving: Mutex<FxHashMap<ServerId, CancellationToken>>,
 }
 
 /// The servers of one config, in the order of its file.
@@ -62,6 +64,10 @@ pub(super) struct Server {
     pub(super) home: Shard,
     /// It is no more: streams of it that never end by themselves end now.
     pub(super) ended: CancellationToken,
+    /// No process of it is left, nor of the one before it.
+    gone: CancellationToken,
+    /// The one of this id that was there before is gone.
+    predecessor: Option<CancellationToken>,
 }
 
 /// A process of a server, in use by one request, stream or session.
@@ -84,6 +90,7 @@ impl Servers {
             draining,
             shards,
             fleet: watch::Sender::new(Arc::new(none)),
+            leaving: Mutex::default(),
         };
         this.replace(servers);
         this
@@ -92,16 +99,27 @@ impl Servers {
     /// Puts the servers of another config in the place of these.
     ///
     /// A server of the same id stays what it is, unless other clients share its processes now: then it is
-    /// taken out and another is put in. What was taken out is found by nobody any more and still runs.
+    /// taken out and another is put in. What was taken out is found by nobody any more and still runs; one of the same id
+    /// starts no process before that is gone.
     pub(super) fn replace(&self, servers: Vec<ServerConfig>) -> Changes {
         let before = self.fleet();
+        let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        leaving.retain(|_, gone| !gone.is_cancelled());
+        for server in &before.list {
+            let mut same = servers.iter();
+            if !same.any(|config| config.supervisor.id == server.id && server.is_shared_as(config))
+            {
+                leaving.insert(server.id.clone(), server.gone.clone());
+            }
+        }
         let mut changes = Changes::default();
         let mut list = Vec::with_capacity(servers.len());
         for config in servers {
             let known = before.get(config.supervisor.id.as_str());
             let known = known.filter(|known| known.is_shared_as(&config));
             let Some(known) = known.cloned() else {
-                let server = Arc::new(self.server(config));
+                let predecessor = leaving.get(config.supervisor.id.as_str()).cloned();
+                let server = Arc::new(self.server(config, predecessor));
                 changes.added.push(Arc::clone(&server));
                 list.push(server);
                 continue;
@@ -114,6 +132,7 @@ impl Servers {
         let stays = |server: &&Arc<Server>| list.iter().any(|kept| Arc::ptr_eq(kept, server));
         let removed = before.list.iter().filter(|server| !stays(server));
         changes.removed.extend(removed.cloned());
+        drop(leaving);
         let others = !changes.added.is_empty() || !changes.removed.is_empty();
         let replaced = if others {
             self.draining.child_token()
@@ -128,10 +147,13 @@ impl Servers {
         changes
     }
 
-    fn server(&self, config: ServerConfig) -> Server {
-        let ended = self.draining.child_token();
-        let home = self.shards.next();
-        Server::new(config, &self.supervisor, &self.instruments, ended, home)
+    fn server(&self, config: ServerConfig, predecessor: Option<CancellationToken>) -> Server {
+        let place = Place {
+            ended: self.draining.child_token(),
+            home: self.shards.next(),
+            predecessor,
+        };
+        Server::new(config, &self.supervisor, &self.instruments, place)
     }
 
     /// The servers of the config in force.
@@ -235,24 +257,37 @@ impl Fleet {
     }
 }
 
+/// The surroundings of a server: the event loop that it runs on, and what its beginning and its end depend on.
+struct Place {
+    ended: CancellationToken,
+    home: Shard,
+    predecessor: Option<CancellationToken>,
+}
+
 impl Server {
     fn new(
         config: ServerConfig,
         supervisor: &Arc<Supervisor>,
         instruments: &Instruments,
-        ended: CancellationToken,
-        home: Shard,
+        place: Place,
     ) -> Self {
+        let Place {
+            ended,
+            home,
+            predecessor,
+        } = place;
         let id = config.supervisor.id.clone();
         let labels = instruments.for_server(&id);
         let (supervisor, features) = (Arc::clone(supervisor), config.client_features);
         let (own_labels, own_end, shard) = (labels.clone(), ended.clone(), home.clone());
+        let before = predecessor.clone();
         let start = Arc::new(
             move |key: &InstanceKey, config: crate::supervisor::Config| {
-                let (labels, ended) = (own_labels.clone(), own_end.clone());
+                // A process may end before its server does.
+                let (labels, ended) = (own_labels.clone(), own_end.child_token());
                 let parts = Parts::new(&config.id, labels, features, key.clone(), ended);
                 let listener: Arc<dyn Listener> = Arc::clone(&parts.hub) as _;
-                parts.attach(supervisor.add(config, listener, &shard))
+                parts.attach(supervisor.add(config, listener, &shard, before.clone()))
             },
         );
         let make = move |key: &InstanceKey, config| {
@@ -266,19 +301,29 @@ impl Server {
             instruments: labels,
             home,
             ended,
+            gone: CancellationToken::new(),
+            predecessor,
         }
     }
 
     /// Whether the same clients share a process of it by another config, in the same way.
     fn is_shared_as(&self, config: &ServerConfig) -> bool {
-        let own = self.instances.config();
-        (own.instance, own.client_features) == (config.instance, config.client_features)
+        let of = |config: &ServerConfig| {
+            let era = config.supervisor.era;
+            (config.instance, config.client_features, era)
+        };
+        of(&self.instances.config()) == of(config)
     }
 
-    /// Ends what never ends by itself, stops every process and waits until none is left.
+    /// Ends what never ends by itself, stops every process and waits until none is left, nor of the predecessor.
     pub(super) async fn retire(&self) {
+        // Also where this is given up: whoever follows must not wait for ever.
+        let _gone = self.gone.clone().drop_guard();
         self.ended.cancel();
         self.instances.retire().await;
+        if let Some(predecessor) = &self.predecessor {
+            predecessor.cancelled().await;
+        }
     }
 
     /// A server whose one process is there already.
@@ -295,7 +340,7 @@ impl Server {
             instance_idle: std::time::Duration::from_mins(1),
         };
         let ended = upstream.ended.clone();
-        let only = std::sync::Mutex::new(Some(upstream));
+        let only = Mutex::new(Some(upstream));
         let make = move |_: &InstanceKey, _| {
             let only = only.lock().unwrap().take().unwrap();
             ProcessPair::new(only, Box::new(|_| unreachable!("one process is enough")))
@@ -306,6 +351,8 @@ impl Server {
             instruments: labels,
             home: Shard::here(),
             ended,
+            gone: CancellationToken::new(),
+            predecessor: None,
         }
     }
 

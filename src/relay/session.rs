@@ -195,6 +195,16 @@ impl Session {
         drop::<Vec<_>>(gone);
     }
 
+    /// Has it hear nothing more of the process with this hub; `false` where it heard nothing of it.
+    pub(super) fn leave(&self, hub: &Hub) -> bool {
+        let mut ears = self.ears();
+        let at = ears.iter().position(|(_, ear)| ear.is_at(hub));
+        let gone = at.map(|at| ears.remove(at));
+        drop(ears);
+        // Leaves its hub after the lock was given up.
+        gone.is_some()
+    }
+
     /// Its ear at the server with this hub.
     pub(super) fn ear(&self, hub: &Hub) -> Option<Arc<Ear>> {
         let ears = self.ears();

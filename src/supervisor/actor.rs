@@ -3,6 +3,7 @@
 mod eras;
 mod liveness;
 mod shown;
+mod start;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::Config;
 use super::eras::ProgramKey;
 use super::handshake::Handshake;
-use super::life::{self, Ends, News, NewsSender, Shared};
+use super::life::{Ends, News, NewsSender, Shared};
 use super::machine::{Action, Change, Event, Machine, Rest, State};
 use super::script;
 use super::status::{Exit, Status};
@@ -70,6 +71,7 @@ enum Turn {
     News(Incarnation, News),
     Probed(bool),
     Demand,
+    PredecessorGone,
     Kill,
     Timers,
 }
@@ -94,12 +96,18 @@ pub(super) struct Actor {
     program: watch::Sender<ProgramKey>,
     orders: mpsc::Receiver<Order>,
     kill: CancellationToken,
+    /// Cancelled when no process of the predecessor is left; `None` where there is nothing to wait for.
+    predecessor: Option<CancellationToken>,
     lives: JoinSet<()>,
     news: (NewsSender, mpsc::Receiver<(Incarnation, News)>),
     ends: Ends,
     era: Option<Era>,
     /// Started by an order and not by a request: in the era that was spoken last.
     ordered: bool,
+    /// The present life is told of no client capabilities.
+    is_bare: bool,
+    /// Up to which restart they are counted.
+    counted_restarts: u64,
     pid: Option<u32>,
     last_exit: Option<(Exit, std::time::SystemTime)>,
     session_id: Option<String>,
@@ -115,6 +123,7 @@ impl Actor {
         machine: Machine,
         orders: mpsc::Receiver<Order>,
         kill: CancellationToken,
+        predecessor: Option<CancellationToken>,
     ) -> (Self, Watched) {
         let (handshake, handshakes) = watch::channel(None);
         let (status, statuses) = watch::channel(Arc::new(Status::new()));
@@ -131,11 +140,14 @@ impl Actor {
             program,
             orders,
             kill,
+            predecessor,
             lives: JoinSet::new(),
             news: mpsc::channel(NEWS_QUEUE),
             ends: Ends::default(),
             era: None,
             ordered: false,
+            is_bare: false,
+            counted_restarts: 0,
             pid: None,
             last_exit: None,
             session_id: None,
@@ -182,6 +194,7 @@ impl Actor {
             Some((incarnation, news)) = self.news.1.recv() => Turn::News(incarnation, news),
             alive = poll_probe(&mut self.probe) => Turn::Probed(alive),
             () = mux.demanded() => Turn::Demand,
+            () = ended(self.predecessor.as_ref()) => Turn::PredecessorGone,
             () = self.kill.cancelled(), if !self.ends.kill.is_cancelled() => Turn::Kill,
             () = sleep_until(due) => Turn::Timers,
         };
@@ -198,6 +211,7 @@ impl Actor {
                 self.ordered = false;
                 self.step(Event::Demand);
             }
+            Turn::PredecessorGone => self.end_wait(),
             Turn::Kill => self.ends.kill.cancel(),
             Turn::Timers => self.timers(),
         }
@@ -210,13 +224,26 @@ impl Actor {
             Some(OrderKind::Start) => self.step(Event::Start),
             Some(OrderKind::Stop(pace)) => self.end_process(Event::Stop, pace),
             Some(OrderKind::Restart(pace)) => self.end_process(Event::Restart, pace),
-            Some(OrderKind::Retire) => self.step(Event::Retire),
+            Some(OrderKind::Retire) => {
+                self.step(Event::Retire);
+                self.end_wait();
+            }
             Some(OrderKind::Configure(config)) => self.configure(config),
             // Without a handle left nobody could ever stop the server.
-            Some(OrderKind::Shutdown) | None => self.step(Event::Shutdown),
+            Some(OrderKind::Shutdown) | None => {
+                self.step(Event::Shutdown);
+                self.end_wait();
+            }
         }
         if let Some(done) = done {
             let _ = done.send(());
+        }
+    }
+
+    /// Waits no longer for a predecessor: it is gone, or no process follows it.
+    fn end_wait(&mut self) {
+        if self.predecessor.take().is_some() {
+            self.step(Event::Gone);
         }
     }
 
@@ -359,30 +386,14 @@ impl Actor {
         self.publish();
         self.end_idle_drain();
     }
-
-    fn spawn(&mut self, incarnation: Incarnation) {
-        self.ends = Ends::default();
-        if self.kill.is_cancelled() {
-            self.ends.kill.cancel();
-        }
-        self.session_id = random_id();
-        if incarnation > Incarnation(1) {
-            self.instruments.restarted();
-        }
-        let (shared, ends, news) = (self.shared.clone(), self.ends.clone(), self.news.0.clone());
-        tracing::info!(server_id = %self.shared.config.id, incarnation = incarnation.0, "starting server");
-        let first = self.first_message();
-        self.lives
-            .spawn(life::live(shared, incarnation, first, ends, news));
-        while self.lives.try_join_next().is_some() {}
-    }
 }
 
-/// 128 random bits as text; `None` only where the system has no randomness.
-fn random_id() -> Option<String> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).ok()?;
-    Some(hex::encode(bytes))
+/// Resolves when no process of the predecessor is left; never without one.
+async fn ended(predecessor: Option<&CancellationToken>) {
+    match predecessor {
+        Some(predecessor) => predecessor.cancelled().await,
+        None => std::future::pending().await,
+    }
 }
 
 #[cfg(test)]

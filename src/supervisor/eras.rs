@@ -31,6 +31,10 @@ pub enum EraChoice {
 }
 
 /// The eras that a program is known to speak, or known not to.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not exclude each other"
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EraFacts {
@@ -46,6 +50,10 @@ pub struct EraFacts {
     /// It was silent on `server/discover`. That may be the silence of a slow start, and is not kept.
     #[serde(skip)]
     pub silent: bool,
+    /// It was silent on `initialize` with client capabilities, and became ready without. That may have been the silence
+    /// of a slow start, and is not kept either.
+    #[serde(skip)]
+    pub needs_bare_start: bool,
 }
 
 impl EraFacts {
@@ -134,6 +142,14 @@ impl EraMemory {
 pub(super) struct EraWish(AtomicU8);
 
 impl EraWish {
+    /// The one that holds, if any.
+    pub(super) fn get(&self) -> Option<Era> {
+        let held = self.0.load(Ordering::Acquire);
+        [Era::Legacy, Era::Modern]
+            .into_iter()
+            .find(|era| code(*era) == held)
+    }
+
     /// Wishes for this era, unless another was wished for before. Gives the one that holds.
     pub(super) fn settle(&self, era: Era) -> Era {
         let new = code(era);
@@ -170,11 +186,7 @@ mod era_word {
         era: &Option<Era>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let word = era.map(|era| match era {
-            Era::Legacy => "legacy",
-            Era::Modern => "modern",
-        });
-        word.serialize(serializer)
+        era.map(Era::as_str).serialize(serializer)
     }
 
     pub(super) fn deserialize<'d, D: Deserializer<'d>>(

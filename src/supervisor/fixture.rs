@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::actor::{Order, Watched};
+use super::actor::{Order, OrderKind, Watched};
 use super::config::{
     BackoffConfig, Config, Launch, ProbeConfig, RequestConfig, RestartLimit, RestartPolicy,
     StopConfig,
@@ -153,18 +153,25 @@ pub(crate) struct Unattended {
     pub(crate) handle: ServerHandle,
     mux: Arc<Mux>,
     status: watch::Sender<Arc<Status>>,
-    _handshake: watch::Sender<Option<Arc<Handshake>>>,
+    done: watch::Sender<Option<Arc<Handshake>>>,
     _config: watch::Sender<Arc<Config>>,
     _program: watch::Sender<ProgramKey>,
-    _orders: mpsc::Receiver<Order>,
+    orders: Mutex<mpsc::Receiver<Order>>,
 }
 
 impl Unattended {
     /// A server that is ready, by this handshake.
     pub(crate) fn ready(handshake: Handshake) -> Self {
+        let this = Self::asleep();
+        this.shake(handshake);
+        this
+    }
+
+    /// A server that sleeps and takes requests all the same.
+    pub(crate) fn asleep() -> Self {
         let (orders, taken) = mpsc::channel(1);
         let (status, statuses) = watch::channel(Arc::new(Status::new()));
-        let (done, handshakes) = watch::channel(Some(Arc::new(handshake)));
+        let (done, handshakes) = watch::channel(None);
         let (configured, configs) = watch::channel(Arc::new(config()));
         let (program, programs) = watch::channel(ProgramKey::of(&config().id, &config().launch));
         let mux = Arc::new(Mux::new(config().requests, Gate::Open));
@@ -184,23 +191,46 @@ impl Unattended {
                 program: programs,
             },
         };
-        let this = Self {
+        Self {
             handle: ServerHandle(Arc::new(inner)),
             mux,
             status,
-            _handshake: done,
+            done,
             _config: configured,
             _program: program,
-            _orders: taken,
-        };
-        this.set_state(State::Ready);
-        this
+            orders: Mutex::new(taken),
+        }
     }
 
     /// Shows another state.
     pub(crate) fn set_state(&self, state: State) {
-        self.status
-            .send_modify(|status| Arc::make_mut(status).state = state);
+        self.status.send_modify(|status| {
+            let status = Arc::make_mut(status);
+            status.state = state;
+            status.awaits_first_start = state == State::Stopped;
+        });
+    }
+
+    /// Shows that a request waits as for a first start, in the state that is shown.
+    pub(crate) fn await_first_start(&self, incarnation: Incarnation) {
+        self.status.send_modify(|status| {
+            let status = Arc::make_mut(status);
+            status.incarnation = incarnation;
+            status.awaits_first_start = true;
+        });
+    }
+
+    /// Completes a handshake.
+    pub(crate) fn shake(&self, handshake: Handshake) {
+        self.done.send_replace(Some(Arc::new(handshake)));
+        self.set_state(State::Ready);
+    }
+
+    /// True where it was told to end for good since it was last looked at.
+    pub(crate) fn was_dismissed(&self) -> bool {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let order = orders.try_recv().map(|order| order.kind);
+        matches!(order, Ok(OrderKind::Retire))
     }
 
     /// What the child can read by now, line by line.

@@ -11,7 +11,7 @@ use super::eras::{EraFacts, EraMemory, EraWish};
 use super::handshake::Handshake;
 use super::mux::{Load, Mux};
 use super::status::{State, Status};
-use super::stderr::StderrRing;
+use super::stderr::{OutputLine, StderrRing};
 use super::stdout::StdoutFault;
 use super::{faults, machine};
 use crate::fault::{Delivered, Fault};
@@ -92,6 +92,12 @@ impl ServerHandle {
         handshake.as_ref().map(|handshake| handshake.era)
     }
 
+    /// The era that the server is spoken to in: that of the last handshake, or before the first the one that it is
+    /// started for.
+    pub fn spoken_era(&self) -> Option<Era> {
+        self.era().or_else(|| self.0.era_wish.get())
+    }
+
     /// The era that a process that was never ready is started for: this one, where the caller is the first who
     /// asks.
     pub fn wish_era(&self, era: Era) -> Era {
@@ -127,10 +133,11 @@ impl ServerHandle {
         }
     }
 
-    /// Has the server stopped for good, and waits for nothing. `false` where its actor is too busy to take that.
+    /// Has the server stopped for good once the requests under way are answered or have had `drain_ms`, and waits for
+    /// nothing. `false` where its actor is too busy to take that.
     pub fn dismiss(&self) -> bool {
         let (done, _taken) = oneshot::channel();
-        let kind = OrderKind::Shutdown;
+        let kind = OrderKind::Retire;
         match self.0.orders.try_send(Order { kind, done }) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => true,
             Err(mpsc::error::TrySendError::Full(_)) => false,
@@ -250,7 +257,7 @@ impl ServerHandle {
     }
 
     /// The newest lines of stderr, and of stdout those that are no messages, marked as such; oldest first.
-    pub fn output_tail(&self) -> Vec<String> {
+    pub fn output_tail(&self) -> Vec<OutputLine> {
         self.0.stderr.all(TAIL_LINES)
     }
 

@@ -3,10 +3,12 @@
 //! No IO, no await, no clock of its own; the actor carries the actions out and feeds the events back.
 //! At most one process is wanted at any time: `Spawn` is only ever given after `Gone`.
 
+mod bare_start;
 mod configured;
 mod drain;
 mod ends;
 mod first_message;
+mod gate;
 mod probes;
 mod words;
 
@@ -18,6 +20,7 @@ use super::backoff::Restarts;
 use super::config::{Config, RestartPolicy};
 use super::status::STOPPED;
 use crate::types::Incarnation;
+use bare_start::BareStart;
 use first_message::EraProbe;
 
 pub(super) use configured::Change;
@@ -34,7 +37,10 @@ pub(super) struct Machine {
     incarnation: Incarnation,
     /// The life that the first start comes to: the first one, or the one after a probe that ended it.
     first_start: Incarnation,
+    /// Lives that the era probe ended: the next one is not a restart.
+    excused_lives: u64,
     era_probe: EraProbe,
+    bare_start: BareStart,
     restarts: Restarts,
     policy: RestartPolicy,
     disabled: bool,
@@ -64,7 +70,9 @@ impl Machine {
             state,
             incarnation: Incarnation::default(),
             first_start: Incarnation(1),
+            excused_lives: 0,
             era_probe: EraProbe::new(config.era),
+            bare_start: BareStart::new(config),
             restarts: Restarts::new(config.backoff, config.restart_limit, seed),
             policy: config.restart_policy,
             disabled: config.disabled,
@@ -80,12 +88,32 @@ impl Machine {
         }
     }
 
+    /// Has the server wait for the processes of its predecessor, of which [`Event::Gone`] tells: they may hold a port
+    /// or a device that its own process wants. Called before the first event.
+    pub(super) fn follow_predecessor(&mut self) {
+        self.state = State::Stopping(match self.state {
+            State::Stopped(rest) => Next::Rest(rest),
+            State::Failed(_) => Next::GiveUp,
+            State::Starting { .. }
+            | State::Ready { .. }
+            | State::Unhealthy { .. }
+            | State::Stopping(_)
+            | State::Backoff { .. } => return,
+        });
+    }
+
     pub(super) fn state(&self) -> &State {
         &self.state
     }
 
     pub(super) fn incarnation(&self) -> Incarnation {
         self.incarnation
+    }
+
+    /// Starts after the first. A life that follows one that the era probe ended completes the same start.
+    pub(super) fn restart_count(&self) -> u64 {
+        let starts = self.incarnation.0.saturating_sub(self.excused_lives);
+        starts.saturating_sub(1)
     }
 
     pub(super) fn last_error(&self) -> Option<&str> {
@@ -115,38 +143,6 @@ impl Machine {
         }
         if let State::Starting { deadline } = &mut self.state {
             *deadline += time;
-        }
-    }
-
-    /// What is done with requests in the present state.
-    pub(super) fn gate(&self) -> Gate {
-        match self.state {
-            State::Ready { .. } | State::Unhealthy { .. } => Gate::Open,
-            State::Starting { .. } if self.incarnation <= self.first_start => {
-                Gate::Hold(self.startup_timeout)
-            }
-            State::Stopping(Next::Start) if self.incarnation < self.first_start => {
-                Gate::Hold(self.startup_timeout)
-            }
-            // What is held begins to wait for the next process when the last one has finished its work.
-            State::Stopping(Next::Start) if self.is_draining() => {
-                Gate::Hold(self.hold.saturating_add(self.drain))
-            }
-            State::Starting { .. }
-            | State::Backoff { .. }
-            | State::Stopping(Next::Start | Next::Retry | Next::Again) => Gate::Hold(self.hold),
-            State::Stopped(Rest::Asleep)
-            | State::Stopping(Next::Rest(Rest::Asleep))
-            | State::Failed(Retry::OnRequest) => Gate::Asleep(self.startup_timeout),
-            State::Stopped(Rest::Decided) | State::Stopping(Next::Rest(Rest::Decided)) => {
-                Gate::Stopped
-            }
-            State::Stopped(Rest::Shutdown) | State::Stopping(Next::Rest(Rest::Shutdown)) => {
-                Gate::ShuttingDown
-            }
-            State::Failed(Retry::At(_) | Retry::Never) | State::Stopping(Next::GiveUp) => {
-                Gate::Failed
-            }
         }
     }
 
@@ -226,6 +222,7 @@ impl Machine {
             | State::Backoff { .. }
             | State::Failed { .. } => {
                 self.restarts.forget();
+                self.bare_start.forget();
                 self.start(now)
             }
             State::Stopping(
@@ -248,6 +245,7 @@ impl Machine {
         match self.state {
             State::Starting { .. } | State::Ready { .. } | State::Unhealthy { .. } => {
                 self.restarts.forget();
+                self.bare_start.forget();
                 self.last_error = Some("restarted by the operator".to_owned());
                 self.drain(Next::Start, now)
             }
@@ -296,19 +294,18 @@ impl Machine {
         Vec::new()
     }
 
-    // Starting => Stopping(Retry | GiveUp), when its time is up; (Backoff | Failed) => Starting. By policy
+    // Starting => Stopping(Start | Retry | GiveUp), when its time is up; (Backoff | Failed) => Starting. By policy
     // `never` a server that was given up is not started unasked: Failed => Failed, for the next request;
     // the end of a drain
     fn timer(&mut self, now: Instant) -> Vec<Action> {
         match self.state {
             State::Starting { deadline } if now >= deadline => {
                 let timeout = self.startup_timeout.as_millis();
-                self.broke(
-                    format!(
-                        "did not finish the handshake within startup_timeout_ms ({timeout} ms)"
-                    ),
-                    now,
-                )
+                let reason = format!(
+                    "did not finish the handshake within startup_timeout_ms ({timeout} ms)"
+                );
+                self.retry_bare(&reason)
+                    .unwrap_or_else(|| self.broke(reason, now))
             }
             State::Backoff { until } if now >= until => self.start(now),
             State::Failed(Retry::At(at)) if now >= at => {

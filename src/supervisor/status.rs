@@ -89,13 +89,15 @@ pub struct Status {
     pub asleep: bool,
     /// Given up, for long enough that the next request may try it again.
     pub tries_on_request: bool,
+    /// A request waits as for a first start: the server sleeps, or has not been ready since it did.
+    pub awaits_first_start: bool,
     /// The server's own process, while there is one.
     pub pid: Option<u32>,
     /// The present or last life; 0 before the first.
     pub incarnation: Incarnation,
     /// A random name of the present life, the `session_id` of `/servers`.
     pub session_id: Option<String>,
-    /// Starts after the first, since the gateway started.
+    /// Starts after the first, since the gateway started. A start that the era probe ended and its repetition are one.
     pub restart_count: u64,
     /// When the present life became ready.
     pub ready_since: Option<Instant>,
@@ -147,7 +149,8 @@ impl Status {
         let Some(worst) = all.clone().max_by_key(|status| status.severity()) else {
             return Self::new();
         };
-        // Only an instance whose handshake was done knows these, and they know the same.
+        // Only an instance whose handshake was done knows these, and they know the same, but for the protocol where the
+        // server is spoken to in both eras.
         let known = all.clone().find(|status| status.protocol.is_some());
         let known = known.unwrap_or(worst);
         Self {
@@ -155,8 +158,8 @@ impl Status {
             incarnation: Incarnation::default(),
             session_id: None,
             ready_since: None,
-            restart_count: all.map(|status| status.restart_count).sum(),
-            protocol: known.protocol.clone(),
+            restart_count: all.clone().map(|status| status.restart_count).sum(),
+            protocol: one_protocol(all),
             server_info: known.server_info.clone(),
             ..worst.clone()
         }
@@ -167,6 +170,7 @@ impl Status {
         Self {
             state: State::Failed,
             asleep: false,
+            awaits_first_start: false,
             last_error: Some(reason.to_owned()),
             ..Self::new()
         }
@@ -176,6 +180,7 @@ impl Status {
     pub fn stopped() -> Self {
         Self {
             asleep: false,
+            awaits_first_start: false,
             last_error: Some(STOPPED.to_owned()),
             ..Self::new()
         }
@@ -187,6 +192,7 @@ impl Status {
             state: State::Stopped,
             asleep: true,
             tries_on_request: false,
+            awaits_first_start: true,
             pid: None,
             incarnation: Incarnation::default(),
             session_id: None,
@@ -200,6 +206,13 @@ impl Status {
             server_info: None,
         }
     }
+}
+
+/// The protocol revision that all processes speak; `None` where none is known, or several are.
+fn one_protocol<'a>(all: impl Iterator<Item = &'a Status>) -> Option<String> {
+    let mut known = all.filter_map(|status| status.protocol.as_deref());
+    let first = known.next()?;
+    known.all(|other| other == first).then(|| first.to_owned())
 }
 
 #[cfg(test)]
@@ -235,6 +248,12 @@ mod tests {
         let [asleep, _, ready] = &all;
         let fine = Status::of_all([ready, asleep].into_iter());
         assert_eq!(fine.state, State::Ready);
+        let modern = Status {
+            protocol: Some("2026-07-28".to_owned()),
+            ..ready.clone()
+        };
+        let both = Status::of_all([ready, &modern].into_iter());
+        assert_eq!(both.protocol, None, "each process shows its own");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 
 /// Lines that are kept.
 const KEPT_LINES: usize = 200;
@@ -32,7 +33,17 @@ struct State {
 #[derive(Clone, Debug)]
 struct Kept {
     text: Arc<str>,
+    at: Instant,
     from_stdout: bool,
+}
+
+/// One line, and when it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputLine {
+    /// Without its end, control characters escaped.
+    pub text: Arc<str>,
+    /// Orders the lines of several processes.
+    pub at: Instant,
 }
 
 impl Default for StderrRing {
@@ -97,25 +108,33 @@ impl StderrRing {
         }
         // Fails where nobody follows, which is no fault.
         let _ = self.follow.send(Arc::clone(&text));
-        state.lines.push_back(Kept { text, from_stdout });
+        state.lines.push_back(Kept {
+            text,
+            at: Instant::now(),
+            from_stdout,
+        });
     }
 
     /// The newest lines of stderr, at most `count`, oldest first.
     pub(super) fn tail(&self, count: usize) -> Vec<String> {
-        self.newest(count, |line| !line.from_stdout)
+        let lines = self.newest(count, |line| !line.from_stdout).into_iter();
+        lines.map(|line| line.text.as_ref().to_owned()).collect()
     }
 
     /// The newest lines of stderr, and those of stdout that are no messages, at most `count`, oldest first.
-    pub(super) fn all(&self, count: usize) -> Vec<String> {
+    pub(super) fn all(&self, count: usize) -> Vec<OutputLine> {
         self.newest(count, |_| true)
     }
 
-    fn newest(&self, count: usize, which: impl Fn(&Kept) -> bool) -> Vec<String> {
+    fn newest(&self, count: usize, which: impl Fn(&Kept) -> bool) -> Vec<OutputLine> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = state.lines.iter().rev().filter(|line| which(line));
         let mut lines: Vec<_> = newest
             .take(count)
-            .map(|line| line.text.as_ref().to_owned())
+            .map(|line| OutputLine {
+                text: Arc::clone(&line.text),
+                at: line.at,
+            })
             .collect();
         lines.reverse();
         lines
@@ -179,7 +198,7 @@ mod tests {
             ring.take_stdout(format!("info {number}\x1b\r").as_bytes());
         }
         assert_eq!(ring.tail(9), ["no licence"]);
-        assert_eq!(ring.all(1), ["[stdout] info 999\\u{1b}"]);
+        assert_eq!(&*ring.all(1)[0].text, "[stdout] info 999\\u{1b}");
         assert_eq!(ring.all(1000).len(), 1 + KEPT_STDOUT);
     }
 }

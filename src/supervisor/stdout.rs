@@ -185,7 +185,7 @@ mod tests {
         assert!(fault.told().unwrap().chars().count() < 500);
         fault.clear();
         assert_eq!(fault.told(), None);
-        assert_eq!(fault.log.all(1)[0].len(), "[stdout] ".len() + 2048);
+        assert_eq!(fault.log.all(1)[0].text.len(), "[stdout] ".len() + 2048);
     }
 
     /// RB03: a question has no line end.

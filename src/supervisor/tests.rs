@@ -15,7 +15,7 @@ fn supervisor() -> Supervisor {
 }
 
 fn add(supervisor: &Supervisor) -> ServerHandle {
-    supervisor.add(config(), Arc::new(Heard::default()), &Shard::here())
+    supervisor.add(config(), Arc::new(Heard::default()), &Shard::here(), None)
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
@@ -65,6 +65,7 @@ async fn a_server_that_comes_after_the_shutdown_began_is_shut_down_from_its_firs
         },
         Arc::new(Heard::default()),
         &Shard::here(),
+        None,
     );
     assert_eq!(refusal(&stray), Some(FaultKind::ShuttingDown));
     let fault = soon(stray.wait_for_handshake()).await.unwrap_err();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::wait::wait_for;
-use crate::support::{Gateway, Server, cli, mcp};
+use crate::support::{Gateway, Server, cli, mcp, process};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -151,6 +151,70 @@ async fn a_server_that_fails_on_capabilities_is_told_of_none() {
         told.contains("Unrecognized field") && told.contains("client_capabilities"),
         "{status}"
     );
+}
+
+/// A server that reads `initialize` with elicitation and says nothing.
+fn mute(folder: &Path, id: &str) -> Server {
+    let script = r#"while read -r line; do
+  id="${line#*\"id\":}"; id="${id%%,*}"
+  case "$line" in
+    *'"initialize"'*elicitation*) continue ;;
+    *'"initialize"'*) answer='"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"s","version":"1"}}' ;;
+    *'"id":'*) answer='"error":{"code":-32601,"message":"no"}' ;;
+    *) continue ;;
+  esac
+  printf '{"jsonrpc":"2.0","id":%s,%s}\n' "$id" "$answer"
+done"#;
+    shell(folder, id, script)
+}
+
+/// RB04: a server that is silent on the capabilities is told of none in its next life, at once and under every policy;
+/// the processes that it has later know that, and an operator's order tries it anew.
+#[tokio::test]
+async fn a_server_that_capabilities_silence_is_told_of_none_in_its_next_life() {
+    let folder = tempfile::tempdir().unwrap();
+    let servers = || {
+        let server = mute(folder.path(), "mute").set("restart_policy", "never");
+        let builder = Gateway::builder().fault_profile();
+        builder
+            .for_each_server("startup_timeout_ms", 700)
+            .server(server)
+    };
+    let gateway = servers().start();
+    let client = gateway.client();
+    let ready = async |verb: &str, incarnation: u64| {
+        if !verb.is_empty() {
+            let answer = client.post(&format!("/servers/mute/{verb}"), "").await;
+            assert!(answer.status < 300, "{}", answer.text());
+        }
+        let what = format!("life {incarnation}");
+        wait_for(&what, SOON, async || {
+            let status = client.status("mute").await;
+            let ready = status["status"] == "ready" && status["incarnation"] == incarnation;
+            ready.then_some(status)
+        })
+        .await
+    };
+    let asked = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    client.rpc("mute", &asked).await;
+    let status = ready("", 2).await;
+    assert_eq!(status["restart_count"], 0, "one start: {status}");
+    let told = gateway.logs().text();
+    assert!(told.contains("client_capabilities"), "{told}");
+    let pid = u32::try_from(status["pid"].as_u64().unwrap()).unwrap();
+    process::signal(pid, rustix::process::Signal::TERM);
+    wait_for("its end", SOON, async || {
+        (client.status("mute").await["status"] == "stopped").then_some(())
+    })
+    .await;
+    client.rpc("mute", &asked).await;
+    ready("", 3).await;
+    ready("restart", 5).await;
+
+    let config = servers().write(folder.path());
+    let arguments = ["--config", config.to_str().unwrap(), "check", "--start"];
+    let checked = cli::run(folder.path(), &arguments);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
 }
 
 /// RB05: a client hears why the server is not there, by which last words, and where to look, at both kinds

@@ -71,6 +71,7 @@ fn status() -> Status {
         state: Word::Stopped,
         asleep: true,
         tries_on_request: false,
+        awaits_first_start: true,
         pid: None,
         incarnation: Incarnation(0),
         session_id: None,
@@ -88,6 +89,7 @@ fn status() -> Status {
 fn found(name: Option<&str>, status: Status) -> Found {
     Found {
         name: name.map(Arc::from),
+        era: Some(Era::Legacy),
         status: Arc::new(status),
         stderr_tail: vec!["a \"line\"".to_owned()],
         stdout_fault: name.is_none().then(|| "writes nonsense".to_owned()),
@@ -205,9 +207,9 @@ fn a_server_that_is_not_shared_shows_each_of_its_processes_and_the_sum() {
     let expected = serde_json::json!(["session", "failed", "given up", null, 2, 6, 8192]);
     assert_eq!(serde_json::Value::from(whole.to_vec()), expected);
     let instances = concat!(
-        r#"[{"instance_key":"alice","status":"failed","pid":null,"incarnation":3,"#,
+        r#"[{"instance_key":"alice","era":"legacy","status":"failed","pid":null,"incarnation":3,"#,
         r#""restart_count":2,"in_flight":3,"memory_bytes":4096,"uptime_seconds":null,"protocol":null},"#,
-        r#"{"instance_key":"0a1b2c3d","status":"ready","pid":7,"incarnation":1,"#,
+        r#"{"instance_key":"0a1b2c3d","era":"legacy","status":"ready","pid":7,"incarnation":1,"#,
         r#""restart_count":0,"in_flight":3,"memory_bytes":4096,"uptime_seconds":0,"protocol":null}]"#,
     );
     assert_eq!(serde_json::to_string(&view.instances).unwrap(), instances);

@@ -20,7 +20,6 @@ use super::merge::{Part, merge};
 use crate::protocol::Era;
 use crate::relay::upstream::Upstream;
 use crate::supervisor::{Handshake, ServerHandle, State, Status};
-use crate::types::Incarnation;
 
 /// How long a server that is ready is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
@@ -73,6 +72,7 @@ async fn part<'a>(
         shown,
         reason,
     };
+    let is_unborn = server.hub.is_unborn();
     let asked = ask(asker, kind, server, cursor).await;
     let asked = asked.and_then(|page| {
         let part = page.as_ref().map(read).transpose();
@@ -111,6 +111,9 @@ async fn part<'a>(
         None => Shown::Nothing,
     };
     last_lists.note(handle.id(), kind, Some(gap(shown, reason)));
+    if is_unborn {
+        server.hub.was_missing();
+    }
     let is_left_out = known.is_none();
     let known = known.map(|part| part.after(&trail).0.out_of_date());
     (known, is_left_out)
@@ -124,11 +127,12 @@ fn is_stopped(status: &Status) -> bool {
 /// For how long a server is waited for, by its state alone.
 fn patience(handle: &ServerHandle) -> Result<Duration, Reason> {
     let status = handle.status();
-    let is_first_start = status.incarnation <= Incarnation(1) && status.restart_count == 0;
+    if status.awaits_first_start {
+        // It sleeps, or starts for the first time, maybe in the life after one that the era probe has ended.
+        return Ok(handle.config().requests.hold);
+    }
     let reason = match status.state {
         State::Ready | State::Unhealthy => return Ok(PATIENCE),
-        State::Starting if is_first_start => return Ok(handle.config().requests.hold),
-        State::Stopped if status.asleep => return Ok(handle.config().requests.hold),
         State::Starting => "is being started again",
         State::Backoff => "waits to be started again",
         State::Stopping => "is being stopped",
@@ -183,10 +187,11 @@ async fn ask(
         handle, last_lists, ..
     } = &**server;
     let patience = patience(handle)?;
-    let state = handle.status().state;
+    let status = handle.status();
+    let state = status.state;
     let known = last_lists.last_known(kind, cursor);
-    if known.is_some() && state == State::Stopped {
-        // It sleeps: what it said is as good as what it would say, and nobody needs to wake it.
+    if known.is_some() && status.awaits_first_start {
+        // It sleeps, or is being woken: what it said is as good as what it would say, and nobody needs to wait.
         return Ok(known);
     }
     if known.is_some() && state == State::Unhealthy {

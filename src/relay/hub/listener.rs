@@ -117,10 +117,12 @@ impl Listener for Hub {
             era: handshake.era,
             capabilities: Capabilities::read(&handshake.capabilities),
         });
-        if incarnation > Incarnation(1) || state.shown_without {
+        // A life that ended before it was ready, as at the era probe, has shown nobody anything.
+        if state.was_ready || state.shown_without {
             let hearers = state.hearers.values();
             state.unannounced = hearers.map(|hearer| hearer.principal).collect();
         }
+        state.was_ready = true;
         state.changes.clear();
         for (uri, principal) in state.wanted_by() {
             state

@@ -246,9 +246,7 @@ impl<T: Kept> Pool<T> {
         *places.leaving.entry(entry.owner).or_default() += 1;
         let pool = Arc::clone(self);
         self.tasks.spawn(async move {
-            for handle in entry.kept.close() {
-                handle.retire().await;
-            }
+            super::retire(entry.kept.close()).await;
             pool.places().left(entry.owner);
         });
     }

@@ -35,7 +35,9 @@ impl Kept for Noted {
         self.handles()
     }
 
-    fn configured(&self) {}
+    fn autostarts(&self, _handle: &ServerHandle) -> bool {
+        true
+    }
 }
 
 struct House {
@@ -67,7 +69,7 @@ fn house_of(config: ServerConfig) -> House {
     ));
     let starter = Arc::clone(&supervisor);
     let make: Make<Noted> = Box::new(move |key, config| Noted {
-        handle: starter.add(config, Arc::new(Heard::default()), &Shard::here()),
+        handle: starter.add(config, Arc::new(Heard::default()), &Shard::here(), None),
         key: key.clone(),
     });
     House {

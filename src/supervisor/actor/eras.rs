@@ -18,16 +18,31 @@ impl Actor {
             Era::Legacy
         };
         let wish = self.shared.era_wish.settle(usual);
+        // An operator's order is a new beginning.
+        self.is_bare = self
+            .machine
+            .is_bare(facts.needs_bare_start && !self.ordered);
         self.machine.first_message(wish, facts)
+    }
+
+    /// Tells the operator of a server that became ready once it was told of no client capabilities.
+    fn tell_of_bare_start(&self) {
+        let id = &self.shared.config.id;
+        tracing::warn!(server_id = %id, "server {id} was silent on initialize with its client_capabilities, and became ready when it was told of none; \"client_capabilities\": [] in its entry spares the first try");
     }
 
     /// Keeps what a handshake has shown.
     pub(super) fn learn(&mut self, shaken: &Shaken) {
         let era = shaken.handshake.era;
         let (first, fatal) = self.machine.settle_era(era);
+        let is_bare = self.is_bare && era == Era::Legacy;
+        if is_bare {
+            self.tell_of_bare_start();
+        }
         let program = self.program.borrow().clone();
         self.shared.eras.learn(&program, |facts| {
             facts.last = Some(era);
+            facts.needs_bare_start = is_bare;
             match era {
                 Era::Legacy => {
                     facts.legacy = Some(true);

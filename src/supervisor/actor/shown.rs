@@ -44,10 +44,11 @@ impl Actor {
             state: state_of(state),
             asleep: matches!(state, State::Stopped(Rest::Asleep)),
             tries_on_request: state == &State::Failed(Retry::OnRequest),
+            awaits_first_start: self.machine.awaits_first_start(),
             pid: self.pid,
             incarnation: self.machine.incarnation(),
             session_id: self.session_id.clone().filter(|_| alive),
-            restart_count: self.machine.incarnation().0.saturating_sub(1),
+            restart_count: self.machine.restart_count(),
             ready_since: match state {
                 State::Ready { since } | State::Unhealthy { since, .. } => Some(*since),
                 State::Stopped(_)

@@ -40,6 +40,7 @@ fn ready() -> Actor {
         machine,
         orders,
         CancellationToken::new(),
+        None,
     )
     .0
 }

@@ -39,7 +39,9 @@ impl Pipes<'_> {
             return;
         }
         self.close_stdin.cancel();
-        while self.writer.join_next().await.is_some() {}
+        while let Some(written) = self.writer.join_next().await {
+            self.written = written.ok();
+        }
         let stop = self.life.shared.config.stop;
         let ladder = stop.grace + stop.term_grace;
         self.order_guard(Order::Stop, ladder + MARGIN).await;
@@ -105,7 +107,9 @@ impl Pipes<'_> {
             }
         }
         self.close_stdin.cancel();
-        while self.writer.join_next().await.is_some() {}
+        while let Some(written) = self.writer.join_next().await {
+            self.written = written.ok();
+        }
         self.read_to_the_end().await;
         self.handshake.abort_all();
         while self.handshake.join_next().await.is_some() {}

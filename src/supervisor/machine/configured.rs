@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Action, Config, DISABLED, EraProbe, Machine, Next, Rest, Retry, State};
+use super::{Action, BareStart, Config, DISABLED, EraProbe, Machine, Next, Rest, Retry, State};
 
 /// What a new config means for the process of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,7 @@ impl Machine {
         if change == Change::Process {
             // Another program may be of another era.
             self.era_probe = EraProbe::new(config.era);
+            self.bare_start = BareStart::new(config);
         }
         self.restarts
             .configure(config.backoff, config.restart_limit);

@@ -7,6 +7,20 @@ use crate::supervisor::backoff::Verdict;
 use crate::supervisor::config::RestartPolicy;
 use crate::supervisor::status::Exit;
 
+const LIMIT_REACHED: &str = "restart_limit reached";
+
+fn given_up(why: &str, last: &str) -> String {
+    format!("given up after {why}; last: {last}")
+}
+
+/// The reason of an end; that of a server that was ready and is given up names the limit.
+fn explain_end(reason: String, next: Next, was_ready: bool) -> String {
+    if was_ready && next == Next::GiveUp {
+        return given_up(LIMIT_REACHED, &reason);
+    }
+    reason
+}
+
 impl Machine {
     // (Starting | Ready | Unhealthy) => Stopping(Start | Asleep | Retry | GiveUp): a process that is of no use is stopped
     pub(super) fn broke(&mut self, reason: String, now: Instant) -> Vec<Action> {
@@ -20,11 +34,12 @@ impl Machine {
             return self.end_drain();
         };
         let next = match (self.policy, was_ready) {
-            (RestartPolicy::Never, true) => Next::Rest(Rest::Asleep),
+            (RestartPolicy::Never, true) => self.rest_after_crash(now),
             (RestartPolicy::Never, false) => Next::GiveUp,
             (RestartPolicy::Always | RestartPolicy::OnFailure, _) => Next::Retry,
         };
         let reason = self.with_remark(reason, was_ready);
+        let reason = explain_end(reason, next, was_ready);
         self.last_error = Some(reason.clone());
         let mut actions = self.stop(next);
         actions.push(Action::Note(reason));
@@ -49,15 +64,16 @@ impl Machine {
         } else {
             " before it was ready"
         };
-        let reason = self.with_remark(format!("{exit}{before}"), was_ready);
         let next = match (self.policy, was_ready) {
-            // Nobody stopped it, so the next request starts it.
-            (RestartPolicy::Never, true) => Next::Rest(Rest::Asleep),
+            (RestartPolicy::Never, true) if exit.is_clean() => Next::Rest(Rest::Asleep),
+            (RestartPolicy::Never, true) => self.rest_after_crash(now),
             (RestartPolicy::OnFailure, true) if exit.is_clean() => Next::Rest(Rest::Asleep),
             (RestartPolicy::Always, true) if exit.is_clean() => Next::Again,
             (RestartPolicy::Always | RestartPolicy::OnFailure, _) => Next::Retry,
             (RestartPolicy::Never, false) => Next::GiveUp,
         };
+        let reason = self.with_remark(format!("{exit}{before}"), was_ready);
+        let reason = explain_end(reason, next, was_ready);
         self.last_error = Some(reason.clone());
         self.state = State::Stopping(next);
         let mut actions = vec![Action::Note(reason)];
@@ -65,6 +81,15 @@ impl Machine {
             actions.push(Action::LimitHold(self.hold));
         }
         actions
+    }
+
+    /// Decides after a crash of a server that is started by requests only: the next one starts it, as often as
+    /// `restart_limit` allows.
+    fn rest_after_crash(&mut self, now: Instant) -> Next {
+        match self.restarts.next(now) {
+            Verdict::After(_) => Next::Rest(Rest::Asleep),
+            Verdict::GiveUp => Next::GiveUp,
+        }
     }
 
     /// Whether a start that has just failed is the probe's fault and not the server's: it is neither counted
@@ -78,13 +103,20 @@ impl Machine {
     }
 
     fn note_blamed_probe(&mut self, reason: String) -> Action {
+        self.excuse_life(
+            reason,
+            "it was asked for its era by server/discover, which may be why: the next start begins with initialize",
+        )
+    }
+
+    /// Notes that a life failed for a reason that the next one avoids: both are one start.
+    pub(super) fn excuse_life(&mut self, reason: String, why: &str) -> Action {
+        self.excused_lives += 1;
         if self.incarnation <= self.first_start {
             self.first_start = self.incarnation.next();
         }
-        let note = format!(
-            "{reason}; it was asked for its era by server/discover, which may be why: the next start begins with initialize"
-        );
-        self.last_error = Some(self.with_remark(reason, false));
+        let note = format!("{reason}; {why}");
+        self.last_error = Some(self.with_remark(note.clone(), false));
         Action::Note(note)
     }
 
@@ -100,11 +132,13 @@ impl Machine {
     fn count_life(&mut self, now: Instant) -> Option<bool> {
         match self.state {
             State::Ready { since } | State::Unhealthy { since, .. } => {
+                self.bare_start.was_ready();
                 self.restarts
                     .was_ready(now.saturating_duration_since(since));
                 Some(true)
             }
             State::Starting { .. } => {
+                self.bare_start.failed();
                 self.restarts.failed_start();
                 Some(false)
             }
@@ -141,12 +175,9 @@ impl Machine {
                     let why = if failed > 0 {
                         format!("{failed} failed starts in a row")
                     } else {
-                        "restart_limit reached".to_owned()
+                        LIMIT_REACHED.to_owned()
                     };
-                    let reason = format!(
-                        "given up after {why}; last: {}",
-                        self.last_error.as_deref().unwrap_or("unknown")
-                    );
+                    let reason = given_up(&why, self.last_error.as_deref().unwrap_or("unknown"));
                     self.last_error = Some(reason.clone());
                     actions.push(Action::Note(reason));
                 }

@@ -95,6 +95,11 @@ impl EraProbe {
         self.sent = false;
     }
 
+    /// The present life was sent `initialize` as its first message. What was sent after a probe, the probe may have spoilt.
+    pub(super) fn has_sent_initialize(&self) -> bool {
+        self.sent && self.first == FirstMessage::Initialize
+    }
+
     /// The handshake is done, in this era. Gives the first message of this life, and whether the server is
     /// known by now not to survive the probe.
     pub(super) fn settle(&mut self, era: Era) -> (FirstMessage, bool) {
@@ -144,9 +149,10 @@ impl Machine {
         Vec::new()
     }
 
-    // A message that was not read has ended nobody.
+    // A message that was not read has ended and silenced nobody.
     pub(super) fn unread(&mut self) -> Vec<Action> {
         self.era_probe.unsent();
+        self.bare_start.failed();
         Vec::new()
     }
 }

@@ -35,9 +35,6 @@ impl Request {
         let leased = self
             .all
             .leases_at_once(&self.caller, self.era, self.session.as_ref());
-        for server in &leased {
-            server.hub.may_be_missing();
-        }
         let servers: Vec<_> = leased.iter().map(|leased| &***leased).collect();
         let asker = Asker {
             tasks: &self.all.shared.tasks,

@@ -22,7 +22,7 @@ use crate::relay::aggregate::last_lists::{Gap, Shown};
 use crate::relay::upstream::{Parts, Upstream};
 use crate::supervisor::fixture::{Heard, Unattended};
 use crate::supervisor::{Handshake, Listener, State};
-use crate::types::{Principal, PrincipalId};
+use crate::types::{Incarnation, Principal, PrincipalId};
 
 /// One server that the test plays.
 struct Child {
@@ -33,13 +33,10 @@ struct Child {
 
 impl Child {
     fn new(capabilities: &str) -> Self {
-        let child = Unattended::ready(Handshake {
-            era: Era::Legacy,
-            revision: "2025-11-25".to_owned(),
-            capabilities: capabilities.into(),
-            server_info: "{}".into(),
-            instructions: None,
-        });
+        Self::of(Unattended::ready(shaken(capabilities)))
+    }
+
+    fn of(child: Unattended) -> Self {
         let instruments = Instruments::noop().for_server(child.handle.id());
         let parts = Parts::new(
             child.handle.id(),
@@ -103,6 +100,16 @@ impl Child {
     }
 }
 
+fn shaken(capabilities: &str) -> Handshake {
+    Handshake {
+        era: Era::Legacy,
+        revision: "2025-11-25".to_owned(),
+        capabilities: capabilities.into(),
+        server_info: "{}".into(),
+        instructions: None,
+    }
+}
+
 fn names(list: &Value) -> Vec<String> {
     let tools = list["tools"].as_array().unwrap();
     tools
@@ -111,6 +118,8 @@ fn names(list: &Value) -> Vec<String> {
         .collect()
 }
 
+/// `hold_ms` of a server that the test plays.
+const HOLD: Duration = Duration::from_secs(1);
 const ONE: &str = r#""result":{"tools":[{"name":"one"}],"ttlMs":9}"#;
 const TWO: &str = r#""result":{"tools":[{"name":"two"}]}"#;
 
@@ -267,4 +276,22 @@ async fn what_a_server_has_said_of_itself_is_not_waited_for() {
     child.played.set_state(State::Failed);
     let known = handshake(&child.server).await.unwrap();
     assert_eq!(&*known.capabilities, r#"{"tools":{}}"#);
+}
+
+/// RB01: the life after one that the era probe has ended is waited for as a first start is, and one that is being woken
+/// is shown as it last was.
+#[tokio::test(start_paused = true)]
+async fn a_first_start_is_waited_for_in_whichever_life_it_succeeds() {
+    let child = Child::of(Unattended::asleep());
+    child.played.set_state(State::Starting);
+    child.played.await_first_start(Incarnation(2));
+    let (list, took) = child.list(None).await;
+    assert_eq!((names(&list).len(), took), (0, HOLD));
+    child.played.shake(shaken(r#"{"tools":{}}"#));
+    assert_eq!(child.answered(ONE).await, ["test__one"]);
+    child.played.set_state(State::Starting);
+    child.played.await_first_start(Incarnation(3));
+    let (list, took) = child.list(None).await;
+    assert_eq!((names(&list).len(), took), (1, Duration::ZERO));
+    assert_eq!(child.gap(), None);
 }

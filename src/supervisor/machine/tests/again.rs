@@ -67,3 +67,132 @@ fn the_remark_of_a_start_is_told_with_its_failure_only() {
     rig.end(Exit::Code(1));
     assert_eq!(rig.machine.last_error(), Some("exited with code 1"));
 }
+
+/// RC01: a server that crashes at each request is started by requests as often as `restart_limit` allows, also where its
+/// policy is `never`; a clean end is no reason to give it up.
+#[test]
+fn crashes_of_a_server_that_requests_start_are_counted() {
+    let config = Config {
+        restart_policy: RestartPolicy::Never,
+        ..fixture::config()
+    };
+    let count = u64::from(config.restart_limit.count);
+    let mut rig = Rig::ready(&config);
+    for _ in 0..2 * count {
+        rig.end(Exit::Code(0));
+        rig.step(Event::Demand);
+        rig.step(Event::Ready);
+    }
+    let before = rig.spawns;
+    while !rig.has_failed() {
+        rig.end(Exit::Code(1));
+        rig.step(Event::Demand);
+        rig.step(Event::Ready);
+    }
+    assert_eq!(rig.spawns, before + count);
+    let error = rig.machine.last_error().unwrap_or_default();
+    assert_eq!(
+        error,
+        "given up after restart_limit reached; last: exited with code 1"
+    );
+    rig.until_due();
+    rig.step(Event::Demand);
+    rig.step(Event::Ready);
+    assert_eq!(rig.gate, Gate::Open, "one more, after failed_retry");
+}
+
+/// A server that takes the place of another starts when that is gone, whoever wants it before.
+#[test]
+fn a_server_with_a_predecessor_starts_when_that_is_gone() {
+    let config = fixture::config();
+    let follower = || {
+        let mut rig = Rig::new(&config);
+        rig.machine.follow_predecessor();
+        // The process of the other one.
+        rig.alive = true;
+        rig
+    };
+    for event in [Event::Demand, Event::Start] {
+        let mut rig = follower();
+        assert_eq!(rig.gate, rig.machine.gate(), "it sleeps");
+        assert!(rig.machine.awaits_first_start());
+        rig.step(event);
+        assert_eq!(rig.spawns, 0);
+        assert!(rig.machine.awaits_first_start());
+        assert_eq!(rig.gate, Gate::Hold(config.startup_timeout + config.drain));
+        rig.step(Event::Gone);
+        assert_eq!((rig.spawns, rig.machine.restart_count()), (1, 0));
+        assert_eq!(rig.gate, Gate::Hold(config.startup_timeout));
+    }
+    let mut rig = follower();
+    rig.step(Event::Gone);
+    assert_eq!(rig.state(), &State::Stopped(Rest::Asleep));
+    let mut rig = follower();
+    rig.step(Event::Shutdown);
+    rig.step(Event::Gone);
+    assert_eq!(rig.state(), &State::Stopped(Rest::Shutdown));
+    let disabled = Config {
+        disabled: true,
+        ..fixture::config()
+    };
+    let mut rig = Rig::new(&disabled);
+    rig.machine.follow_predecessor();
+    rig.alive = true;
+    let enabled = rig
+        .machine
+        .configure(&config, super::super::Change::None, rig.now);
+    rig.book(&State::Stopped(Rest::Decided), &enabled, false);
+    rig.step(Event::Demand);
+    assert_eq!(rig.spawns, 0, "enabled while it waits");
+    rig.step(Event::Gone);
+    assert_eq!(rig.spawns, 1);
+}
+
+/// RB04: a start that ends in silence once `initialize` was read is repeated without client capabilities, once, at once
+/// and uncounted, under every policy; not where the message was not read.
+#[test]
+fn a_silent_start_is_repeated_without_capabilities() {
+    use crate::protocol::Era;
+    use crate::supervisor::eras::EraFacts;
+
+    for policy in [RestartPolicy::OnFailure, RestartPolicy::Never] {
+        let config = Config {
+            restart_policy: policy,
+            client_capabilities: r#"{"elicitation":{}}"#.into(),
+            ..fixture::config()
+        };
+        let mut rig = Rig::started(&config);
+        let run = |rig: &mut Rig| {
+            rig.machine.first_message(Era::Legacy, EraFacts::default());
+            rig.step(Event::Running);
+            rig.machine.is_bare(false)
+        };
+        assert!(!run(&mut rig));
+        rig.until_due();
+        assert_eq!(rig.state(), &State::Stopping(Next::Start));
+        let error = rig.machine.last_error().unwrap_or_default();
+        assert!(error.contains("client_capabilities"), "{error}");
+        let unread = {
+            let mut rig = rig.clone();
+            rig.step(Event::Unread);
+            rig.step(Event::Gone);
+            run(&mut rig)
+        };
+        assert!(!unread, "it has not read them");
+        rig.step(Event::Gone);
+        assert!(run(&mut rig));
+        let mut helped = rig.clone();
+        helped.machine.settle_era(Era::Legacy);
+        helped.step(Event::Ready);
+        assert_eq!(helped.machine.restart_count(), 0);
+        helped.end(Exit::Code(0));
+        helped.step(Event::Start);
+        assert!(!run(&mut helped), "an operator tries it anew");
+        rig.until_due();
+        let next = match policy {
+            RestartPolicy::Never => Next::GiveUp,
+            RestartPolicy::Always | RestartPolicy::OnFailure => Next::Retry,
+        };
+        assert_eq!(rig.state(), &State::Stopping(next), "once");
+    }
+}

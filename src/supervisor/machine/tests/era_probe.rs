@@ -61,9 +61,14 @@ fn a_start_that_the_probe_may_have_ended_is_not_counted() {
             rig.step(Event::Gone);
             assert_eq!((rig.spawns, rig.gate), (2, whole_start));
             assert_eq!(rig.opens(), Initialize);
+            assert!(rig.machine.awaits_first_start(), "the same start");
             rig.run();
             rig.settle(Era::Legacy);
             assert_eq!(rig.gate, Gate::Open, "{policy:?}, {:?}", failure());
+            assert_eq!(rig.machine.restart_count(), 0);
+            rig.end(Exit::Code(0));
+            rig.step(Event::Start);
+            assert_eq!(rig.machine.restart_count(), 1);
         }
     }
 }

@@ -1,0 +1,43 @@
+//! The start of one life.
+
+use std::sync::Arc;
+
+use super::Actor;
+use crate::supervisor::config::Config;
+use crate::supervisor::life::{self, Ends};
+use crate::types::Incarnation;
+
+impl Actor {
+    pub(super) fn spawn(&mut self, incarnation: Incarnation) {
+        self.ends = Ends::default();
+        if self.kill.is_cancelled() {
+            self.ends.kill.cancel();
+        }
+        self.session_id = random_id();
+        let restarts = self.machine.restart_count();
+        if restarts > self.counted_restarts {
+            self.counted_restarts = restarts;
+            self.instruments.restarted();
+        }
+        let (mut shared, ends, news) =
+            (self.shared.clone(), self.ends.clone(), self.news.0.clone());
+        tracing::info!(server_id = %self.shared.config.id, incarnation = incarnation.0, "starting server");
+        let first = self.first_message();
+        if self.is_bare {
+            shared.config = Arc::new(Config {
+                client_capabilities: "{}".into(),
+                ..(*shared.config).clone()
+            });
+        }
+        self.lives
+            .spawn(life::live(shared, incarnation, first, ends, news));
+        while self.lives.try_join_next().is_some() {}
+    }
+}
+
+/// 128 random bits as text; `None` only where the system has no randomness.
+fn random_id() -> Option<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(hex::encode(bytes))
+}
