@@ -131,13 +131,18 @@ fn text(base_url: &str, health: &Value, servers: &[Value], on_disk: &[String]) -
             .iter()
             .map(|note| format!("  {WARN}{}{WARN:#}", printable(note))),
     );
-    let heads = ["SERVER", "STATUS", "PID", "UP", "RESTARTS", "MEMORY"];
+    let heads = [
+        "SERVER", "STATUS", "PROTOCOL", "PID", "UP", "RESTARTS", "MEMORY",
+    ];
     let mut rows = vec![heads.map(str::to_owned).to_vec()];
-    rows.extend(servers.iter().map(row));
+    for server in servers {
+        rows.push(row(server));
+        rows.extend(instances(server).iter().map(instance_row));
+    }
     let mut aligned = columns(&rows).into_iter();
     lines.extend(aligned.next().map(|head| format!("{HEAD}{head}{HEAD:#}")));
-    for (server, row) in servers.iter().zip(aligned) {
-        lines.push(row);
+    for server in servers {
+        lines.extend(aligned.by_ref().take(1 + instances(server).len()));
         let error = server["last_error"].as_str();
         // Its state says it already.
         if let Some(error) = error.filter(|_| server["disabled"] != true) {
@@ -233,13 +238,37 @@ fn word(server: &Value) -> &str {
     }
 }
 
+/// The processes of a server that has, or may have, several.
+fn instances(server: &Value) -> &[Value] {
+    server["instances"].as_array().map_or(&[], Vec::as_slice)
+}
+
 fn row(server: &Value) -> Vec<String> {
-    let number = |key: &str| server[key].as_u64();
+    let id = server["server_id"].as_str().unwrap_or("-");
+    cells(printable(id), printable(word(server)), server)
+}
+
+/// One process, below its server: by whose it is, or by its era where all clients share it.
+fn instance_row(instance: &Value) -> Vec<String> {
+    let name = instance["instance_key"].as_str();
+    let name = name.or_else(|| instance["era"].as_str()).unwrap_or("-");
+    let status = instance["status"].as_str().unwrap_or("unknown");
+    cells(
+        format!("  {}", printable(name)),
+        printable(status),
+        instance,
+    )
+}
+
+/// The cells that a server and one process of several have in common.
+fn cells(name: String, status: String, of: &Value) -> Vec<String> {
+    let number = |key: &str| of[key].as_u64();
     let cell = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     let mebibytes = |bytes: u64| format!("{} MiB", bytes.div_ceil(1024 * 1024));
     vec![
-        cell(server["server_id"].as_str().map(printable)),
-        printable(word(server)),
+        name,
+        status,
+        cell(of["protocol"].as_str().map(printable)),
         cell(number("pid").map(|pid| pid.to_string())),
         cell(number("uptime_seconds").map(span)),
         cell(number("restart_count").map(|count| count.to_string())),
@@ -259,117 +288,4 @@ fn span(seconds: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn server(id: &str, status: &str) -> Value {
-        json!({"server_id": id, "status": status, "pid": 7, "uptime_seconds": 61, "restart_count": 0,
-            "memory_bytes": 1_048_577, "last_error": null, "stderr_tail": ["a line"]})
-    }
-
-    #[test]
-    fn the_exit_code_is_the_worst_of_what_is_wrong() {
-        let (ok, degraded) = (json!({"status": "ok"}), json!({"status": "degraded"}));
-        let servers = |words: &[&str]| {
-            words
-                .iter()
-                .map(|word| server("s", word))
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(exit(&ok, &servers(&["ready", "stopped"])), Exit::Fine);
-        assert_eq!(
-            exit(&degraded, &servers(&["ready", "starting"])),
-            Exit::NotReady
-        );
-        assert_eq!(
-            exit(&degraded, &servers(&["starting", "backoff"])),
-            Exit::Restarting
-        );
-        assert_eq!(
-            exit(&degraded, &servers(&["backoff", "failed"])),
-            Exit::ServerFailed
-        );
-    }
-
-    #[test]
-    fn a_server_that_is_not_ready_says_why() {
-        let health =
-            json!({"status": "degraded", "version": "1.2.3", "pid": 42, "uptime_seconds": 90_000});
-        let mut failed = server("b", "failed");
-        failed["pid"] = Value::Null;
-        failed["last_error"] = "exited with \u{1b}[31m code 3".into();
-        let text = text("http://h:1", &health, &[server("a", "ready"), failed], &[]);
-        let text = anstream::adapter::strip_str(&text).to_string();
-        insta::assert_snapshot!(text, @r"
-        degraded: version 1.2.3 on http://h:1, pid 42, up 1 d 1 h
-          b is failed
-        SERVER  STATUS  PID  UP         RESTARTS  MEMORY
-        a       ready   7    1 min 1 s  0         2 MiB
-        b       failed  -    1 min 1 s  0         2 MiB
-            exited with \u{1b}[31m code 3
-            stderr: a line
-        ");
-    }
-
-    /// RF04
-    #[test]
-    fn a_refused_reload_a_needed_restart_and_servers_at_rest_are_told_apart() {
-        let health = json!({"status": "degraded", "version": "1.2.3", "uptime_seconds": 1, "config": {
-            "loaded_at": "2026-01-01T00:00:00.000Z",
-            "refused": {"at": "2026-01-02T00:00:00.000Z", "faults": 1, "reasons": ["bind_prot (line 2): unknown key"]},
-            "restart_needed": ["bind_port"],
-        }});
-        let at_rest = |id: &str, asleep: bool, disabled: bool| {
-            let mut server = server(id, "stopped");
-            (server["asleep"], server["disabled"]) = (asleep.into(), disabled.into());
-            server["stderr_tail"] = json!([]);
-            server
-        };
-        let servers = [
-            at_rest("a", true, false),
-            at_rest("b", false, false),
-            at_rest("c", false, true),
-        ];
-        let text = text(
-            "http://h:1",
-            &health,
-            &servers,
-            &["c.json: args: wrong".to_owned()],
-        );
-        let text = anstream::adapter::strip_str(&text).to_string();
-        insta::assert_snapshot!(text, @r"
-        degraded: version 1.2.3 on http://h:1, up 1 s
-          a reload at 2026-01-02T00:00:00.000Z was refused for 1 fault; the config of 2026-01-01T00:00:00.000Z stays in force
-            bind_prot (line 2): unknown key
-          the config file as it is now would be refused; the config of 2026-01-01T00:00:00.000Z is in force
-            c.json: args: wrong
-          restart needed: what has changed in bind_port takes effect when the gateway is restarted
-          b is stopped
-        SERVER  STATUS    PID  UP         RESTARTS  MEMORY
-        a       asleep    7    1 min 1 s  0         2 MiB
-        b       stopped   7    1 min 1 s  0         2 MiB
-        c       disabled  7    1 min 1 s  0         2 MiB
-        ");
-    }
-
-    /// RC02: when a server that was given up is tried again, and nothing of the others where one is named.
-    #[test]
-    fn a_server_that_is_named_is_shown_alone_with_its_next_start() {
-        let mut failed = server("b", "failed");
-        failed["next_start_in_ms"] = 241_500.into();
-        let servers = [server("a", "ready"), failed];
-        let shown = chosen(&["b".to_owned()], &servers).unwrap();
-        let health = json!({"status": "degraded", "version": "1.2.3", "uptime_seconds": 1});
-        let text = text("http://h:1", &health, &shown, &[]);
-        let text = anstream::adapter::strip_str(&text).to_string();
-        assert!(text.contains("    next start in 4 min 2 s\n"), "{text}");
-        assert!(!text.contains("\na "), "{text}");
-        assert!(chosen(&["c".to_owned()], &servers).is_err());
-    }
-
-    #[test]
-    fn a_span_has_its_two_largest_units() {
-        let spans = [0, 59, 61, 3_600, 90_061].map(span);
-        assert_eq!(spans, ["0 s", "59 s", "1 min 1 s", "1 h 0 min", "1 d 1 h"]);
-    }
-}
+mod tests;
