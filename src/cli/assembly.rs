@@ -1,5 +1,6 @@
 //! The doors from the command line to the floor below, each in one place.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
@@ -13,8 +14,9 @@ use super::terminal;
 use crate::config::{self, Config, Env, Faults};
 use crate::http::{self, TokenEntry};
 use crate::lifecycle::{self, Ended, Reread};
+use crate::relay::Instance;
 use crate::supervisor;
-use crate::types::Secret;
+use crate::types::{Secret, ServerId};
 
 mod probe;
 
@@ -25,6 +27,8 @@ pub(super) use probe::SupervisedProber;
 pub(super) struct Loaded {
     /// The servers, in the order of the file.
     pub(super) servers: Vec<supervisor::Config>,
+    /// Those whose process all clients share.
+    pub(super) shared: BTreeSet<ServerId>,
     /// What deserves a look, one line each; never a secret.
     pub(super) warnings: Vec<String>,
     /// The address for clients, such as `http://127.0.0.1:7411`; one that others reach, if it listens for them.
@@ -46,9 +50,14 @@ pub(super) struct Refused {
 pub(super) fn load(path: &Path) -> Result<Loaded, Refused> {
     let config = config::load(path, &Env::of_process()).map_err(|faults| refused(&faults))?;
     let (base_url, base_url_doubts) = base_url(&config.http, address_on_the_network);
+    let shared = config
+        .servers
+        .iter()
+        .filter(|server| server.instance == Instance::Shared);
     Ok(Loaded {
         base_url,
         base_url_doubts,
+        shared: shared.map(|server| server.supervisor.id.clone()).collect(),
         servers: config
             .servers
             .into_iter()

@@ -1,5 +1,7 @@
 //! `check`: everything that is wrong with the config, and with `--start` whether every server starts.
 
+pub(super) mod eras;
+
 pub(super) mod report;
 
 pub(super) mod telling;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::Instant;
 
+use self::eras::KnownEras;
 use self::report::{Outcome, Report, ServerReport};
 use super::args::{CheckArgs, OutputForm};
 use super::assembly::{self, Loaded};
@@ -37,6 +40,10 @@ pub(super) trait Prober: Sync {
     /// Starts a server, waits for the handshake and asks for its tools. The future may be dropped at
     /// any point; [`stop`](Self::stop) follows in any case.
     fn probe(&self, server: &supervisor::Config) -> impl Future<Output = Outcome> + Send;
+
+    /// Finds which eras of the protocol a server knows that [`probe`](Self::probe) has found in order: may start it once
+    /// more, because one connection shows one era. The future may be dropped at any point.
+    fn eras(&self, server: &supervisor::Config) -> impl Future<Output = KnownEras> + Send;
 
     /// The most telling lines of its stderr, oldest first.
     fn stderr_tail(&self, server: &ServerId) -> Vec<String>;
@@ -127,9 +134,13 @@ async fn start_all(
             lock(waiting).insert(server.id.clone());
             let outcome = probe(server, limit, prober).await;
             let took = begun.elapsed();
+            let eras = match outcome {
+                Outcome::Ok { .. } => eras(server, limit, prober).await,
+                Outcome::NotStarted | Outcome::Disabled | Outcome::Failed { .. } => None,
+            };
             prober.stop(&server.id).await;
             lock(waiting).remove(&server.id);
-            ServerReport::of(server, outcome, took)
+            ServerReport::of(server, outcome, took).knowing(eras)
         }
     });
     // Collected first, or the closure's lifetime would leak into the stream's type.
@@ -146,7 +157,8 @@ async fn start_all(
             }
         }
     };
-    Report::started(config, servers, loaded.warnings)
+    let hint = eras::exclusive_hint(&servers, &loaded.shared);
+    Report::started(config, servers, loaded.warnings).hinting(hint)
 }
 
 async fn probe(
@@ -171,6 +183,16 @@ async fn probe(
             stderr_tail: prober.stderr_tail(&server.id),
         }
     })
+}
+
+/// The eras that a server knows; `None` where that cannot be found in time.
+async fn eras(
+    server: &supervisor::Config,
+    limit: Option<Duration>,
+    prober: &impl Prober,
+) -> Option<KnownEras> {
+    let limit = limit.unwrap_or(server.startup_timeout.saturating_mul(2));
+    tokio::time::timeout(limit, prober.eras(server)).await.ok()
 }
 
 fn lock(waiting: &Mutex<BTreeSet<ServerId>>) -> std::sync::MutexGuard<'_, BTreeSet<ServerId>> {

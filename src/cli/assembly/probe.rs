@@ -9,16 +9,18 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::cli::check::Prober;
+use crate::cli::check::eras::KnownEras;
 use crate::cli::check::report::Outcome;
 use crate::cli::check::telling;
 use crate::instruments::Instruments;
+use crate::protocol::Era;
 use crate::relay::{
     self, Answer, Caller, ClientCapabilities, ClientFeatures, Door, Instance, Relay,
     RoutingHeaders, ServerConfig, Target,
 };
 use crate::shards::Shards;
 use crate::state_dir::StateDir;
-use crate::supervisor::{self, RestartPolicy, ServerHandle};
+use crate::supervisor::{self, EraChoice, EraFacts, RestartPolicy, ServerHandle};
 use crate::types::{Principal, PrincipalId, ServerId};
 
 const LIST_TOOLS: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
@@ -34,6 +36,7 @@ impl SupervisedProber {
         self.relays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Makes a relay with this one server, in the place of the last one, which is gone by then.
     fn start(&self, server: &supervisor::Config) -> Arc<Relay> {
         // One start decides: a server that needs a second one is what the caller wants to hear of.
         let server = supervisor::Config {
@@ -92,6 +95,32 @@ impl Prober for SupervisedProber {
                 Some(&handle),
             ),
         }
+    }
+
+    async fn eras(&self, server: &supervisor::Config) -> KnownEras {
+        if let EraChoice::Only(era) = server.era {
+            return KnownEras::Pinned(era);
+        }
+        let relay = self.relays().get(&server.id).map(Arc::clone);
+        let handle = |relay: &Relay| relay.server(&person(), server.id.as_str()).ok();
+        let first = relay.as_deref().and_then(handle);
+        let first = first.map(|handle| handle.era_facts()).unwrap_or_default();
+        if first.legacy != Some(true) || first.modern.is_some() {
+            return KnownEras::Found(first);
+        }
+        // It was spoken to as by a legacy client. Its process goes first: it may hold what only one can have.
+        self.stop(&server.id).await;
+        let Some(second) = handle(&self.start(server)) else {
+            return KnownEras::Found(first);
+        };
+        second.wish_era(Era::Modern);
+        // What does not start now is no reason to say more of it than is known.
+        let _ = second.start(true).await;
+        let found = second.era_facts();
+        KnownEras::Found(EraFacts {
+            legacy: first.legacy,
+            ..found
+        })
     }
 
     fn stderr_tail(&self, server: &ServerId) -> Vec<String> {

@@ -23,6 +23,9 @@ pub(super) fn text(report: &Report) -> String {
     for warning in &report.warnings {
         lines.push(format!("{WARN}warning:{WARN:#} {}", printable(warning)));
     }
+    if let Some(hint) = &report.hint {
+        lines.push(format!("{FAINT}hint:{FAINT:#} {}", printable(hint)));
+    }
     lines.push(summary(report));
     lines.join("\n") + "\n"
 }
@@ -74,7 +77,12 @@ fn result(server: &ServerReport) -> String {
             let protocol = protocol
                 .as_deref()
                 .map(|protocol| format!(", MCP {}", printable(protocol)));
-            format!("{word}, {tools}, {took} ms{}", protocol.unwrap_or_default())
+            let eras = server.eras.map(|eras| format!(", {}", eras.words()));
+            format!(
+                "{word}, {tools}, {took} ms{}{}",
+                protocol.unwrap_or_default(),
+                eras.unwrap_or_default()
+            )
         }
         Outcome::Failed { reason, .. } if server.took.is_zero() => {
             format!("{word}: {}", printable(reason))

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::eras::KnownEras;
 use crate::cli::Exit;
 use crate::cli::assembly::{Loaded, Refused};
 use crate::supervisor;
@@ -22,6 +23,8 @@ pub(in crate::cli) struct Report {
     pub(super) servers: Vec<ServerReport>,
     /// What deserves a look.
     pub(super) warnings: Vec<String>,
+    /// A key that an operator may want to set.
+    pub(super) hint: Option<String>,
 }
 
 /// The findings about one server.
@@ -35,6 +38,8 @@ pub(in crate::cli) struct ServerReport {
     pub(super) outcome: Outcome,
     /// How long the outcome took; zero where nothing was started.
     pub(super) took: Duration,
+    /// The eras that it knows, if its starts have shown them.
+    pub(super) eras: Option<KnownEras>,
 }
 
 /// What became of one server.
@@ -92,12 +97,18 @@ impl ServerReport {
             restart_policy: server.restart_policy.as_str(),
             outcome,
             took,
+            eras: None,
         }
     }
 
+    /// The same with the eras that were found.
+    pub(super) fn knowing(self, eras: Option<KnownEras>) -> Self {
+        Self { eras, ..self }
+    }
+
     /// `{"server_id", "command", "autostart", "restart_policy", "result"}`, where `result` is `ok`,
-    /// `failed`, `disabled` or `not_started`; `ok` adds `tools` (a number or null), `protocol` and
-    /// `took_ms`, `failed` adds `reason`, `stderr_tail` and `took_ms`.
+    /// `failed`, `disabled` or `not_started`; `ok` adds `tools` (a number or null), `protocol`, `took_ms` and
+    /// `eras` (see [`KnownEras::json`], or null), `failed` adds `reason`, `stderr_tail` and `took_ms`.
     fn json(&self) -> Value {
         let mut value = json!({
             "server_id": self.id,
@@ -110,7 +121,8 @@ impl ServerReport {
         let more = match &self.outcome {
             Outcome::NotStarted | Outcome::Disabled => json!({}),
             Outcome::Ok { tools, protocol } => {
-                json!({"tools": tools, "protocol": protocol, "took_ms": took_ms})
+                let eras = self.eras.map(KnownEras::json);
+                json!({"tools": tools, "protocol": protocol, "took_ms": took_ms, "eras": eras})
             }
             Outcome::Failed {
                 reason,
@@ -135,6 +147,7 @@ impl Report {
             missing: refused.missing,
             servers: Vec::new(),
             warnings: Vec::new(),
+            hint: None,
         }
     }
 
@@ -143,6 +156,7 @@ impl Report {
         let Loaded {
             servers,
             warnings,
+            shared: _,
             base_url: _,
             base_url_doubts: _,
         } = loaded;
@@ -165,7 +179,13 @@ impl Report {
             missing: false,
             servers,
             warnings,
+            hint: None,
         }
+    }
+
+    /// The same with a hint.
+    pub(super) fn hinting(self, hint: Option<String>) -> Self {
+        Self { hint, ..self }
     }
 
     /// How many servers failed.
@@ -185,7 +205,7 @@ impl Report {
         }
     }
 
-    /// `{"ok": bool, "config": path, "faults": [text], "warnings": [text], "servers": [server]}`;
+    /// `{"ok": bool, "config": path, "faults": [text], "warnings": [text], "hint": text, "servers": [server]}`;
     /// `ok` says the same as exit code 0. See [`ServerReport::json`] for a server.
     pub(super) fn json(&self) -> Value {
         let servers: Vec<Value> = self.servers.iter().map(ServerReport::json).collect();
@@ -194,6 +214,7 @@ impl Report {
             "config": self.config,
             "faults": self.faults,
             "warnings": self.warnings,
+            "hint": self.hint,
             "servers": servers,
         })
     }

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::*;
 use crate::cli::assembly::Refused;
 use crate::supervisor::{
-    BackoffConfig, Config, Launch, ProbeConfig, RequestConfig, RestartLimit, RestartPolicy,
-    StopConfig,
+    BackoffConfig, Config, EraFacts, Launch, ProbeConfig, RequestConfig, RestartLimit,
+    RestartPolicy, StopConfig,
 };
 
 fn server(id: &str) -> Config {
@@ -68,6 +68,7 @@ fn server(id: &str) -> Config {
 fn loaded(ids: &[&str]) -> Loaded {
     Loaded {
         servers: ids.iter().map(|id| server(id)).collect(),
+        shared: ids.iter().map(|id| id.parse().unwrap()).collect(),
         warnings: vec!["notes: a folder in PATH is writable by others".to_owned()],
         base_url: "http://127.0.0.1:7411".to_owned(),
         base_url_doubts: Vec::new(),
@@ -96,6 +97,15 @@ impl Prober for Scripted {
                 stderr_tail: vec!["\u{1b}[31mno such module\u{1b}[0m".to_owned()],
             },
         }
+    }
+
+    async fn eras(&self, _server: &Config) -> KnownEras {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        KnownEras::Found(EraFacts {
+            legacy: Some(true),
+            modern: Some(true),
+            ..EraFacts::default()
+        })
     }
 
     fn last_error(&self, _server: &ServerId) -> Option<String> {
@@ -131,11 +141,12 @@ async fn every_server_is_reported_in_the_order_of_the_file() {
     let report = probed(&["notes", "old", "broken"], None).await;
     insta::assert_snapshot!(plain(&report), @r#"
     SERVER  COMMAND  AUTOSTART  RESTART     RESULT
-    notes   npx      yes        on-failure  ok, 3 tools, 1200 ms, MCP 2025-11-25
+    notes   npx      yes        on-failure  ok, 3 tools, 1200 ms, MCP 2025-11-25, both eras
     old     npx      no         on-failure  disabled
     broken  npx      no         on-failure  failed: exited with code 1 before the handshake
         stderr: \u{1b}[31mno such module\u{1b}[0m
     warning: notes: a folder in PATH is writable by others
+    hint: with clients of both eras, a server that knows both runs twice (notes); one that holds something exclusive (a device, a port, a browser profile) wants a pin: "era": "legacy" or "modern"
     1 of 3 servers failed
     "#);
     assert_eq!(report.exit(), Exit::Failed);
@@ -146,10 +157,12 @@ async fn every_server_is_reported_in_the_order_of_the_file() {
             "config": "/c.json",
             "faults": [],
             "warnings": ["notes: a folder in PATH is writable by others"],
+            "hint": "with clients of both eras, a server that knows both runs twice (notes); one that holds something exclusive (a device, a port, a browser profile) wants a pin: \"era\": \"legacy\" or \"modern\"",
             "servers": [
                 {"server_id": "notes", "command": "npx", "autostart": true,
                  "restart_policy": "on-failure", "result": "ok", "tools": 3,
-                 "protocol": "2025-11-25", "took_ms": 1200},
+                 "protocol": "2025-11-25", "took_ms": 1200,
+                 "eras": {"pinned": null, "legacy": true, "modern": true, "probe": null}},
                 {"server_id": "old", "command": "npx", "autostart": false,
                  "restart_policy": "on-failure", "result": "disabled"},
                 {"server_id": "broken", "command": "npx", "autostart": false,
