@@ -196,6 +196,11 @@ impl Relay {
             .collect())
     }
 
+    /// The same with what they are called, for an operator who tells them apart.
+    pub fn named_processes(&self, principal: &Principal, id: &str) -> Result<Vec<Process>, Fault> {
+        Ok(self.servers.find(principal, id)?.processes(principal))
+    }
+
     /// Whether the configuration disables the server with this id.
     pub fn is_disabled(&self, principal: &Principal, id: &str) -> Result<bool, Fault> {
         let server = self.servers.find(principal, id)?;
@@ -205,10 +210,7 @@ impl Relay {
     /// The first of these processes, where there is one.
     pub fn server(&self, principal: &Principal, id: &str) -> Result<ServerHandle, Fault> {
         let first = self.processes(principal, id)?.into_iter().next();
-        first.ok_or_else(|| {
-            let text = "no process of the server is running, because no client uses it";
-            Fault::new(FaultKind::ServerStopped, text).delivered(Delivered::No)
-        })
+        first.ok_or_else(no_process)
     }
 
     /// Fails where the principal may not reach such a server.
@@ -383,4 +385,10 @@ impl Relay {
     pub fn kill(&self) {
         self.servers.kill();
     }
+}
+
+/// The fault where something is asked of the processes of a server that has none.
+pub fn no_process() -> Fault {
+    let text = "no process of the server is running, because no client uses it";
+    Fault::new(FaultKind::ServerStopped, text).delivered(Delivered::No)
 }

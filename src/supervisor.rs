@@ -62,6 +62,7 @@ pub use listener::Listener;
 pub use memory::resident_bytes;
 pub use mux::{Answer, Load, Mux, Observer, Origin, Outcome, Owner, RequestRecord, Submission};
 pub use status::{Exit, State, Status};
+pub use stderr::OutputLine;
 
 use actor::{Actor, OrderKind};
 use diagnosis::Diagnosis;
@@ -111,12 +112,25 @@ impl Supervisor {
     /// the actor starts the server. It may bear the id of another: instances of one server share what is measured of
     /// it. [`ServerHandle::retire`] takes it away again.
     ///
+    /// `predecessor` is for a server that takes the place of another, and cancelled when no process of that one is left.
+    /// Until then none is started here: both may want a port or a device that only one can have.
+    ///
     /// After [`Supervisor::shutdown`] began, the server is one that was shut down: it has no actor,
     /// starts no process and refuses every request with `shutting_down`.
-    pub fn add(&self, config: Config, listener: Arc<dyn Listener>, shard: &Shard) -> ServerHandle {
+    pub fn add(
+        &self,
+        config: Config,
+        listener: Arc<dyn Listener>,
+        shard: &Shard,
+        predecessor: Option<CancellationToken>,
+    ) -> ServerHandle {
         let config = Arc::new(config);
         // Jitter only: any number does where the system has no randomness.
         let mut machine = Machine::new(&config, getrandom::u64().unwrap_or(0));
+        let predecessor = predecessor.filter(|predecessor| !predecessor.is_cancelled());
+        if predecessor.is_some() {
+            machine.follow_predecessor();
+        }
         let mut present = self.present();
         if present.shutting_down {
             machine.step(Event::Shutdown, Instant::now());
@@ -146,6 +160,7 @@ impl Supervisor {
             machine,
             order_receiver,
             self.kill.clone(),
+            predecessor,
         );
         let server = ServerHandle(Arc::new(Inner {
             id: config.id.clone(),

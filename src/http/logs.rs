@@ -19,6 +19,7 @@ use super::error::{Problem, json};
 use super::negotiate::{Offer, require_accept};
 use super::{Edge, sse};
 use crate::fault::Fault;
+use crate::protocol::Era;
 use crate::relay::{Process, no_process};
 use crate::supervisor::OutputLine;
 use crate::types::ServerId;
@@ -76,7 +77,7 @@ fn label(process: &Process) -> Option<String> {
         .name
         .as_deref()
         .into_iter()
-        .chain(era.map(|era| era.as_str()))
+        .chain(era.map(Era::as_str))
         .collect();
     (!words.is_empty()).then(|| words.join(" "))
 }
@@ -141,16 +142,14 @@ impl<L: Fn() -> Result<Vec<Process>, Fault> + Send + 'static> Follower<L> {
             // Subscribed before the tail is read: a line in between may come twice, but is not lost.
             let news = process.handle.output_follow();
             let mut known = self.followed.iter();
-            match known.position(|known| known.news.same_channel(&news)) {
-                Some(at) => now.push(Followed {
-                    label,
-                    news: self.followed.swap_remove(at).news,
-                }),
-                None => {
-                    tails.push((label.clone(), process.handle.output_tail()));
-                    now.push(Followed { label, news });
-                }
-            }
+            let known = known.position(|known| known.news.same_channel(&news));
+            let news = if let Some(at) = known {
+                self.followed.swap_remove(at).news
+            } else {
+                tails.push((label.clone(), process.handle.output_tail()));
+                news
+            };
+            now.push(Followed { label, news });
         }
         // One that is being stopped has its last words. It is followed until nothing holds it any more.
         now.append(&mut self.followed);

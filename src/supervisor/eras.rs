@@ -31,10 +31,6 @@ pub enum EraChoice {
 }
 
 /// The eras that a program is known to speak, or known not to.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "facts that do not exclude each other"
-)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EraFacts {

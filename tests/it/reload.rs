@@ -35,13 +35,13 @@ async fn reloaded(gateway: &Gateway) {
 }
 
 /// Changes the file and reloads it.
-async fn reload(gateway: &Gateway, change: impl FnOnce(&mut Value)) {
+pub(crate) async fn reload(gateway: &Gateway, change: impl FnOnce(&mut Value)) {
     gateway.rewrite_config(change);
     reloaded(gateway).await;
 }
 
 /// The entry of a server in a config.
-fn entry<'c>(config: &'c mut Value, server_id: &str) -> &'c mut Value {
+pub(crate) fn entry<'c>(config: &'c mut Value, server_id: &str) -> &'c mut Value {
     let entries = config["servers"].as_array_mut().unwrap();
     let entry = entries
         .iter_mut()
@@ -50,7 +50,7 @@ fn entry<'c>(config: &'c mut Value, server_id: &str) -> &'c mut Value {
 }
 
 /// Takes a server out of a config; gives its entry.
-fn take_out(config: &mut Value, server_id: &str) -> Value {
+pub(crate) fn take_out(config: &mut Value, server_id: &str) -> Value {
     let entries = config["servers"].as_array_mut().unwrap();
     let at = entries
         .iter()

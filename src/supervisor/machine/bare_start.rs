@@ -66,7 +66,7 @@ impl Machine {
         self.bare_start.tried = true;
         let mut actions = self.stop(Next::Start);
         actions.push(self.excuse_life(
-            reason.to_owned(),
+            reason,
             "it may fail on client_capabilities: the next start tells it of none",
         ));
         Some(actions)

@@ -26,7 +26,7 @@ impl Machine {
     pub(super) fn broke(&mut self, reason: String, now: Instant) -> Vec<Action> {
         if self.probe_is_to_blame() {
             let mut actions = self.stop(Next::Start);
-            actions.push(self.note_blamed_probe(reason));
+            actions.push(self.note_blamed_probe(&reason));
             return actions;
         }
         let Some(was_ready) = self.count_life(now) else {
@@ -53,7 +53,7 @@ impl Machine {
     pub(super) fn ended(&mut self, exit: Exit, now: Instant) -> Vec<Action> {
         if self.probe_is_to_blame() {
             self.state = State::Stopping(Next::Start);
-            return vec![self.note_blamed_probe(format!("{exit} before it was ready"))];
+            return vec![self.note_blamed_probe(&format!("{exit} before it was ready"))];
         }
         self.drain_until = None;
         let Some(was_ready) = self.count_life(now) else {
@@ -65,9 +65,10 @@ impl Machine {
             " before it was ready"
         };
         let next = match (self.policy, was_ready) {
-            (RestartPolicy::Never, true) if exit.is_clean() => Next::Rest(Rest::Asleep),
+            (RestartPolicy::Never | RestartPolicy::OnFailure, true) if exit.is_clean() => {
+                Next::Rest(Rest::Asleep)
+            }
             (RestartPolicy::Never, true) => self.rest_after_crash(now),
-            (RestartPolicy::OnFailure, true) if exit.is_clean() => Next::Rest(Rest::Asleep),
             (RestartPolicy::Always, true) if exit.is_clean() => Next::Again,
             (RestartPolicy::Always | RestartPolicy::OnFailure, _) => Next::Retry,
             (RestartPolicy::Never, false) => Next::GiveUp,
@@ -102,7 +103,7 @@ impl Machine {
         self.era_probe.fail() && self.restarts.excuse()
     }
 
-    fn note_blamed_probe(&mut self, reason: String) -> Action {
+    fn note_blamed_probe(&mut self, reason: &str) -> Action {
         self.excuse_life(
             reason,
             "it was asked for its era by server/discover, which may be why: the next start begins with initialize",
@@ -110,7 +111,7 @@ impl Machine {
     }
 
     /// Notes that a life failed for a reason that the next one avoids: both are one start.
-    pub(super) fn excuse_life(&mut self, reason: String, why: &str) -> Action {
+    pub(super) fn excuse_life(&mut self, reason: &str, why: &str) -> Action {
         self.excused_lives += 1;
         if self.incarnation <= self.first_start {
             self.first_start = self.incarnation.next();

@@ -96,7 +96,7 @@ impl EraProbe {
     }
 
     /// The present life was sent `initialize` as its first message. What was sent after a probe, the probe may have spoilt.
-    pub(super) fn has_sent_initialize(&self) -> bool {
+    pub(super) fn has_sent_initialize(self) -> bool {
         self.sent && self.first == FirstMessage::Initialize
     }
 

@@ -25,6 +25,11 @@ impl Machine {
             State::Starting { .. }
             | State::Backoff { .. }
             | State::Stopping(Next::Start | Next::Retry | Next::Again) => Gate::Hold(self.hold),
+            State::Stopping(Next::Rest(Rest::Asleep))
+                if self.incarnation == Incarnation::default() =>
+            {
+                Gate::Asleep(self.startup_timeout.saturating_add(self.drain))
+            }
             State::Stopped(Rest::Asleep)
             | State::Stopping(Next::Rest(Rest::Asleep))
             | State::Failed(Retry::OnRequest) => Gate::Asleep(self.startup_timeout),
