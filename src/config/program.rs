@@ -31,7 +31,7 @@ pub(super) fn locate(
             let (file, hint) = (file.display(), arguments_hint(command));
             scope.warn(
                 &command.place,
-                format!("{file} is no executable file now{hint}"),
+                format!("{file} is missing or not executable; the server cannot start until that is mended{hint}"),
             );
         }
         return Some(file);

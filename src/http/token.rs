@@ -64,26 +64,6 @@ impl Known {
             revoked: CancellationToken::new(),
         }
     }
-
-    /// Whether the entry says the same, whatever the number of its principal.
-    fn is_of(&self, entry: &TokenEntry) -> bool {
-        let TokenEntry {
-            sha256,
-            expires_at,
-            principal:
-                Principal {
-                    id: _,
-                    fingerprint: _,
-                    name,
-                    admin,
-                    servers,
-                },
-        } = entry;
-        let own = &self.principal;
-        self.sha256 == Words::from(*sha256)
-            && self.expires_at == *expires_at
-            && (&own.name, own.admin, &own.servers) == (name, *admin, servers)
-    }
 }
 
 /// A digest of all that an entry says, whatever the number of its principal.
@@ -108,7 +88,11 @@ fn fingerprint(entry: &TokenEntry) -> TokenFingerprint {
     };
     part(b"host-mcp-gateway/1 token");
     part(sha256);
-    let expiry = expires_at.and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok());
+    // Whatever ended before 1970 has ended, and is not the same as what never ends.
+    let expiry = expires_at.map(|end| {
+        end.duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+    });
     part(&expiry.map_or(u128::MAX, |end| end.as_nanos()).to_be_bytes());
     part(name.as_bytes());
     part(&[u8::from(*admin), u8::from(servers.is_some())]);
@@ -149,7 +133,9 @@ impl Tokens {
     pub(super) fn succeeded_by(&self, entries: Vec<TokenEntry>) -> Self {
         let mut next = self.next;
         let known = entries.into_iter().map(|mut entry| {
-            let same = self.known.iter().find(|known| known.is_of(&entry));
+            let fingerprint = fingerprint(&entry);
+            let mut known = self.known.iter();
+            let same = known.find(|known| known.principal.fingerprint == fingerprint);
             same.cloned().unwrap_or_else(|| {
                 entry.principal.id = PrincipalId(next);
                 next = next.saturating_add(1);

@@ -56,7 +56,7 @@ impl Answer {
 fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .no_proxy()
-        .timeout(PATIENCE)
+        .read_timeout(PATIENCE)
         .redirect(reqwest::redirect::Policy::none())
 }
 
