@@ -79,9 +79,9 @@ fn write_in(folder: &Path, config: &Path, text: &str) -> io::Result<HeldRecord> 
         .create(folder)?;
     let path = folder.join(name_of(config));
     // Under a name of its own until it is locked and whole: found by its name, it is in force.
-    let draft = path.with_extension(format!("{}.new", std::process::id()));
-    let flags =
-        OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let draft = path.with_extension(format!("{:016x}.new", fastrand::u64(..)));
+    // Never a file that is there: it may be another name of one that is worth something.
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::open(&draft, flags, Mode::RUSR | Mode::WUSR)?);
     rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
     file.write_all(text.as_bytes())?;

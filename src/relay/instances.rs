@@ -141,7 +141,13 @@ impl<T: Kept> Instances<T> {
         let before = self.own.config();
         self.own.set_config(config.clone());
         for kept in self.all() {
-            for handle in kept.handles() {
+            let mut configured = Vec::new();
+            // One at a time: until the first has the new config, another may be made after its old one.
+            let next = |configured: &[ServerHandle]| {
+                let mut handles = kept.handles().into_iter();
+                handles.find(|handle| !configured.contains(handle))
+            };
+            while let Some(handle) = next(&configured) {
                 let mut own = config.supervisor.clone();
                 let told = &handle.config().client_capabilities;
                 if *told != before.supervisor.client_capabilities {
@@ -151,6 +157,7 @@ impl<T: Kept> Instances<T> {
                 own.autostart &= kept.autostarts(&handle);
                 // An actor that is gone has nothing to configure.
                 let _ = handle.configure(own).await;
+                configured.push(handle);
             }
         }
     }

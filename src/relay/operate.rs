@@ -33,13 +33,21 @@ impl Relay {
         server
             .instances
             .set_stopped(matches!(order, OperatorOrder::Stop(_)));
-        let processes = self.processes(principal, id)?;
-        let carried_out = join_all(processes.iter().map(async |process| match order {
-            OperatorOrder::Start => process.start(wait).await,
-            OperatorOrder::Stop(pace) => process.stop(pace, wait).await,
-            OperatorOrder::Restart(pace) => process.restart(pace, wait).await,
-        }));
-        carried_out.await.into_iter().collect::<Result<(), _>>()?;
-        Ok(processes)
+        let mut told: Vec<ServerHandle> = Vec::new();
+        loop {
+            // One that was made meanwhile is told as well.
+            let mut processes = self.processes(principal, id)?;
+            processes.retain(|process| !told.contains(process));
+            if processes.is_empty() {
+                return Ok(told);
+            }
+            let carried_out = join_all(processes.iter().map(async |process| match order {
+                OperatorOrder::Start => process.start(wait).await,
+                OperatorOrder::Stop(pace) => process.stop(pace, wait).await,
+                OperatorOrder::Restart(pace) => process.restart(pace, wait).await,
+            }));
+            carried_out.await.into_iter().collect::<Result<(), _>>()?;
+            told.append(&mut processes);
+        }
     }
 }

@@ -30,6 +30,8 @@ pub(super) type MakeProcess = Box<dyn Fn(supervisor::Config) -> Upstream + Send 
 pub(super) struct ProcessPair {
     first: Arc<Upstream>,
     second: Mutex<Second>,
+    /// Second processes that were dismissed, and may not have ended yet.
+    dismissed: Mutex<Vec<ServerHandle>>,
     make: MakeProcess,
 }
 
@@ -98,6 +100,7 @@ impl ProcessPair {
         Self {
             first: Arc::new(first),
             second: Mutex::default(),
+            dismissed: Mutex::default(),
             make,
         }
     }
@@ -138,7 +141,8 @@ impl ProcessPair {
         };
         let handle = &self.first.handle;
         let known_era = handle.era();
-        if known_era == Some(wanted) {
+        // What stops a server holds for a process that was not there to be told, too.
+        if known_era == Some(wanted) || handle.mux().is_stopped() {
             return (first(), true);
         }
         let of_first = ProcessEra {
@@ -159,7 +163,7 @@ impl ProcessPair {
             Second::Failed { until } => *until <= Instant::now(),
             Second::Closed => false,
         };
-        // An operator's stop is for the server, and a server that was given up is not tried by another way.
+        // A server that was given up is not tried by another way.
         let may_come = may_come && !handle.status().has_ended();
         let known = may_come && handle.era_facts().may_know(wanted);
         match choose(wanted, config.era, of_first, of_second, known) {
@@ -167,7 +171,7 @@ impl ProcessPair {
                 // A second process that has turned out to be of the same era as the first is not needed.
                 let is_other = |second: ProcessEra| second.shaken && second.era != wanted;
                 if of_second.is_some_and(is_other) && second.is_unused() {
-                    dismiss(&mut second);
+                    self.dismiss(&mut second);
                 }
                 (first(), true)
             }
@@ -235,12 +239,37 @@ impl ProcessPair {
             let status = upstream.handle.status();
             let reason = status.last_error.as_deref().unwrap_or("unknown");
             tracing::warn!(server_id = %id, reason, "a second process for the clients of the other era could not be started; they are served by the first one");
-            if dismiss(&mut second) {
+            if self.dismiss(&mut second) {
                 *second = Second::Failed {
                     until: Instant::now() + RETRY,
                 };
             }
         }
+    }
+}
+
+impl ProcessPair {
+    /// Has a second process drained and stopped; `false` where that has to be tried again.
+    fn dismiss(&self, second: &mut Second) -> bool {
+        let Second::There { upstream, .. } = second else {
+            return true;
+        };
+        if !upstream.handle.dismiss() {
+            return false;
+        }
+        // A stream that is subscribed to it would be silent for ever.
+        upstream.ended.cancel();
+        let mut dismissed = self.dismissed();
+        dismissed.retain(|handle| !handle.is_gone());
+        dismissed.push(upstream.handle.clone());
+        *second = Second::None;
+        true
+    }
+
+    fn dismissed(&self) -> MutexGuard<'_, Vec<ServerHandle>> {
+        self.dismissed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -254,25 +283,6 @@ impl Second {
     }
 }
 
-/// Has a second process drained and stopped; `false` where that has to be tried again.
-fn dismiss(second: &mut Second) -> bool {
-    let dismissed = match second {
-        Second::There { upstream, .. } => {
-            let dismissed = upstream.handle.dismiss();
-            if dismissed {
-                // A stream that is subscribed to it would be silent for ever.
-                upstream.ended.cancel();
-            }
-            dismissed
-        }
-        Second::None | Second::Failed { .. } | Second::Closed => true,
-    };
-    if dismissed {
-        *second = Second::None;
-    }
-    dismissed
-}
-
 impl Kept for ProcessPair {
     fn handles(&self) -> Vec<ServerHandle> {
         let upstreams = self.upstreams().into_iter();
@@ -280,9 +290,15 @@ impl Kept for ProcessPair {
     }
 
     fn close(&self) -> Vec<ServerHandle> {
-        let handles = self.handles();
-        *self.second() = Second::Closed;
-        handles
+        // At once: a second process that is made between a look and the end would be nobody's.
+        let second = std::mem::replace(&mut *self.second(), Second::Closed);
+        let second = match second {
+            Second::There { upstream, .. } => Some(upstream.handle.clone()),
+            Second::None | Second::Failed { .. } | Second::Closed => None,
+        };
+        let dismissed = std::mem::take(&mut *self.dismissed());
+        let first = self.first.handle.clone();
+        [first].into_iter().chain(second).chain(dismissed).collect()
     }
 
     fn autostarts(&self, handle: &ServerHandle) -> bool {

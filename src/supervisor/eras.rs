@@ -7,6 +7,7 @@
 mod program;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -46,10 +47,43 @@ pub struct EraFacts {
     /// It was silent on `server/discover`. That may be the silence of a slow start, and is not kept.
     #[serde(skip)]
     pub silent: bool,
-    /// It was silent on `initialize` with client capabilities, and became ready without. That may have been the silence
-    /// of a slow start, and is not kept either.
+    /// It was silent on `initialize` with client capabilities, and became ready without. That is not kept either.
     #[serde(skip)]
-    pub needs_bare_start: bool,
+    pub silence: CapabilitySilence,
+}
+
+/// The silence of a program on client capabilities, which may be that of a slow start: once is no proof.
+///
+/// It holds for the text that it was silent on, since another client of the program may declare others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CapabilitySilence {
+    /// A digest of the capabilities.
+    of: u64,
+    /// How often in a row.
+    times: u8,
+}
+
+impl CapabilitySilence {
+    /// Counts one more silence on these.
+    pub(super) fn count(&mut self, capabilities: &str) {
+        let of = digest(capabilities);
+        let times = if self.of == of { self.times } else { 0 };
+        *self = Self {
+            of,
+            times: times.saturating_add(1),
+        };
+    }
+
+    /// True where it is no accident that the program is silent on these.
+    pub(super) fn is_certain_of(self, capabilities: &str) -> bool {
+        self.times >= 2 && self.of == digest(capabilities)
+    }
+}
+
+fn digest(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl EraFacts {

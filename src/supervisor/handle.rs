@@ -144,6 +144,11 @@ impl ServerHandle {
         }
     }
 
+    /// True where no process of it is left and none will come.
+    pub fn is_gone(&self) -> bool {
+        self.0.orders.is_closed()
+    }
+
     /// The first handshake, waking the server if it sleeps; waits as long as a request would, and fails
     /// as a request would. Cancel safe.
     pub async fn wait_for_handshake(&self) -> Result<Arc<Handshake>, Fault> {

@@ -310,6 +310,11 @@ impl Mux {
         patience.map_err(|fault| self.explain(fault))
     }
 
+    /// True where requests are refused because an operator, the config or the end of the gateway has stopped the server.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.table().gate, Gate::Stopped | Gate::ShuttingDown)
+    }
+
     /// Waits until a request wants a server that is asleep. Cancel safe.
     pub(super) async fn demanded(&self) {
         self.demand.notified().await;

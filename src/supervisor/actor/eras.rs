@@ -2,7 +2,7 @@
 
 use super::Actor;
 use crate::protocol::Era;
-use crate::supervisor::eras::ProgramKey;
+use crate::supervisor::eras::{CapabilitySilence, ProgramKey};
 use crate::supervisor::handshake::{Probe, Shaken};
 use crate::supervisor::machine::FirstMessage;
 
@@ -19,9 +19,9 @@ impl Actor {
         };
         let wish = self.shared.era_wish.settle(usual);
         // An operator's order is a new beginning.
-        self.is_bare = self
-            .machine
-            .is_bare(facts.needs_bare_start && !self.ordered);
+        let capabilities = &self.shared.config.client_capabilities;
+        let known = facts.silence.is_certain_of(capabilities) && !self.ordered;
+        self.is_bare = self.machine.is_bare(known);
         self.machine.first_message(wish, facts)
     }
 
@@ -40,9 +40,14 @@ impl Actor {
             self.tell_of_bare_start();
         }
         let program = self.program.borrow().clone();
+        let capabilities = &self.shared.config.client_capabilities;
         self.shared.eras.learn(&program, |facts| {
             facts.last = Some(era);
-            facts.needs_bare_start = is_bare;
+            if is_bare {
+                facts.silence.count(capabilities);
+            } else {
+                facts.silence = CapabilitySilence::default();
+            }
             match era {
                 Era::Legacy => {
                     facts.legacy = Some(true);

@@ -68,7 +68,9 @@ impl Pipes<'_> {
         let id = &self.life.shared.config.id;
         tracing::warn!(server_id = %id, "the guard of server {id} did not end it in time; killing both");
         if let Some(guard) = pid_of(&self.process) {
-            orphans::kill_guard(guard, self.server()).await;
+            // Once the server was reaped its number may be a stranger's.
+            let server = self.server().filter(|_| !self.told);
+            orphans::kill_guard(guard, server).await;
         }
     }
 

@@ -31,9 +31,10 @@ impl BareStart {
         (self.bare, self.tried) = (false, false);
     }
 
-    /// The server is ready, in whichever way.
+    /// A life has ended in which the server was ready: the next is told of everything, unless it is known by then that this
+    /// server is silent on it. A slow start is silent too.
     pub(super) fn was_ready(&mut self) {
-        self.tried = false;
+        (self.bare, self.tried) = (false, false);
     }
 
     /// The present life has failed: the next is told of everything.

@@ -33,7 +33,7 @@ async fn a_reload_that_changes_nothing_of_a_server_leaves_both_processes() {
     let client = gateway.client();
     let (session, before) = both(&client).await;
     reload(&gateway, |config| {
-        config["request_timeout_ms"] = 9000.into()
+        config["request_timeout_ms"] = 9000.into();
     })
     .await;
     assert_eq!(session.call("echo", &json!({"text": "on"})).await, "on");

@@ -20,6 +20,9 @@ pub(in crate::supervisor::guard) struct ProcessGroup {
     group: Pid,
     /// The descendants outside of the group, each with the time of its start.
     outside: HashMap<Pid, u64>,
+    /// The group was seen empty. Its number is the system's to give away from then on, and a group that bears it a
+    /// stranger's.
+    is_gone: bool,
 }
 
 impl ProcessGroup {
@@ -27,6 +30,7 @@ impl ProcessGroup {
         Self {
             group: server,
             outside: HashMap::new(),
+            is_gone: false,
         }
     }
 
@@ -34,7 +38,8 @@ impl ProcessGroup {
     pub(super) fn look(&mut self) {
         let table = ProcessTable::of_all();
         self.forget_ended(&table);
-        let is_inside = |pid: Pid| is_in_group(pid, self.group);
+        let is_gone = self.is_group_empty();
+        let is_inside = |pid: Pid| !is_gone && is_in_group(pid, self.group);
         // Also those members of the group whose parents are gone.
         let mut roots: Vec<Pid> = table.pids().filter(|pid| is_inside(*pid)).collect();
         roots.extend(self.outside.keys());
@@ -86,8 +91,10 @@ impl ProcessGroup {
         self.outside.is_empty()
     }
 
-    fn is_group_empty(&self) -> bool {
-        test_kill_process_group(self.group).is_err()
+    /// Nothing is left in the group: the server, too, was reaped.
+    fn is_group_empty(&mut self) -> bool {
+        self.is_gone = self.is_gone || test_kill_process_group(self.group).is_err();
+        self.is_gone
     }
 }
 
