@@ -38,7 +38,7 @@ mod tests;
 
 pub use env::{Env, default_path};
 pub use fault::{Faults, FileFault};
-pub use operator::{likely_state_dir, likely_url, operator_token};
+pub use operator::{likely_state_dir, operator_token};
 pub use schema::schema;
 
 use std::net::SocketAddr;

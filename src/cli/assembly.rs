@@ -163,7 +163,8 @@ pub(super) fn tokens(path: &Path) -> Result<Vec<TokenEntry>, Refused> {
 /// Where the verbs that talk to a running gateway find it.
 #[derive(Debug)]
 pub(super) struct Door {
-    /// Such as `http://127.0.0.1:7411`; `None` where the port is another one at each start and no gateway runs.
+    /// Such as `http://127.0.0.1:7411`; `None` where no gateway of this file is known to run, and the file would be
+    /// refused or has the port be another one at each start.
     pub(super) base_url: Option<String>,
     /// A value of the Host header that the gateway lets in, where the URL's own is not.
     pub(super) host: Option<String>,
@@ -176,7 +177,10 @@ pub(super) struct Door {
 }
 
 /// The door of the gateway that runs with this config file, or would: by what the gateway has noted of itself, then by
-/// the file, then by as much of the file as can be read.
+/// the file.
+///
+/// Never by a part of a file that would be refused, or by the defaults in its place: whoever listens there may be
+/// another gateway, and would be sent the token of this one.
 pub(super) fn door(path: &Path) -> Door {
     let env = Env::of_process();
     let token = config::operator_token(path, &env);
@@ -201,18 +205,8 @@ pub(super) fn door(path: &Path) -> Door {
             };
             (Some(address), noted.map(CertificateDer::from))
         }
-        (None, Some(edge)) if edge.bind.port() == 0 => (None, None),
-        (None, Some(edge)) => (Some(edge.local_address(edge.bind)), None),
-        (None, None) => {
-            let base_url = config::likely_url(path, &env);
-            (
-                base_url.map(|base_url| http::LocalAddress {
-                    base_url,
-                    host: None,
-                }),
-                None,
-            )
-        }
+        (None, Some(edge)) if edge.bind.port() != 0 => (Some(edge.local_address(edge.bind)), None),
+        (None, _) => (None, None),
     };
     let (base_url, host) = address.map(|at| (at.base_url, at.host)).unzip();
     Door {

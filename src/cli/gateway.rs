@@ -5,15 +5,17 @@ mod trust;
 use std::path::Path;
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use reqwest::blocking::Client;
 use reqwest::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use serde_json::Value;
 
 use super::assembly::{self, Refused};
+use super::terminal::printable;
 use crate::types::Secret;
 
-/// The variable that a token may come from; it goes before the config's.
+/// The variable that a token may come from, where no config gives one.
 const TOKEN_VARIABLE: &str = "HMG_TOKEN";
 
 /// How long one answer may take: a gateway that lives answers at once.
@@ -24,6 +26,8 @@ pub(super) struct Gateway {
     /// Such as `http://127.0.0.1:7411`.
     pub(super) base_url: String,
     client: Client,
+    /// Which token it is asked with, for a person.
+    token_name: String,
 }
 
 /// Why a gateway did not answer.
@@ -38,25 +42,36 @@ pub(super) enum Unanswered {
 }
 
 impl Gateway {
-    /// The gateway that runs with this config file, on its own address or on another. Why the file would be refused now
-    /// does not matter as long as there is a token and an address.
+    /// The gateway that runs with this config file, or the one at this URL. Why the file would be refused now does not
+    /// matter as long as the gateway has noted its address and there is a token.
     pub(super) fn of_config(
         config: &Path,
         url: Option<String>,
     ) -> Result<(Self, Option<Refused>), Unanswered> {
         let door = assembly::door(config);
+        let is_named = url.is_some();
         let (base_url, host) = match (url, door.base_url) {
             (Some(url), _) => (url, None),
             (None, Some(base_url)) => (base_url, door.host),
             (None, None) => {
-                let text = "bind_port is 0, and no gateway has noted its port: name the address in its log with --url";
-                return Err(Unanswered::Unreachable(text.to_owned(), door.refused));
+                let text = if door.refused.is_some() {
+                    let config = printable(&config.display().to_string());
+                    format!("no running gateway was found for {config}")
+                } else {
+                    "bind_port is 0, and no gateway has noted its port: name the address in its log with --url"
+                        .to_owned()
+                };
+                return Err(Unanswered::Unreachable(text, door.refused));
             }
         };
-        let own = std::env::var(TOKEN_VARIABLE).ok();
-        let own = own.filter(|token| !token.is_empty()).map(Secret::new);
-        let Some(token) = own.or(door.token) else {
+        // What is in the file is for the gateway of this file, and what listens elsewhere may be another.
+        let of_config = door.token.filter(|_| !is_named);
+        let Some((token, token_name)) = token(config, of_config) else {
             return Err(match door.refused {
+                _ if is_named => Unanswered::Failed(format!(
+                    "the token of a config is never sent to --url: put the one for {base_url} into the variable \
+                     {TOKEN_VARIABLE}"
+                )),
                 Some(refused) => Unanswered::Config(refused),
                 None => Unanswered::Failed(format!(
                     "the config has digests of tokens only: put a token into the variable {TOKEN_VARIABLE}"
@@ -89,6 +104,7 @@ impl Gateway {
         let gateway = Self {
             base_url,
             client: client.map_err(|error| Unanswered::Failed(told(error)))?,
+            token_name,
         };
         Ok((gateway, door.refused))
     }
@@ -113,7 +129,12 @@ impl Gateway {
                 let error = answer.get("error").unwrap_or(&Value::Null);
                 let error = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or("unknown");
                 let (code, message) = (error("error_code"), error("message"));
-                let text = format!("the gateway on {base} refuses: {code}, {message}");
+                let what = if status == StatusCode::UNAUTHORIZED {
+                    format!(" {}", self.token_name)
+                } else {
+                    String::new()
+                };
+                let text = format!("the gateway on {base} refuses{what}: {code}, {message}");
                 Err(Unanswered::Failed(text))
             }
             None => Err(Unanswered::Failed(format!(
@@ -122,6 +143,18 @@ impl Gateway {
             ))),
         }
     }
+}
+
+/// The token to ask with, and where it comes from: that of this config, else the variable's.
+fn token(config: &Path, of_config: Option<Secret>) -> Option<(Secret, String)> {
+    if let Some(token) = of_config {
+        let config = printable(&config.display().to_string());
+        return Some((token, format!("the token of {config}")));
+    }
+    let own = std::env::var(TOKEN_VARIABLE).ok();
+    let own = own.filter(|token| !token.is_empty())?;
+    let name = format!("the token in the variable {TOKEN_VARIABLE}");
+    Some((Secret::new(own), name))
 }
 
 /// An error with its causes, without the URL, which is told already.

@@ -1,13 +1,12 @@
 //! The facts by which the command line's own verbs reach the gateway that a config file describes, also where the file
 //! would be refused now.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::env::{Env, default_state_dir};
 use super::expand::expand;
 use super::reader::Scope;
-use super::{addresses, disk, parse, tokens};
+use super::{disk, parse, tokens};
 use crate::types::Secret;
 
 /// A token of a config file, also of one that [`load`](super::load) refuses now: `auth_token` or `auth_token_file`, else one
@@ -49,29 +48,6 @@ pub fn operator_token(path: &Path, env: &Env) -> Option<Secret> {
         })
 }
 
-/// The likely address, from this machine, of the gateway of a config file that [`load`](super::load) refuses.
-///
-/// It is that of `bind_host` and `bind_port`, each the default where it cannot be read. `None` where the port is another
-/// at each start.
-pub fn likely_url(path: &Path, env: &Env) -> Option<String> {
-    let absolute = std::path::absolute(path).ok()?;
-    let source = disk::read(&absolute, env.uid()).ok();
-    let text = source.as_ref().map_or("{}", |source| &source.text);
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut scope = Scope::new(text, env);
-    let file = parse(text, &mut scope).or_else(|| parse("{}", &mut scope))?;
-    let port = file.bind_port.get().map_or(DEFAULT_PORT, |port| port.0);
-    let scheme = if file.tls.is_given() { "https" } else { "http" };
-    let host = file.bind_host.get().map(|host| host.value.as_str());
-    let ip = host.and_then(addresses::host_address);
-    let ip = match ip.unwrap_or(Ipv4Addr::LOCALHOST.into()) {
-        IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    (port != 0).then(|| format!("{scheme}://{}", SocketAddr::new(ip, port)))
-}
-
 /// The likely state directory of the gateway of a config file that [`load`](super::load) refuses: that of `state_dir`, or
 /// the default one where it cannot be read.
 pub fn likely_state_dir(path: &Path, env: &Env) -> Option<PathBuf> {
@@ -90,9 +66,6 @@ fn named_state_dir(path: &Path, env: &Env) -> Option<PathBuf> {
     let named = Some(named).filter(|named| !named.is_empty())?;
     Some(absolute.parent()?.join(env.path(&named)?))
 }
-
-/// The default of `bind_port`.
-const DEFAULT_PORT: u16 = 7411;
 
 /// The first text of this key in a file that is not JSON at the moment, most often for a comma.
 fn member_of(text: &str, key: &str, env: &Env) -> Option<String> {

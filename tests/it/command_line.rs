@@ -10,13 +10,13 @@ use crate::support::gateway::TOKEN;
 use crate::support::wait::{wait_for, wait_until};
 use crate::support::{Gateway, Server, places};
 
-/// Runs a verb with a config; the environment has no token of its own.
+/// Runs a verb with a config and, for what `--url` names, with a token in the environment.
 fn run(config: &Path, arguments: &[&str]) -> Output {
     Command::new(places::gateway())
         .arg("--config")
         .arg(config)
         .args(arguments)
-        .env_remove("HMG_TOKEN")
+        .env("HMG_TOKEN", TOKEN)
         .output()
         .unwrap()
 }
@@ -26,7 +26,7 @@ fn url(gateway: &Gateway) -> String {
 }
 
 #[tokio::test]
-async fn status_asks_the_running_gateway_with_the_token_of_its_config() {
+async fn status_asks_the_gateway_at_a_url_with_the_token_in_the_environment() {
     let gateway = Gateway::builder()
         .server(Server::control())
         .server(Server::gremlin("asleep"))

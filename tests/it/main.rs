@@ -103,6 +103,8 @@ mod soak;
 #[cfg(test)]
 mod start_trouble;
 #[cfg(test)]
+mod status;
+#[cfg(test)]
 mod subscriptions;
 #[cfg(test)]
 mod support;

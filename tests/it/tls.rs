@@ -203,7 +203,7 @@ async fn status_knows_the_gateway_by_the_certificate_of_its_config() {
         let arguments = [
             "--config", config, "status", "--output", "json", "--url", url,
         ];
-        cli::run(gateway.folder(), &arguments)
+        cli::run_with(gateway.folder(), &arguments, &[("HMG_TOKEN", TOKEN)])
     };
     let url = format!("https://{}", gateway.address());
     let asked = ask(&url);

@@ -139,6 +139,22 @@ fn a_server_that_is_named_is_shown_alone_with_its_next_start() {
 }
 
 #[test]
+fn the_health_of_named_servers_is_theirs_alone() {
+    let mut asleep = server("c", "stopped");
+    asleep["asleep"] = true.into();
+    for (servers, word, code) in [
+        (vec![server("a", "ready"), asleep], "ok", Exit::Fine),
+        (vec![server("b", "starting")], "degraded", Exit::NotReady),
+        (vec![server("b", "failed")], "degraded", Exit::ServerFailed),
+    ] {
+        let mut health = json!({"status": "degraded"});
+        only_of(&mut health, &servers);
+        assert_eq!(health["status"], word);
+        assert_eq!(exit(&health, &servers), code);
+    }
+}
+
+#[test]
 fn a_span_has_its_two_largest_units() {
     let spans = [0, 59, 61, 3_600, 90_061].map(span);
     assert_eq!(spans, ["0 s", "59 s", "1 min 1 s", "1 h 0 min", "1 d 1 h"]);

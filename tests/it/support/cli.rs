@@ -19,6 +19,11 @@ pub(crate) struct Ended {
 ///
 /// Panics when a process of it is left: no verb that ends may leave one.
 pub(crate) fn run(home: &Path, arguments: &[&str]) -> Ended {
+    run_with(home, arguments, &[])
+}
+
+/// [`run`] with these variables besides.
+pub(crate) fn run_with(home: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
     let marker = places::new_marker();
     let output = Command::new(places::gateway())
         .args(arguments)
@@ -27,6 +32,7 @@ pub(crate) fn run(home: &Path, arguments: &[&str]) -> Ended {
         .env("HOME", home)
         .env(MARKER, &marker)
         .envs(process::plain_unix())
+        .envs(variables.iter().copied())
         .current_dir(home)
         .output()
         .expect("run the gateway's binary");
