@@ -57,6 +57,10 @@ pub(super) async fn kill_guard(guard: Pid, server: Option<Pid>) {
 }
 
 /// Kills what lost guards have left, until nothing of it is there.
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(clippy::unused_async, reason = "it waits on Linux only")
+)]
 pub(super) async fn end() {
     #[cfg(target_os = "linux")]
     if platform::finds_descendants() {

@@ -7,7 +7,6 @@ mod manager;
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client};
@@ -155,7 +154,9 @@ async fn little_of_one_token_is_ahead_of_another() {
         json!({"jsonrpc": "2.0", "method": "notifications/own", "params": {"text": text}});
     let sent = async {
         load(&good, 1).await;
-        for answer in join_all((0..200).map(|_| bad.rpc("g1", &message))).await {
+        for answer in
+            futures_util::future::join_all((0..200).map(|_| bad.rpc("g1", &message))).await
+        {
             assert_eq!(answer.status, 202, "{}", answer.text());
         }
         good.call("g1", "echo", &json!({"text": "mine"})).await

@@ -20,6 +20,10 @@ pub(in crate::supervisor) use process_table::ProcessTable;
 use crate::supervisor::platform;
 
 /// Makes orphaned descendants children of the guard, where the system can.
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(clippy::unnecessary_wraps, reason = "it fails on Linux only")
+)]
 pub(super) fn adopt_descendants() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     if platform::finds_descendants() {
