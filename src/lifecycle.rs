@@ -343,7 +343,7 @@ impl<'a> Drain<'a> {
 
     async fn finish(mut self, edge: &mut EdgeTask) -> std::io::Result<()> {
         tracing::info!(
-            drain_ms = u64::try_from(self.times.requests.as_millis()).unwrap_or(u64::MAX),
+            answer_within_ms = u64::try_from(self.times.requests.as_millis()).unwrap_or(u64::MAX),
             "stopping; send the signal again to end everything at once"
         );
         let until = self.asked + self.times.requests;

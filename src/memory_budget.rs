@@ -64,6 +64,16 @@ pub enum BudgetExhausted {
         "this token holds its share of the gateway's memory budget, half of limits.memory_bytes; read answers, try again, or raise it"
     )]
     Principal,
+    /// It is more than there is, whoever holds how much.
+    #[error(
+        "{bytes} bytes are more than the {most} that one message may have of limits.memory_bytes; raise it"
+    )]
+    TooLarge {
+        /// What was wanted.
+        bytes: usize,
+        /// The most that can be had.
+        most: usize,
+    },
 }
 
 impl BudgetExhausted {
@@ -72,6 +82,14 @@ impl BudgetExhausted {
         let kind = match self {
             Self::Process => FaultKind::ServerBusy,
             Self::Principal => FaultKind::RateLimited,
+            // No later try is any better.
+            Self::TooLarge { .. } => {
+                let kind = match delivered {
+                    Delivered::No => FaultKind::PayloadTooLarge,
+                    Delivered::Unknown => FaultKind::ReplyTooLarge,
+                };
+                return Fault::new(kind, self.to_string()).delivered(delivered);
+            }
         };
         Fault::new(kind, self.to_string())
             .delivered(delivered)
@@ -204,6 +222,11 @@ impl MemoryBudget {
 
     fn take(&self, bytes: usize, share: Option<&Share>) -> Result<(), BudgetExhausted> {
         let mut tried = self.try_take(bytes, share);
+        let most = share.map_or(self.limit(), |_| self.limit() / 2);
+        if tried.is_err() && bytes > most {
+            self.0.refusals.fetch_add(1, Ordering::Relaxed);
+            return Err(BudgetExhausted::TooLarge { bytes, most });
+        }
         // The share may be short, and then the whole.
         for _ in 0..2 {
             let Err(exhausted) = tried else {

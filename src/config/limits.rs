@@ -2,7 +2,7 @@
 
 use super::reader::Field;
 use super::section::section;
-use super::values::{Count, Millis};
+use super::values::{Count, Memory, Millis};
 use crate::memory_budget::default_limit;
 use crate::{http, relay};
 
@@ -77,7 +77,7 @@ section! {
         silence_ms: Millis = 15_000_u64,
         /// The bytes that requests, answers and events for clients may take together; one token half of them. Default: a
         /// quarter of the memory of the machine, or of the control group.
-        memory_bytes: Count,
+        memory_bytes: Memory,
         /// Failed authentications from one address within a minute.
         failed_auth_per_minute: Count = 60_u64,
     }

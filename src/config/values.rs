@@ -239,6 +239,32 @@ impl Read for Count {
     }
 }
 
+/// Bytes of memory; never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Memory(u64);
+
+impl Memory {
+    /// What JSON can say exactly: nine petabytes.
+    const MOST: u64 = 1 << 53;
+
+    pub(super) fn size(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl From<u64> for Memory {
+    /// A default.
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl Read for Memory {
+    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
+        whole(node, 1, Self::MOST, scope).map(Self)
+    }
+}
+
 /// A time in milliseconds; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Millis(pub(super) u64);
@@ -381,6 +407,7 @@ inline_schema! {
     SecretText => json_schema!({ "type": "string" });
     LaunchText => json_schema!({ "type": "string" });
     Count => whole_schema(1, Count::MOST);
+    Memory => whole_schema(1, Memory::MOST);
     Millis => whole_schema(1, Millis::MOST);
     MillisOrDefault => whole_schema(0, Millis::MOST);
     Port => whole_schema(0, u16::MAX.into());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use http::HeaderValue;
 use http::header::{CONTENT_TYPE, HeaderName};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
@@ -147,10 +147,13 @@ where
             None => std::future::pending().await,
         }
     };
-    let frames = frames
-        .take_until(expired)
-        .take_until(revoked.cancelled_owned());
-    let body = Body::from_stream(KeptAlive::new(Box::pin(frames), pause));
+    let end = async move {
+        tokio::select! {
+            () = expired => {}
+            () = revoked.cancelled() => {}
+        }
+    };
+    let body = Body::from_stream(KeptAlive::new(Box::pin(frames), end, pause));
     of_body(Body::new(Held::new(body, place)))
 }
 
@@ -171,18 +174,25 @@ fn of_body(body: Body) -> Response {
     response
 }
 
-/// Frames with a comment before the first and one in every pause.
+/// Frames with a comment before the first and one in every pause, up to the end of the event in which the end comes.
 struct KeptAlive<S> {
     frames: S,
+    end: Pin<Box<dyn Future<Output = ()> + Send>>,
+    is_over: bool,
+    /// A piece of an event has been sent, and not its last one.
+    is_inside: bool,
     opened: bool,
     pause: Duration,
     timer: Pin<Box<Sleep>>,
 }
 
 impl<S> KeptAlive<S> {
-    fn new(frames: S, pause: Duration) -> Self {
+    fn new(frames: S, end: impl Future<Output = ()> + Send + 'static, pause: Duration) -> Self {
         Self {
             frames,
+            end: Box::pin(end),
+            is_over: false,
+            is_inside: false,
             opened: false,
             pause,
             timer: Box::pin(sleep(pause)),
@@ -202,7 +212,14 @@ impl<S: Stream<Item = Bytes> + Unpin> Stream for KeptAlive<S> {
             self.opened = true;
             return Poll::Ready(Some(Ok(Bytes::from_static(b": ok\n\n"))));
         }
+        self.is_over = self.is_over || self.end.as_mut().poll(cx).is_ready();
+        if self.is_over && !self.is_inside {
+            return Poll::Ready(None);
+        }
         if let Poll::Ready(frame) = Pin::new(&mut self.frames).poll_next(cx) {
+            self.is_inside = frame
+                .as_ref()
+                .is_some_and(|frame| !frame.ends_with(b"\n\n"));
             self.restart_pause();
             return Poll::Ready(frame.map(Ok));
         }
@@ -220,7 +237,7 @@ mod tests {
     use crate::http::body::BodyMark;
     use axum::Router;
     use axum::extract::Request;
-    use futures_util::stream;
+    use futures_util::{StreamExt, stream};
     use http_body_util::BodyExt;
     use std::sync::Arc;
 
@@ -271,7 +288,7 @@ mod tests {
             sleep(Duration::from_mins(1)).await;
             Some((event(n.to_string().as_bytes()), n + 1))
         });
-        let mut kept = KeptAlive::new(Box::pin(frames), KEEP_ALIVE);
+        let mut kept = KeptAlive::new(Box::pin(frames), std::future::pending(), KEEP_ALIVE);
         let mut seen = Vec::new();
         while let Some(Ok(frame)) = kept.next().await {
             let text = String::from_utf8(frame.to_vec()).unwrap();
@@ -288,6 +305,24 @@ mod tests {
         ]
         .map(|(second, text)| (second, text.to_owned()));
         assert_eq!(seen, expected);
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_after_an_event_and_not_within_one() {
+        let revoked = CancellationToken::new();
+        let text = "x".repeat(SMALL);
+        let events = [text.clone(), text.clone()].map(Bytes::from);
+        let frames = stream::iter(events).flat_map(|data| stream::iter(event_pieces([], data)));
+        let end = revoked.clone().cancelled_owned();
+        let mut kept = KeptAlive::new(Box::pin(frames), end, KEEP_ALIVE);
+        for expected in [": ok\n\n", "data: "] {
+            assert_eq!(kept.next().await.unwrap().unwrap(), expected);
+        }
+        revoked.cancel();
+        for expected in [&*text, "\n\n"] {
+            assert_eq!(kept.next().await.unwrap().unwrap(), expected);
+        }
+        assert!(kept.next().await.is_none());
     }
 
     fn let_in_until(until: Option<Instant>) -> LetIn {

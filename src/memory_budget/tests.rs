@@ -39,6 +39,32 @@ fn one_principal_gets_half_and_another_the_other_half() {
     }
 }
 
+/// RD10: what is larger than all that one can have is told so, and not to try again.
+#[test]
+fn what_can_never_be_had_is_refused_for_good() {
+    let budget = MemoryBudget::new(100);
+    let one = budget.account(PrincipalId(1));
+    let exhausted = one.acquire(51).unwrap_err();
+    assert_eq!(
+        exhausted,
+        BudgetExhausted::TooLarge {
+            bytes: 51,
+            most: 50
+        }
+    );
+    let too_large = [Delivered::No, Delivered::Unknown].map(|delivered| exhausted.fault(delivered));
+    let kinds = too_large.each_ref().map(|fault| fault.kind);
+    assert_eq!(
+        kinds,
+        [FaultKind::PayloadTooLarge, FaultKind::ReplyTooLarge]
+    );
+    for fault in too_large {
+        assert!(fault.message.contains("limits.memory_bytes"));
+        assert!(fault.retry_after.is_none());
+    }
+    assert_eq!((budget.held(), budget.refusals()), (0, 1));
+}
+
 #[test]
 fn tracked_bytes_are_held_until_the_last_slice_of_them_is_gone() {
     let budget = MemoryBudget::new(2 * SMALL);
@@ -132,9 +158,11 @@ async fn stores_are_not_asked_again_at_once_when_they_had_nothing() {
     let store = Arc::new(Barren::default());
     let as_store: Weak<dyn ReclaimableStore> = Arc::downgrade(&store) as _;
     budget.register(as_store);
+    let account = budget.process_account();
+    let _one = account.acquire(1).unwrap();
     for round in 1..=2 {
         for _ in 0..10 {
-            assert!(budget.process_account().acquire(101).is_err());
+            assert!(account.acquire(100).is_err());
         }
         assert_eq!(store.0.load(Ordering::Relaxed), round);
         tokio::time::advance(BARREN_PAUSE).await;

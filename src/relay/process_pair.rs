@@ -238,7 +238,9 @@ impl ProcessPair {
             let id = upstream.handle.id();
             let status = upstream.handle.status();
             let reason = status.last_error.as_deref().unwrap_or("unknown");
-            tracing::warn!(server_id = %id, reason, "a second process for the clients of the other era could not be started; they are served by the first one");
+            let stderr = upstream.handle.stderr_tail();
+            let last_line = stderr.last().map_or("", String::as_str);
+            tracing::warn!(server_id = %id, reason, last_line, "server {id} could not be started a second time, for clients of the other era; the first process serves them. \"era\": \"legacy\" or \"modern\" in its entry stops the tries: {reason}");
             if self.dismiss(&mut second) {
                 *second = Second::Failed {
                     until: Instant::now() + RETRY,

@@ -78,7 +78,7 @@ impl Config {
             drain: _,
         } = self;
         *id == other.id
-            && *launch == other.launch
+            && launch.is_same_process(&other.launch)
             && *refused == other.refused
             && *era == other.era
             && *client_capabilities == other.client_capabilities
@@ -105,6 +105,22 @@ pub struct Launch {
     pub env: Vec<(OsString, OsString)>,
     /// Names of variables that the gateway has and the server does not get, for hints.
     pub withheld: Vec<String>,
+}
+
+impl Launch {
+    /// True where both execute the same; what is withheld from the server is only for hints.
+    fn is_same_process(&self, other: &Self) -> bool {
+        let Self {
+            command: _,
+            program,
+            args,
+            working_dir,
+            env,
+            withheld: _,
+        } = self;
+        (program, args, working_dir, env)
+            == (&other.program, &other.args, &other.working_dir, &other.env)
+    }
 }
 
 impl std::fmt::Debug for Launch {

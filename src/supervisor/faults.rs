@@ -82,6 +82,15 @@ pub(super) fn lost() -> Fault {
     .delivered(Delivered::Unknown)
 }
 
+/// The fault of what the server had not answered when the gateway stopped it.
+pub(super) fn stopped_too_early() -> Fault {
+    Fault::new(
+        FaultKind::ServerLost,
+        "the gateway stopped the server (a reload, a restart or a stop) before it answered; the request may have run",
+    )
+    .delivered(Delivered::Unknown)
+}
+
 pub(super) fn timeout() -> Fault {
     Fault::new(
         FaultKind::ServerTimeout,

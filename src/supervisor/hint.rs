@@ -53,10 +53,10 @@ pub(super) fn of_withheld(withheld: &[String], stderr: &[String]) -> Option<Stri
     match likely.as_slice() {
         [] => None,
         [name] => Some(format!(
-            "the variable {name} is set for the gateway and not passed to the server: name it in \"inherit_env\""
+            "the variable {name} is set for the gateway and not passed to the server: \"env\": {{\"{name}\": \"${{{name}}}\"}} in its entry passes it"
         )),
         names => Some(format!(
-            "the variables {} are set for the gateway and not passed to the server: name them in \"inherit_env\"",
+            "the variables {} are set for the gateway and not passed to the server: entries like \"NAME\": \"${{NAME}}\" in its \"env\" pass them",
             names.join(", ")
         )),
     }
@@ -92,10 +92,7 @@ mod tests {
             ("connect ECONNREFUSED 10.0.0.1:443", "FTP_PROXY"),
         ] {
             let hint = hint(line);
-            assert!(
-                hint.contains(named) && hint.contains("inherit_env"),
-                "{hint}"
-            );
+            assert!(hint.contains(named) && hint.contains("\"env\""), "{hint}");
         }
         for line in ["MY_ACME_TOKEN_2 is bad", "a _ b", "all is well"] {
             assert_eq!(hint(line), "", "{line}");

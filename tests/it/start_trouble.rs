@@ -62,7 +62,7 @@ async fn what_a_server_prints_in_the_place_of_messages_is_told() {
             "variable",
             "printf '\\033[31mACME_TOKEN is not set\\033[0m\\n'; exit 1",
             "\\u{1b}[31mACME_TOKEN is not set",
-            "inherit_env",
+            "set it in",
         ),
     ];
     let servers = || {

@@ -135,7 +135,7 @@ impl All {
         session: Option<&Arc<Session>>,
     ) -> Vec<Leased> {
         let leased = self.leases(caller, era, session).into_iter();
-        join_all(leased.map(async |mut leased| {
+        join_all(leased.map(|mut leased| async move {
             // The first process may be waited for, and then a second one.
             for _ in 0..2 {
                 if leased.is_settled() {

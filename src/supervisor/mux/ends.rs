@@ -220,9 +220,17 @@ impl Mux {
         table.queue.drop_own();
         let written =
             table.take(|entry| entry.stage == Stage::Written(incarnation) || !entry.is_clients());
+        let was_stopped = table.closed == Some(incarnation);
         drop(table);
         self.writable.notify_one();
-        lost(written);
+        for (_, entry) in written {
+            let fault = if was_stopped {
+                faults::stopped_too_early()
+            } else {
+                faults::lost()
+            };
+            entry.end(Err(fault), true);
+        }
         first
     }
 

@@ -32,7 +32,7 @@ const REMEDIES: [(&str, &[&str]); 6] = [
         ],
     ),
     (
-        "it misses a variable: name it in \"env\" or \"inherit_env\" of the server",
+        "it misses a variable: set it in \"env\" of the server",
         &[
             "is not set",
             "not set in",
@@ -100,7 +100,7 @@ mod tests {
             ),
             ("Ok to proceed? (y)", Some("-y")),
             ("Overwrite? [Y/n]", Some("terminal")),
-            ("ACME_TOKEN is not set", Some("inherit_env")),
+            ("ACME_TOKEN is not set", Some("\"env\"")),
             ("Usage: server [options]", Some("args")),
             ("2026-01-01 10:00:00 INFO starting up", Some("logger")),
             ("[INFO] starting up", Some("logger")),
