@@ -1,7 +1,8 @@
 //! The kinds of value in the file: texts, secrets, numbers and words of a fixed choice.
 
+mod numbers;
+
 use std::borrow::Cow;
-use std::time::Duration;
 
 use jsonc_parser::ast::Value;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -10,6 +11,7 @@ use super::expand::{ExpandError, Expanded, expand};
 use super::fault::{Place, quoted};
 use super::reader::{Node, Read, Scope};
 use crate::types::Secret;
+pub(super) use numbers::{Count, Memory, Millis, MillisOrDefault, Port};
 
 /// A string with its variables put in.
 #[derive(Debug)]
@@ -207,122 +209,6 @@ fn whole_schema(least: u64, most: u64) -> Schema {
         "maximum": most,
         "pattern": "\\$\\{.+\\}",
     })
-}
-
-/// A number of things or bytes; never 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Count(pub(super) u64);
-
-impl Count {
-    /// No bound in earnest is beyond this, and every counter of the gateway can hold it.
-    const MOST: u64 = i32::MAX as u64;
-
-    pub(super) fn size(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
-    }
-
-    pub(super) fn small(self) -> u32 {
-        u32::try_from(self.0).unwrap_or(u32::MAX)
-    }
-}
-
-impl From<u64> for Count {
-    /// A default.
-    fn from(number: u64) -> Self {
-        Self(number)
-    }
-}
-
-impl Read for Count {
-    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
-        whole(node, 1, Self::MOST, scope).map(Self)
-    }
-}
-
-/// Bytes of memory; never 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Memory(u64);
-
-impl Memory {
-    /// What JSON can say exactly: nine petabytes.
-    const MOST: u64 = 1 << 53;
-
-    pub(super) fn size(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
-    }
-}
-
-impl From<u64> for Memory {
-    /// A default.
-    fn from(number: u64) -> Self {
-        Self(number)
-    }
-}
-
-impl Read for Memory {
-    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
-        whole(node, 1, Self::MOST, scope).map(Self)
-    }
-}
-
-/// A time in milliseconds; never 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Millis(pub(super) u64);
-
-impl Millis {
-    /// A year: far enough from where adding to a point in time overflows.
-    const MOST: u64 = 365 * 24 * 3600 * 1000;
-
-    pub(super) fn duration(self) -> Duration {
-        Duration::from_millis(self.0)
-    }
-}
-
-impl From<u64> for Millis {
-    /// A default.
-    fn from(number: u64) -> Self {
-        Self(number)
-    }
-}
-
-impl Read for Millis {
-    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
-        whole(node, 1, Self::MOST, scope).map(Self)
-    }
-}
-
-/// A time in milliseconds where 0 stands for the default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct MillisOrDefault(pub(super) u64);
-
-impl From<u64> for MillisOrDefault {
-    /// A default.
-    fn from(number: u64) -> Self {
-        Self(number)
-    }
-}
-
-impl Read for MillisOrDefault {
-    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
-        whole(node, 0, Millis::MOST, scope).map(Self)
-    }
-}
-
-/// A TCP port; 0 picks a free one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Port(pub(super) u16);
-
-impl From<u64> for Port {
-    /// A default.
-    fn from(number: u64) -> Self {
-        Self(u16::try_from(number).unwrap_or_default())
-    }
-}
-
-impl Read for Port {
-    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
-        whole(node, 0, u16::MAX.into(), scope).map(Self::from)
-    }
 }
 
 /// What is read over, whatever it is: a key that only some client understands.
