@@ -26,7 +26,7 @@ pub(super) struct Gateway {
     /// Such as `http://127.0.0.1:7411`.
     pub(super) base_url: String,
     client: Client,
-    /// Which token it is asked with, for a person.
+    /// The source of the token that it is asked with, for a person.
     token_name: String,
 }
 
@@ -64,7 +64,7 @@ impl Gateway {
                 return Err(Unanswered::Unreachable(text, door.refused));
             }
         };
-        // What is in the file is for the gateway of this file, and what listens elsewhere may be another.
+        // The token of the file is for the gateway of this file; another may listen at the URL.
         let of_config = door.token.filter(|_| !is_named);
         let Some((token, token_name)) = token(config, of_config) else {
             return Err(match door.refused {

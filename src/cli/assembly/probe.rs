@@ -114,7 +114,7 @@ impl Prober for SupervisedProber {
             return KnownEras::Found(first);
         };
         second.wish_era(Era::Modern);
-        // What does not start now is no reason to say more of it than is known.
+        // Where this start fails, the facts say no more than before.
         let _ = second.start(true).await;
         let found = second.era_facts();
         KnownEras::Found(EraFacts {

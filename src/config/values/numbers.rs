@@ -5,6 +5,24 @@ use std::time::Duration;
 use super::whole;
 use crate::config::reader::{Node, Read, Scope};
 
+/// Has a type made of a number be read from the file, within bounds, and be made of a default.
+macro_rules! whole_number {
+    ($name:ident, $least:expr, $most:expr) => {
+        impl From<u64> for $name {
+            /// A default.
+            fn from(number: u64) -> Self {
+                Self(number)
+            }
+        }
+
+        impl Read for $name {
+            fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
+                whole(node, $least, $most, scope).map(Self)
+            }
+        }
+    };
+}
+
 /// A number of things or bytes; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Count(pub(in crate::config) u64);
@@ -22,25 +40,14 @@ impl Count {
     }
 }
 
-impl From<u64> for Count {
-    /// A default.
-    fn from(number: u64) -> Self {
-        Self(number)
-    }
-}
-
-impl Read for Count {
-    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
-        whole(node, 1, Self::MOST, scope).map(Self)
-    }
-}
+whole_number!(Count, 1, Count::MOST);
 
 /// Bytes of memory; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Memory(u64);
 
 impl Memory {
-    /// What JSON can say exactly: nine petabytes.
+    /// The largest number that JSON readers hold exactly: nine petabytes.
     pub(super) const MOST: u64 = 1 << 53;
 
     pub(in crate::config) fn size(self) -> usize {
@@ -48,18 +55,7 @@ impl Memory {
     }
 }
 
-impl From<u64> for Memory {
-    /// A default.
-    fn from(number: u64) -> Self {
-        Self(number)
-    }
-}
-
-impl Read for Memory {
-    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
-        whole(node, 1, Self::MOST, scope).map(Self)
-    }
-}
+whole_number!(Memory, 1, Memory::MOST);
 
 /// A time in milliseconds; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,35 +70,13 @@ impl Millis {
     }
 }
 
-impl From<u64> for Millis {
-    /// A default.
-    fn from(number: u64) -> Self {
-        Self(number)
-    }
-}
-
-impl Read for Millis {
-    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
-        whole(node, 1, Self::MOST, scope).map(Self)
-    }
-}
+whole_number!(Millis, 1, Millis::MOST);
 
 /// A time in milliseconds where 0 stands for the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) struct MillisOrDefault(pub(in crate::config) u64);
 
-impl From<u64> for MillisOrDefault {
-    /// A default.
-    fn from(number: u64) -> Self {
-        Self(number)
-    }
-}
-
-impl Read for MillisOrDefault {
-    fn read(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Self> {
-        whole(node, 0, Millis::MOST, scope).map(Self)
-    }
-}
+whole_number!(MillisOrDefault, 0, Millis::MOST);
 
 /// A TCP port; 0 picks a free one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

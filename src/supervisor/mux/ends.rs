@@ -204,7 +204,7 @@ impl Mux {
         table.queue.drop_own();
         let own = table.take(|entry| !entry.is_clients());
         drop(table);
-        lost(own);
+        end_unanswered(own, faults::lost);
     }
 
     /// The stdin of this incarnation is closed from now on: a result that it still writes is an answer, an error is not.
@@ -223,14 +223,12 @@ impl Mux {
         let was_stopped = table.closed == Some(incarnation);
         drop(table);
         self.writable.notify_one();
-        for (_, entry) in written {
-            let fault = if was_stopped {
-                faults::stopped_too_early()
-            } else {
-                faults::lost()
-            };
-            entry.end(Err(fault), true);
-        }
+        let fault = if was_stopped {
+            faults::stopped_too_early
+        } else {
+            faults::lost
+        };
+        end_unanswered(written, fault);
         first
     }
 
@@ -302,8 +300,8 @@ impl Mux {
 }
 
 /// Ends requests that a lost life leaves unanswered.
-fn lost(entries: Vec<(u64, Entry)>) {
+fn end_unanswered(entries: Vec<(u64, Entry)>, fault: fn() -> Fault) {
     for (_, entry) in entries {
-        entry.end(Err(faults::lost()), true);
+        entry.end(Err(fault()), true);
     }
 }
