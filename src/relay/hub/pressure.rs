@@ -8,9 +8,14 @@
 //! that is used up they lose progress and logs. While another principal waits for the child, neither is waited for but
 //! for a [`MOMENT`].
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use super::Sink;
@@ -44,41 +49,98 @@ pub(super) enum StreamKind {
     Call,
 }
 
-/// The hearers that are behind; usually none.
+/// Streams without patience that are looked at after each line: one may have caught up.
+const OVERDUE_CHECKS: usize = 2;
+/// Streams and places in queues, below which nothing is swept.
+const MIN_SWEEP: usize = 64;
+
+/// The streams that are behind; usually none.
+///
+/// After each line only the stream that has been behind for longest is looked at, for each principal and kind, because a
+/// principal may have thousands that it does not read.
 #[derive(Debug, Default)]
 pub(super) struct Pressure {
-    behind: Vec<Behind>,
-    /// Of those principals who are behind, or have used some of theirs and not regained it yet.
-    allowances: Vec<Allowance>,
+    behind: FxHashMap<StreamAddress, Behind>,
+    groups: FxHashMap<PrincipalId, Group>,
+    /// Streams of hearers that have no patience left.
+    overdue: VecDeque<Place>,
+    /// How many streams and places there may be before those of streams that are gone are swept.
+    sweep_at: usize,
     /// When it was looked last, where the child is paused.
     paused: Option<Instant>,
 }
+
+/// The address of a sink. No other sink has it while a weak reference to the first one is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct StreamAddress(usize);
+
+impl StreamAddress {
+    fn of(sink: &Arc<dyn Sink>) -> Self {
+        Self(Arc::as_ptr(sink).cast::<()>().addr())
+    }
+}
+
+/// The place of a stream in a queue: that of an earlier time at which it was behind is void.
+type Place = (StreamAddress, Instant);
 
 #[derive(Debug)]
 struct Behind {
     /// A reader that is gone takes with it what waited for it.
     sink: Weak<dyn Sink>,
-    kind: StreamKind,
-    principal: PrincipalId,
     since: Instant,
 }
 
-#[derive(Debug)]
-struct Allowance {
-    principal: PrincipalId,
-    /// When all that its calls may take is regained.
-    calls: Instant,
-    /// When all that it may take from others is regained.
-    from_others: Instant,
+impl Behind {
+    fn has_caught_up(&self) -> bool {
+        let sink = self.sink.upgrade();
+        sink.is_none_or(|sink| sink.fullness() <= CAUGHT_UP)
+    }
 }
 
-impl Allowance {
-    fn is_left_for_calls(&self, now: Instant) -> bool {
-        self.calls < now + ALLOWANCE * REGAIN
+/// The streams of one principal that are behind, those first that have been so for longest, and what it has left.
+#[derive(Debug)]
+struct Group {
+    hearers: VecDeque<Place>,
+    calls: VecDeque<Place>,
+    /// When all that its calls may take is regained.
+    calls_regained: Instant,
+    /// When all that it may take from others is regained.
+    from_others_regained: Instant,
+    /// The child is paused for it.
+    is_felt: bool,
+    /// The child is paused for its calls.
+    calls_felt: bool,
+}
+
+impl Group {
+    fn new(now: Instant) -> Self {
+        Self {
+            hearers: VecDeque::new(),
+            calls: VecDeque::new(),
+            calls_regained: now,
+            from_others_regained: now,
+            is_felt: false,
+            calls_felt: false,
+        }
     }
 
-    fn is_left_from_others(&self, now: Instant) -> bool {
-        self.from_others < now + MOMENT * REGAIN_MOMENT
+    /// Charges the principal for the time for which the child was paused for it.
+    fn charge(&mut self, waited: Duration, now: Instant, others_wait: bool) {
+        if self.calls_felt {
+            self.calls_regained = self.calls_regained.max(now) + waited * REGAIN;
+        }
+        if self.is_felt && others_wait {
+            self.from_others_regained = self.from_others_regained.max(now) + waited * REGAIN_MOMENT;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.hearers.is_empty() && self.calls.is_empty()
+    }
+
+    /// Whether there is nothing to be known of the principal.
+    fn is_over(&self, now: Instant) -> bool {
+        self.is_empty() && self.calls_regained <= now && self.from_others_regained <= now
     }
 }
 
@@ -91,18 +153,27 @@ impl Pressure {
         principal: PrincipalId,
         now: Instant,
     ) {
-        if sink.fullness() <= BEHIND {
+        let fullness = sink.fullness();
+        let address = StreamAddress::of(sink);
+        if fullness <= CAUGHT_UP && !self.behind.is_empty() {
+            self.behind.remove(&address);
+        }
+        if fullness <= BEHIND || self.behind.contains_key(&address) {
             return;
         }
-        let known = |behind: &Behind| std::ptr::addr_eq(behind.sink.as_ptr(), Arc::as_ptr(sink));
-        if !self.behind.iter().any(known) {
-            self.behind.push(Behind {
-                sink: Arc::downgrade(sink),
-                kind,
-                principal,
-                since: now,
-            });
-        }
+        let behind = Behind {
+            sink: Arc::downgrade(sink),
+            since: now,
+        };
+        self.behind.insert(address, behind);
+        let group = self.groups.entry(principal);
+        let group = group.or_insert_with(|| Group::new(now));
+        let queue = match kind {
+            StreamKind::Hearer => &mut group.hearers,
+            StreamKind::Call => &mut group.calls,
+        };
+        queue.push_back((address, now));
+        self.sweep();
     }
 
     /// Nobody is behind.
@@ -118,181 +189,83 @@ impl Pressure {
     ) -> bool {
         let waited = self.paused.take();
         let waited = waited.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let Self {
-            behind, allowances, ..
-        } = self;
-        for one in &*behind {
-            let principal = one.principal;
-            if allowances.iter().all(|known| known.principal != principal) {
-                allowances.push(Allowance {
-                    principal,
-                    calls: now,
-                    from_others: now,
-                });
+        self.check_overdue();
+        let (behind, overdue) = (&mut self.behind, &mut self.overdue);
+        let mut felt = false;
+        for (principal, group) in &mut self.groups {
+            // Not asked for one that has nothing more than something to regain.
+            let others_wait = !group.is_empty() && others_wait(*principal);
+            group.charge(waited, now, others_wait);
+            let is_patient = |since: Instant| now < since + PATIENCE;
+            while let Some((_, since)) = first_behind(&mut group.hearers, behind)
+                && !is_patient(since)
+            {
+                overdue.extend(group.hearers.pop_front());
             }
+            let hearers_felt = !group.hearers.is_empty();
+            let calls_felt = first_behind(&mut group.calls, behind).is_some()
+                && group.calls_regained < now + ALLOWANCE * REGAIN;
+            let may_pause =
+                !others_wait || group.from_others_regained < now + MOMENT * REGAIN_MOMENT;
+            group.calls_felt = calls_felt && may_pause;
+            group.is_felt = (hearers_felt || calls_felt) && may_pause;
+            felt |= group.is_felt;
         }
-        for allowance in allowances.iter_mut() {
-            let principal = allowance.principal;
-            let mut own = behind.iter().filter(|one| one.principal == principal);
-            let Some(first) = own.next() else { continue };
-            let is_call = |one: &Behind| one.kind == StreamKind::Call;
-            if is_call(first) || own.any(is_call) {
-                allowance.calls = allowance.calls.max(now) + waited * REGAIN;
-            }
-            if others_wait(principal) {
-                allowance.from_others = allowance.from_others.max(now) + waited * REGAIN_MOMENT;
-            }
-        }
-        let caught_up = |sink: Arc<dyn Sink>| sink.fullness() <= CAUGHT_UP;
-        behind.retain(|one| one.sink.upgrade().is_some_and(|sink| !caught_up(sink)));
-        let felt = behind.iter().any(|one| {
-            let mut allowances = allowances.iter();
-            let allowance = allowances.find(|known| known.principal == one.principal);
-            let is_patient = match one.kind {
-                StreamKind::Hearer => now < one.since + PATIENCE,
-                StreamKind::Call => allowance.is_some_and(|known| known.is_left_for_calls(now)),
-            };
-            is_patient
-                && (allowance.is_some_and(|known| known.is_left_from_others(now))
-                    || !others_wait(one.principal))
-        });
-        allowances.retain(|allowance| allowance.calls > now || allowance.from_others > now);
+        self.groups.retain(|_, group| !group.is_over(now));
         self.paused = felt.then_some(now);
         felt
     }
+
+    /// Takes streams that have caught up out of those without patience, a few at a time.
+    fn check_overdue(&mut self) {
+        for _ in 0..OVERDUE_CHECKS.min(self.overdue.len()) {
+            if let Some(place) = first_behind(&mut self.overdue, &mut self.behind) {
+                self.overdue.pop_front();
+                self.overdue.push_back(place);
+            }
+        }
+    }
+
+    /// Takes out what is kept of streams that are gone or have caught up, once for as many as are there.
+    fn sweep(&mut self) {
+        let places = |group: &Group| group.hearers.len() + group.calls.len();
+        let queued: usize = self.groups.values().map(places).sum();
+        if self.behind.len() + self.overdue.len() + queued <= self.sweep_at.max(MIN_SWEEP) {
+            return;
+        }
+        let behind = &mut self.behind;
+        behind.retain(|_, stream| !stream.has_caught_up());
+        let is_valid = |place: &Place| is_valid(behind, place);
+        self.overdue.retain(is_valid);
+        let mut left = behind.len() + self.overdue.len();
+        for group in self.groups.values_mut() {
+            group.hearers.retain(is_valid);
+            group.calls.retain(is_valid);
+            left += places(group);
+        }
+        self.sweep_at = 2 * left;
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use bytes::Bytes;
-
-    use super::*;
-
-    #[derive(Debug, Default)]
-    struct Level(AtomicUsize);
-
-    impl Sink for Level {
-        fn push(&self, _message: Bytes) -> bool {
-            true
-        }
-
-        fn fullness(&self) -> usize {
-            self.0.load(Ordering::Relaxed)
-        }
-    }
-
-    const ONE: PrincipalId = PrincipalId(1);
-
-    fn nobody(_others: PrincipalId) -> bool {
-        false
-    }
-
-    #[test]
-    fn who_is_behind_is_waited_for_until_it_has_caught_up() {
-        let (level, start) = (Arc::new(Level::default()), Instant::now());
-        let sink: Arc<dyn Sink> = Arc::clone(&level) as _;
-        for kind in [StreamKind::Hearer, StreamKind::Call] {
-            let mut pressure = Pressure::default();
-            for (fullness, felt) in [
-                (50, false),
-                (51, true),
-                (26, true),
-                (25, false),
-                (50, false),
-            ] {
-                level.0.store(fullness, Ordering::Relaxed);
-                pressure.look_at(&sink, kind, ONE, start);
-                assert_eq!(
-                    pressure.is_felt(start, nobody),
-                    felt,
-                    "at {fullness} in a hundred"
-                );
+/// The first stream of a queue that is still behind; those before it are taken out.
+fn first_behind(
+    queue: &mut VecDeque<Place>,
+    behind: &mut FxHashMap<StreamAddress, Behind>,
+) -> Option<Place> {
+    while let Some(place) = queue.front().copied() {
+        if is_valid(behind, &place) {
+            if !behind.get(&place.0).is_none_or(Behind::has_caught_up) {
+                return Some(place);
             }
+            behind.remove(&place.0);
         }
+        queue.pop_front();
     }
+    None
+}
 
-    #[test]
-    fn who_does_not_catch_up_is_waited_for_once() {
-        let (level, start) = (Arc::new(Level(100.into())), Instant::now());
-        let sink: Arc<dyn Sink> = Arc::clone(&level) as _;
-        let mut pressure = Pressure::default();
-        let kind = StreamKind::Hearer;
-        pressure.look_at(&sink, kind, ONE, start);
-        assert!(pressure.is_felt(start + PATIENCE / 2, nobody));
-        // It takes a message now and then, and is given others.
-        for after in [PATIENCE, 2 * PATIENCE, 100 * PATIENCE] {
-            level.0.store(60, Ordering::Relaxed);
-            pressure.look_at(&sink, kind, ONE, start + after);
-            assert!(!pressure.is_felt(start + after, nobody), "after {after:?}");
-        }
-        level.0.store(0, Ordering::Relaxed);
-        assert!(!pressure.is_felt(start + 101 * PATIENCE, nobody));
-        level.0.store(100, Ordering::Relaxed);
-        pressure.look_at(&sink, kind, ONE, start + 102 * PATIENCE);
-        assert!(
-            pressure.is_felt(start + 102 * PATIENCE, nobody),
-            "it had caught up"
-        );
-    }
-
-    /// How long a child is paused within a time in which it would write without end to one new stream after the
-    /// other.
-    fn paused(
-        kind: StreamKind,
-        time: Duration,
-        others_wait: impl Fn(PrincipalId) -> bool,
-    ) -> Duration {
-        const STEP: Duration = Duration::from_millis(5);
-        let mut pressure = Pressure::default();
-        let (mut now, mut paused) = (Instant::now(), Duration::ZERO);
-        let end = now + time;
-        let mut streams: Vec<Arc<dyn Sink>> = Vec::new();
-        while now < end {
-            streams.push(Arc::new(Level(100.into())));
-            pressure.look_at(streams.last().unwrap(), kind, ONE, now);
-            while pressure.is_felt(now, &others_wait) {
-                now += STEP;
-                paused += STEP;
-            }
-            now += STEP;
-        }
-        paused
-    }
-
-    /// RA01: many calls of one principal that nobody reads cost the others little.
-    #[test]
-    fn the_calls_of_one_principal_share_an_allowance() {
-        let time = Duration::from_secs(10);
-        let paused = paused(StreamKind::Call, time, nobody);
-        assert!(paused >= ALLOWANCE, "{paused:?}");
-        let most = ALLOWANCE + time / (REGAIN + 1) + Duration::from_secs(1);
-        assert!(paused <= most, "{paused:?}");
-    }
-
-    /// RA01, RD03: streams that one principal does not read cost those who wait for the same child at most half a
-    /// percent of their time, of whatever kind the streams are.
-    #[test]
-    fn others_are_kept_waiting_for_a_moment_at_most() {
-        let time = Duration::from_secs(10);
-        for kind in [StreamKind::Hearer, StreamKind::Call] {
-            let paused = paused(kind, time, |principal| principal == ONE);
-            assert!(paused >= MOMENT, "{paused:?}");
-            assert!(paused <= MOMENT + time / 150, "{kind:?}: {paused:?}");
-        }
-    }
-
-    /// RD03: what waited for a reader is freed when the reader goes, whether or not the child says anything more.
-    #[test]
-    fn a_sink_that_is_gone_is_not_kept() {
-        let sink: Arc<dyn Sink> = Arc::new(Level(100.into()));
-        let gone = Arc::downgrade(&sink);
-        let mut pressure = Pressure::default();
-        pressure.look_at(&sink, StreamKind::Hearer, ONE, Instant::now());
-        drop(sink);
-        assert!(gone.upgrade().is_none());
-        assert!(!pressure.is_felt(Instant::now(), nobody));
-        assert!(pressure.is_empty());
-    }
+fn is_valid(behind: &FxHashMap<StreamAddress, Behind>, (address, since): &Place) -> bool {
+    behind
+        .get(address)
+        .is_some_and(|stream| stream.since == *since)
 }

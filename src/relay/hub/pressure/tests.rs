@@ -1,0 +1,187 @@
+//! The pauses of a child for streams that are behind, and the work of finding out.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+
+use super::*;
+
+/// A sink of a fullness that a test sets, which counts how often it is asked for it.
+#[derive(Debug, Default)]
+struct Level(AtomicUsize, AtomicUsize);
+
+impl Level {
+    fn full() -> Self {
+        Self(100.into(), 0.into())
+    }
+}
+
+impl Sink for Level {
+    fn push(&self, _message: Bytes) -> bool {
+        true
+    }
+
+    fn fullness(&self) -> usize {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+const ONE: PrincipalId = PrincipalId(1);
+
+fn nobody(_others: PrincipalId) -> bool {
+    false
+}
+
+#[test]
+fn who_is_behind_is_waited_for_until_it_has_caught_up() {
+    let (level, start) = (Arc::new(Level::default()), Instant::now());
+    let sink: Arc<dyn Sink> = Arc::clone(&level) as _;
+    for kind in [StreamKind::Hearer, StreamKind::Call] {
+        let mut pressure = Pressure::default();
+        for (fullness, felt) in [
+            (50, false),
+            (51, true),
+            (26, true),
+            (25, false),
+            (50, false),
+        ] {
+            level.0.store(fullness, Ordering::Relaxed);
+            pressure.look_at(&sink, kind, ONE, start);
+            assert_eq!(
+                pressure.is_felt(start, nobody),
+                felt,
+                "at {fullness} in a hundred"
+            );
+        }
+    }
+}
+
+#[test]
+fn who_does_not_catch_up_is_waited_for_once() {
+    let (level, start) = (Arc::new(Level::full()), Instant::now());
+    let sink: Arc<dyn Sink> = Arc::clone(&level) as _;
+    let mut pressure = Pressure::default();
+    let kind = StreamKind::Hearer;
+    pressure.look_at(&sink, kind, ONE, start);
+    assert!(pressure.is_felt(start + PATIENCE / 2, nobody));
+    // It takes a message now and then, and is given others.
+    for after in [PATIENCE, 2 * PATIENCE, 100 * PATIENCE] {
+        level.0.store(60, Ordering::Relaxed);
+        pressure.look_at(&sink, kind, ONE, start + after);
+        assert!(!pressure.is_felt(start + after, nobody), "after {after:?}");
+    }
+    level.0.store(0, Ordering::Relaxed);
+    assert!(!pressure.is_felt(start + 101 * PATIENCE, nobody));
+    level.0.store(100, Ordering::Relaxed);
+    pressure.look_at(&sink, kind, ONE, start + 102 * PATIENCE);
+    assert!(
+        pressure.is_felt(start + 102 * PATIENCE, nobody),
+        "it had caught up"
+    );
+}
+
+/// How long a child is paused within a time in which it would write without end to one new stream after the
+/// other.
+fn paused(kind: StreamKind, time: Duration, others_wait: impl Fn(PrincipalId) -> bool) -> Duration {
+    const STEP: Duration = Duration::from_millis(5);
+    let mut pressure = Pressure::default();
+    let (mut now, mut paused) = (Instant::now(), Duration::ZERO);
+    let end = now + time;
+    let mut streams: Vec<Arc<dyn Sink>> = Vec::new();
+    while now < end {
+        streams.push(Arc::new(Level::full()));
+        pressure.look_at(streams.last().unwrap(), kind, ONE, now);
+        while pressure.is_felt(now, &others_wait) {
+            now += STEP;
+            paused += STEP;
+        }
+        now += STEP;
+    }
+    paused
+}
+
+/// RA01: many calls of one principal that nobody reads cost the others little.
+#[test]
+fn the_calls_of_one_principal_share_an_allowance() {
+    let time = Duration::from_secs(10);
+    let paused = paused(StreamKind::Call, time, nobody);
+    assert!(paused >= ALLOWANCE, "{paused:?}");
+    let most = ALLOWANCE + time / (REGAIN + 1) + Duration::from_secs(1);
+    assert!(paused <= most, "{paused:?}");
+}
+
+/// RA01, RD03: streams that one principal does not read cost those who wait for the same child at most half a
+/// percent of their time, of whatever kind the streams are.
+#[test]
+fn others_are_kept_waiting_for_a_moment_at_most() {
+    let time = Duration::from_secs(10);
+    for kind in [StreamKind::Hearer, StreamKind::Call] {
+        let paused = paused(kind, time, |principal| principal == ONE);
+        assert!(paused >= MOMENT, "{paused:?}");
+        assert!(paused <= MOMENT + time / 150, "{kind:?}: {paused:?}");
+    }
+}
+
+/// RD03: what waited for a reader is freed when the reader goes, whether or not the child says anything more.
+#[test]
+fn a_sink_that_is_gone_is_not_kept() {
+    let sink: Arc<dyn Sink> = Arc::new(Level::full());
+    let gone = Arc::downgrade(&sink);
+    let mut pressure = Pressure::default();
+    pressure.look_at(&sink, StreamKind::Hearer, ONE, Instant::now());
+    drop(sink);
+    assert!(gone.upgrade().is_none());
+    assert!(!pressure.is_felt(Instant::now(), nobody));
+    assert!(pressure.is_empty());
+}
+
+/// RD03: a line of the child costs the same whether one or thousands of streams of a token are not read, as long as they
+/// are waited for and afterwards.
+#[test]
+fn the_work_for_a_line_does_not_grow_with_unread_streams() {
+    for kind in [StreamKind::Hearer, StreamKind::Call] {
+        let start = Instant::now();
+        let mut pressure = Pressure::default();
+        let levels: Vec<_> = (0..5000).map(|_| Arc::new(Level::full())).collect();
+        let asked = || -> usize {
+            let asked = levels.iter().map(|level| level.1.load(Ordering::Relaxed));
+            asked.sum()
+        };
+        for level in &levels {
+            let sink: Arc<dyn Sink> = Arc::clone(level) as _;
+            pressure.look_at(&sink, kind, ONE, start);
+        }
+        // All lose their patience at once, which costs as much as it did to note them.
+        pressure.is_felt(start + PATIENCE, nobody);
+        let before = asked();
+        for line in 0..1000 {
+            let now = start + PATIENCE / 2 * line;
+            let sink: Arc<dyn Sink> = Arc::clone(&levels[7]) as _;
+            pressure.look_at(&sink, kind, ONE, now);
+            pressure.is_felt(now, nobody);
+        }
+        let work = asked() - before;
+        assert!(work <= 1000 * 5, "{kind:?}: {work}");
+    }
+}
+
+/// RD03: streams that come and go leave nothing, also while one that was behind before them stays so.
+#[test]
+fn streams_that_are_gone_are_swept() {
+    for kind in [StreamKind::Hearer, StreamKind::Call] {
+        let start = Instant::now();
+        let mut pressure = Pressure::default();
+        let first: Arc<dyn Sink> = Arc::new(Level::full());
+        pressure.look_at(&first, kind, ONE, start);
+        for _ in 0..10_000 {
+            let sink: Arc<dyn Sink> = Arc::new(Level::full());
+            pressure.look_at(&sink, kind, ONE, start);
+            pressure.is_felt(start, nobody);
+        }
+        assert!(pressure.behind.len() <= MIN_SWEEP, "{kind:?}");
+        let places = |group: &Group| group.hearers.len() + group.calls.len();
+        let queued: usize = pressure.groups.values().map(places).sum();
+        assert!(queued <= MIN_SWEEP, "{kind:?}: {queued}");
+    }
+}
