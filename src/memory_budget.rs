@@ -165,7 +165,7 @@ impl MemoryBudget {
         self.0.held.load(Ordering::Relaxed)
     }
 
-    /// How many leases were refused.
+    /// How many pieces and leases were refused for good, after all that could be given up was.
     pub fn refusals(&self) -> u64 {
         self.0.refusals.load(Ordering::Relaxed)
     }
@@ -221,10 +221,18 @@ impl MemoryBudget {
     }
 
     fn take(&self, bytes: usize, share: Option<&Share>) -> Result<(), BudgetExhausted> {
+        let taken = self.take_or_reclaim(bytes, share);
+        taken.inspect_err(|_exhausted| self.count_refusal())
+    }
+
+    fn count_refusal(&self) {
+        self.0.refusals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn take_or_reclaim(&self, bytes: usize, share: Option<&Share>) -> Result<(), BudgetExhausted> {
         let mut tried = self.try_take(bytes, share);
         let most = share.map_or(self.limit(), |_| self.limit() / 2);
         if tried.is_err() && bytes > most {
-            self.0.refusals.fetch_add(1, Ordering::Relaxed);
             return Err(BudgetExhausted::TooLarge { bytes, most });
         }
         // The share may be short, and then the whole.
@@ -235,9 +243,7 @@ impl MemoryBudget {
             self.reclaim(bytes, exhausted, share);
             tried = self.try_take(bytes, share);
         }
-        tried.inspect_err(|_| {
-            self.0.refusals.fetch_add(1, Ordering::Relaxed);
-        })
+        tried
     }
 
     fn try_take(&self, bytes: usize, share: Option<&Share>) -> Result<(), BudgetExhausted> {
@@ -320,13 +326,6 @@ impl MemoryAccount {
             return Ok(bytes);
         }
         Ok(self.acquire(bytes.len())?.hold(bytes))
-    }
-
-    /// Has the stores give up what is missing for another step of a [`SteppedLease`], which a piece of this weight needs.
-    /// To be called without the locks that stores take.
-    pub fn make_room(&self, weight: usize) {
-        let room = self.acquire(weight.saturating_add(stepped::STEP));
-        drop(room);
     }
 }
 

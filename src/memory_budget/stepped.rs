@@ -27,6 +27,20 @@ pub fn piece_weight(piece: &Bytes) -> usize {
     PIECE + if len < SMALL { len } else { 0 }
 }
 
+impl MemoryAccount {
+    /// Has the stores give up what is missing for another step of a [`SteppedLease`], which a piece of this weight needs.
+    /// To be called without the locks that stores take.
+    pub fn make_room(&self, weight: usize) {
+        let bytes = weight.saturating_add(STEP);
+        let share = self.owner.map(|owner| self.budget.share(owner));
+        // Not a refusal where that fails: the piece may fit all the same, and is counted where it does not.
+        let room = self.budget.take_or_reclaim(bytes, share.as_deref());
+        if room.is_ok() {
+            self.budget.give_back(bytes, share.as_deref());
+        }
+    }
+}
+
 impl SteppedLease {
     /// The bytes that are leased.
     pub fn leased(&self) -> usize {
@@ -45,20 +59,21 @@ impl SteppedLease {
         lease.try_grow(wanted).is_ok()
     }
 
-    /// Adds a piece; `false` where there is no memory for it, as with [`reserve`](Self::reserve).
+    /// Adds a piece; `false` where there is no memory for it, as with [`reserve`](Self::reserve), which is a refusal.
     pub fn add(&mut self, account: &MemoryAccount, weight: usize) -> bool {
         let granted = self.reserve(account, weight);
         if granted {
             self.used = self.used.saturating_add(weight);
+        } else {
+            account.budget.count_refusal();
         }
         granted
     }
 
     /// Adds a piece that must not be lost, whether or not the budget has memory for it.
     pub fn add_always(&mut self, account: &MemoryAccount, weight: usize) {
-        if !self.add(account, weight) {
-            self.used = self.used.saturating_add(weight);
-        }
+        let _granted = self.reserve(account, weight);
+        self.used = self.used.saturating_add(weight);
     }
 
     /// Takes a piece out. One step is kept in hand, unless nothing is left.
@@ -105,7 +120,9 @@ mod tests {
         assert!(lease.add(&account, 3 * STEP));
         assert_eq!(budget.held(), 4 * STEP);
         assert!(!lease.add(&account, STEP), "the budget is used up");
+        assert_eq!(budget.refusals(), 1);
         lease.add_always(&account, STEP);
+        assert_eq!(budget.refusals(), 1, "that was not refused");
         lease.remove(STEP);
         lease.remove(3 * STEP);
         assert_eq!(
@@ -115,6 +132,23 @@ mod tests {
         );
         lease.remove(FREE + 1);
         assert_eq!(budget.held(), 0);
+    }
+
+    /// RD03: a step that is refused before stores gave something up is not a refusal, nor is room that is not needed.
+    #[test]
+    fn only_pieces_that_are_refused_for_good_are_counted() {
+        let budget = MemoryBudget::new(4 * STEP);
+        let account = budget.process_account();
+        let other = account.acquire(3 * STEP).unwrap();
+        let mut lease = SteppedLease::default();
+        assert!(lease.add(&account, STEP));
+        assert!(!lease.reserve(&account, 1));
+        account.make_room(1);
+        drop(other);
+        assert!(lease.add(&account, 1), "it fitted in the end");
+        assert_eq!(budget.refusals(), 0);
+        assert!(!lease.add(&account, 3 * STEP));
+        assert_eq!(budget.refusals(), 1);
     }
 
     proptest! {

@@ -173,10 +173,12 @@ impl LastLists {
             next: next.map(str::to_owned),
         };
         let has_room = inner.list(kind).pages.len() < MAX_PAGES;
-        let weight = kept.weight();
+        let (account, weight) = (memory.process_account(), kept.weight());
         if has_room
             && inner.bytes() + kept.bytes() <= MAX_BYTES
-            && inner.lease.add(&memory.process_account(), weight)
+            // First, because a page that is not kept is not a message that was refused.
+            && inner.lease.reserve(&account, weight)
+            && inner.lease.add(&account, weight)
         {
             inner.list(kind).pages.push(kept);
         }

@@ -178,12 +178,15 @@ impl Streams {
         if (state.closed && stream == OWN) || !state.logs.contains_key(&stream) {
             return false;
         }
-        if !state.lease.add(self.budget.memory(), weight) {
-            match (cuts_off, message.1) {
-                (true, _) => return self.lose(state, stream),
-                (false, Priority::Droppable) => return true,
-                (false, Priority::Required) => state.lease.add_always(self.budget.memory(), weight),
-            }
+        let memory = self.budget.memory();
+        if message.1 == Priority::Required && !cuts_off {
+            state.lease.add_always(memory, weight);
+        } else if !state.lease.add(memory, weight) {
+            return if cuts_off {
+                self.lose(state, stream)
+            } else {
+                true
+            };
         }
         let Some(log) = state.logs.get_mut(&stream) else {
             return false;
