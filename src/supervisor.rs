@@ -112,7 +112,7 @@ impl Supervisor {
     /// the actor starts the server. It may bear the id of another: instances of one server share what is measured of
     /// it. [`ServerHandle::retire`] takes it away again.
     ///
-    /// `predecessor` is for a server that takes the place of another, and cancelled when no process of that one is left.
+    /// `predecessors` are for a server that takes the place of others, and cancelled when no process of them is left.
     /// Until then none is started here: both may want a port or a device that only one can have.
     ///
     /// After [`Supervisor::shutdown`] began, the server is one that was shut down: it has no actor,
@@ -122,13 +122,13 @@ impl Supervisor {
         config: Config,
         listener: Arc<dyn Listener>,
         shard: &Shard,
-        predecessor: Option<CancellationToken>,
+        mut predecessors: Vec<CancellationToken>,
     ) -> ServerHandle {
         let config = Arc::new(config);
         // Jitter only: any number does where the system has no randomness.
         let mut machine = Machine::new(&config, getrandom::u64().unwrap_or(0));
-        let predecessor = predecessor.filter(|predecessor| !predecessor.is_cancelled());
-        if predecessor.is_some() {
+        predecessors.retain(|predecessor| !predecessor.is_cancelled());
+        if !predecessors.is_empty() {
             machine.follow_predecessor();
         }
         let mut present = self.present();
@@ -160,7 +160,7 @@ impl Supervisor {
             machine,
             order_receiver,
             self.kill.clone(),
-            predecessor,
+            predecessors,
         );
         let server = ServerHandle(Arc::new(Inner {
             id: config.id.clone(),

@@ -15,6 +15,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
 
 use super::config::{Instance, ServerConfig};
 use super::overview::Process;
@@ -58,8 +59,10 @@ pub(super) trait Kept: std::fmt::Debug + Send + Sync + 'static {
 }
 
 /// Starts an instance: has a supervisor add the server of this config, and keeps what it wants beside
-/// its handle. Called under the pool's lock: must neither block nor come back to the pool.
-pub(super) type Make<T> = Box<dyn Fn(&InstanceKey, supervisor::Config) -> T + Send + Sync>;
+/// its handle. The token, where there is one, is cancelled when no process of the instance before it is left, until which
+/// none is started. Called under the pool's lock: must neither block nor come back to the pool.
+pub(super) type Make<T> =
+    Box<dyn Fn(&InstanceKey, supervisor::Config, Option<CancellationToken>) -> T + Send + Sync>;
 
 /// The instances of one server. Dropping it leaves them to their supervisor.
 #[derive(Debug)]
@@ -76,7 +79,7 @@ impl<T: Kept> Instances<T> {
     /// Must be called within a tokio runtime.
     pub(super) fn new(config: ServerConfig, make: Make<T>) -> Self {
         let is_shared = config.instance == Instance::Shared;
-        let shared = is_shared.then(|| make(&InstanceKey::Shared, config.supervisor.clone()));
+        let shared = is_shared.then(|| make(&InstanceKey::Shared, config.supervisor.clone(), None));
         let own = Arc::new(Pool::new(config, make));
         if !is_shared {
             own.watch_for_idle();

@@ -19,7 +19,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::instruments::{Instruments, ServerInstruments};
 use crate::protocol::Era;
 use crate::shards::{Shard, Shards};
-use crate::supervisor::{EraMemory, Listener, ServerHandle, State, Supervisor};
+use crate::supervisor::{Config, EraMemory, Listener, ServerHandle, State, Supervisor};
 use crate::types::{Principal, PrincipalId, ServerId};
 
 /// All servers.
@@ -280,20 +280,21 @@ impl Server {
         let labels = instruments.for_server(&id);
         let (supervisor, features) = (Arc::clone(supervisor), config.client_features);
         let (own_labels, own_end, shard) = (labels.clone(), ended.clone(), home.clone());
-        let before = predecessor.clone();
-        let start = Arc::new(
-            move |key: &InstanceKey, config: crate::supervisor::Config| {
-                // A process may end before its server does.
-                let (labels, ended) = (own_labels.clone(), own_end.child_token());
-                let parts = Parts::new(&config.id, labels, features, key.clone(), ended);
-                let listener: Arc<dyn Listener> = Arc::clone(&parts.hub) as _;
-                parts.attach(supervisor.add(config, listener, &shard, before.clone()))
-            },
-        );
-        let make = move |key: &InstanceKey, config| {
+        let of_server = predecessor.clone();
+        let start = Arc::new(move |key: &InstanceKey, config: Config, before: Vec<_>| {
+            // A process may end before its server does.
+            let (labels, ended) = (own_labels.clone(), own_end.child_token());
+            let parts = Parts::new(&config.id, labels, features, key.clone(), ended);
+            let listener: Arc<dyn Listener> = Arc::clone(&parts.hub) as _;
+            parts.attach(supervisor.add(config, listener, &shard, before))
+        });
+        let make = move |key: &InstanceKey, config, of_key: Option<CancellationToken>| {
             let (again, own_key) = (Arc::clone(&start), key.clone());
-            let second: MakeProcess = Box::new(move |config| again(&own_key, config));
-            ProcessPair::new(start(key, config), second)
+            let before: Vec<_> = of_server.iter().cloned().chain(of_key).collect();
+            let first = start(key, config, before.clone());
+            let second: MakeProcess =
+                Box::new(move |config| again(&own_key, config, before.clone()));
+            ProcessPair::new(first, second)
         };
         Self {
             id,
@@ -341,7 +342,7 @@ impl Server {
         };
         let ended = upstream.ended.clone();
         let only = Mutex::new(Some(upstream));
-        let make = move |_: &InstanceKey, _| {
+        let make = move |_: &InstanceKey, _, _| {
             let only = only.lock().unwrap().take().unwrap();
             ProcessPair::new(only, Box::new(|_| unreachable!("one process is enough")))
         };

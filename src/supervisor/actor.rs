@@ -28,6 +28,7 @@ use shown::state_word;
 
 pub(super) use liveness::OVERSLEPT;
 use liveness::{Probe, poll_probe};
+use start::all_ended;
 
 /// How often deadlines of requests are looked at while there are any, and while there are none.
 const SWEEP_BUSY: Duration = Duration::from_millis(50);
@@ -96,8 +97,8 @@ pub(super) struct Actor {
     program: watch::Sender<ProgramKey>,
     orders: mpsc::Receiver<Order>,
     kill: CancellationToken,
-    /// Cancelled when no process of the predecessor is left; `None` where there is nothing to wait for.
-    predecessor: Option<CancellationToken>,
+    /// Cancelled when no process of the predecessors is left; empty where there is nothing to wait for.
+    predecessors: Vec<CancellationToken>,
     lives: JoinSet<()>,
     news: (NewsSender, mpsc::Receiver<(Incarnation, News)>),
     ends: Ends,
@@ -123,7 +124,7 @@ impl Actor {
         machine: Machine,
         orders: mpsc::Receiver<Order>,
         kill: CancellationToken,
-        predecessor: Option<CancellationToken>,
+        predecessors: Vec<CancellationToken>,
     ) -> (Self, Watched) {
         let (handshake, handshakes) = watch::channel(None);
         let (status, statuses) = watch::channel(Arc::new(Status::new()));
@@ -140,7 +141,7 @@ impl Actor {
             program,
             orders,
             kill,
-            predecessor,
+            predecessors,
             lives: JoinSet::new(),
             news: mpsc::channel(NEWS_QUEUE),
             ends: Ends::default(),
@@ -194,7 +195,7 @@ impl Actor {
             Some((incarnation, news)) = self.news.1.recv() => Turn::News(incarnation, news),
             alive = poll_probe(&mut self.probe) => Turn::Probed(alive),
             () = mux.demanded() => Turn::Demand,
-            () = ended(self.predecessor.as_ref()) => Turn::PredecessorGone,
+            () = all_ended(&self.predecessors) => Turn::PredecessorGone,
             () = self.kill.cancelled(), if !self.ends.kill.is_cancelled() => Turn::Kill,
             () = sleep_until(due) => Turn::Timers,
         };
@@ -242,7 +243,7 @@ impl Actor {
 
     /// Waits no longer for a predecessor: it is gone, or no process follows it.
     fn end_wait(&mut self) {
-        if self.predecessor.take().is_some() {
+        if !std::mem::take(&mut self.predecessors).is_empty() {
             self.step(Event::Gone);
         }
     }
@@ -385,14 +386,6 @@ impl Actor {
         }
         self.publish();
         self.end_idle_drain();
-    }
-}
-
-/// Resolves when no process of the predecessor is left; never without one.
-async fn ended(predecessor: Option<&CancellationToken>) {
-    match predecessor {
-        Some(predecessor) => predecessor.cancelled().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -15,7 +15,12 @@ fn supervisor() -> Supervisor {
 }
 
 fn add(supervisor: &Supervisor) -> ServerHandle {
-    supervisor.add(config(), Arc::new(Heard::default()), &Shard::here(), None)
+    supervisor.add(
+        config(),
+        Arc::new(Heard::default()),
+        &Shard::here(),
+        Vec::new(),
+    )
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
@@ -65,7 +70,7 @@ async fn a_server_that_comes_after_the_shutdown_began_is_shut_down_from_its_firs
         },
         Arc::new(Heard::default()),
         &Shard::here(),
-        None,
+        Vec::new(),
     );
     assert_eq!(refusal(&stray), Some(FaultKind::ShuttingDown));
     let fault = soon(stray.wait_for_handshake()).await.unwrap_err();

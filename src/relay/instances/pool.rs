@@ -38,6 +38,8 @@ struct Places<T> {
     taken: HashMap<InstanceKey, Entry<T>>,
     /// How many instances of each owner have lost their place and are being stopped.
     leaving: HashMap<PrincipalId, usize>,
+    /// Of those the last one of each key; cancelled when no process of it, or of one before it, is left.
+    predecessors: HashMap<InstanceKey, CancellationToken>,
     /// The server is no more: nobody gets an instance.
     closed: bool,
     /// An operator has stopped the server: nobody gets an instance that is not there.
@@ -46,6 +48,8 @@ struct Places<T> {
 
 struct Entry<T> {
     kept: Arc<T>,
+    /// The instance of the same key that was being stopped when this one was made.
+    predecessor: Option<CancellationToken>,
     owner: PrincipalId,
     /// For people.
     name: Arc<str>,
@@ -56,7 +60,11 @@ struct Entry<T> {
 
 impl<T> Places<T> {
     /// An instance of this owner is gone.
-    fn left(&mut self, owner: PrincipalId) {
+    fn left(&mut self, owner: PrincipalId, key: &InstanceKey) {
+        let predecessor = self.predecessors.get(key);
+        if predecessor.is_some_and(CancellationToken::is_cancelled) {
+            self.predecessors.remove(key);
+        }
         if let MapEntry::Occupied(mut leaving) = self.leaving.entry(owner) {
             *leaving.get_mut() -= 1;
             if *leaving.get() == 0 {
@@ -85,6 +93,7 @@ impl<T: Kept> Pool<T> {
             places: Mutex::new(Places {
                 taken: HashMap::new(),
                 leaving: HashMap::new(),
+                predecessors: HashMap::new(),
                 closed: false,
                 stopped: false,
             }),
@@ -133,9 +142,11 @@ impl<T: Kept> Pool<T> {
         }
         let name = name_of(key, principal);
         tracing::info!(server_id = %config.id, instance = &*name, "starting an instance of the server");
-        let kept = Arc::new((self.make)(key, config));
+        let predecessor = places.predecessors.get(key).cloned();
+        let kept = Arc::new((self.make)(key, config, predecessor.clone()));
         let entry = Entry {
             kept: Arc::clone(&kept),
+            predecessor,
             owner: principal.id,
             name,
             leases: 1,
@@ -244,10 +255,19 @@ impl<T: Kept> Pool<T> {
         let id = &self.config().supervisor.id;
         tracing::info!(server_id = %id, instance = &*entry.name, reason = why, "stopping an instance of the server");
         *places.leaving.entry(entry.owner).or_default() += 1;
-        let pool = Arc::clone(self);
+        let gone = CancellationToken::new();
+        places.predecessors.insert(key.clone(), gone.clone());
+        let (pool, key) = (Arc::clone(self), key.clone());
         self.tasks.spawn(async move {
+            // Also where this is given up: whoever follows must not wait for ever.
+            let gone = gone.drop_guard();
             super::retire(entry.kept.close()).await;
-            pool.places().left(entry.owner);
+            // An instance that was stopped while it waited has never had a process.
+            if let Some(predecessor) = &entry.predecessor {
+                predecessor.cancelled().await;
+            }
+            drop(gone);
+            pool.places().left(entry.owner, &key);
         });
     }
 

@@ -1,5 +1,6 @@
 //! Instances come and go; the supervisor is the real one, and its servers sleep.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -68,8 +69,13 @@ fn house_of(config: ServerConfig) -> House {
         EraMemory::open(StateDir::in_memory()),
     ));
     let starter = Arc::clone(&supervisor);
-    let make: Make<Noted> = Box::new(move |key, config| Noted {
-        handle: starter.add(config, Arc::new(Heard::default()), &Shard::here(), None),
+    let make: Make<Noted> = Box::new(move |key, config, predecessor| Noted {
+        handle: starter.add(
+            config,
+            Arc::new(Heard::default()),
+            &Shard::here(),
+            predecessor.into_iter().collect(),
+        ),
         key: key.clone(),
     });
     House {
@@ -214,7 +220,7 @@ async fn an_instance_with_a_request_under_way_is_in_use() {
     };
     let child = Unattended::ready(handshake);
     let handle = child.handle.clone();
-    let make: Make<Noted> = Box::new(move |key, _| Noted {
+    let make: Make<Noted> = Box::new(move |key, _, _| Noted {
         handle: handle.clone(),
         key: key.clone(),
     });
@@ -316,6 +322,58 @@ async fn the_instance_of_a_session_ends_with_it_whoever_holds_it() {
     drop(held);
     advance(IDLE).await;
     assert_eq!(house.names().await, ["s"], "it is held still");
+}
+
+/// A server may hold a lock or a folder that only one process can have: an instance waits for the end of those of its own
+/// key, also of one before that which never had a process, and of no other.
+#[tokio::test(start_paused = true)]
+async fn an_instance_waits_for_the_end_of_those_before_it() {
+    let made = Arc::new(Mutex::new(Vec::new()));
+    let making = Arc::clone(&made);
+    let processes = Arc::new(Mutex::new(Vec::new()));
+    let starting = Arc::clone(&processes);
+    let make: Make<Noted> = Box::new(move |key, _, predecessor| {
+        making.lock().unwrap().push(predecessor);
+        let process = Unattended::asleep();
+        let handle = process.handle.clone();
+        starting.lock().unwrap().push(Some(process));
+        Noted {
+            handle,
+            key: key.clone(),
+        }
+    });
+    let config = ServerConfig {
+        max_instances: 9,
+        ..config(Instance::Session)
+    };
+    let pool = Instances::new(config, make);
+    let start = |session: &str| {
+        let lease = pool.lease(&principal(1), Some(&session.into()), None);
+        drop(lease.unwrap());
+        made.lock().unwrap().last().cloned().unwrap()
+    };
+    let settled = async || {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let end = |at: usize| drop(processes.lock().unwrap()[at].take());
+    assert!(start("s").is_none());
+    pool.end_session(&"s".into());
+    let second = start("s").unwrap();
+    assert!(start("other").is_none());
+    pool.end_session(&"s".into());
+    let third = start("s").unwrap();
+    end(1);
+    settled().await;
+    assert!(!second.is_cancelled() && !third.is_cancelled());
+    end(0);
+    settled().await;
+    assert!(second.is_cancelled() && third.is_cancelled());
+    pool.end_session(&"s".into());
+    end(3);
+    settled().await;
+    assert!(start("s").is_none(), "nothing is left of the one before");
 }
 
 #[tokio::test(start_paused = true)]

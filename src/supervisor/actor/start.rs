@@ -1,6 +1,8 @@
-//! The start of one life.
+//! The start of one life, and what it waits for.
 
 use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
 
 use super::Actor;
 use crate::supervisor::config::Config;
@@ -40,4 +42,14 @@ fn random_id() -> Option<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).ok()?;
     Some(hex::encode(bytes))
+}
+
+/// Resolves when no process of the predecessors is left; never without one.
+pub(super) async fn all_ended(predecessors: &[CancellationToken]) {
+    if predecessors.is_empty() {
+        return std::future::pending().await;
+    }
+    for predecessor in predecessors {
+        predecessor.cancelled().await;
+    }
 }

@@ -40,7 +40,7 @@ fn ready() -> Actor {
         machine,
         orders,
         CancellationToken::new(),
-        None,
+        Vec::new(),
     )
     .0
 }

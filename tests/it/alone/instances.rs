@@ -204,6 +204,31 @@ async fn a_process_that_nobody_uses_any_more_ends() {
     assert!(!pids.contains(&next), "another one for whoever comes then");
 }
 
+/// A process that takes its time to end is not joined by the next one of the same client: both may want what only one can
+/// have. Requests wait meanwhile.
+#[tokio::test]
+async fn the_next_process_of_a_client_waits_for_the_end_of_the_last() {
+    let gateway = Gateway::builder()
+        .limit("instance_idle_ms", 300)
+        .limit("term_grace_ms", 500)
+        .server(
+            gremlin("client")
+                .set("stop_grace_ms", 1000)
+                .orders(&json!({"ignore_eof": true, "ignore_term": true})),
+        )
+        .start();
+    let client = gateway.client();
+    let before = modern_pid(&client).await;
+    wait_for("the stop of the idle process", SOON, async || {
+        listed(&client).await.is_empty().then_some(())
+    })
+    .await;
+    assert!(process::is_alive(before), "it takes its time");
+    let after = modern_pid(&client).await;
+    assert_ne!(after, before);
+    assert!(!process::is_alive(before), "it was answered beside it");
+}
+
 #[tokio::test]
 async fn there_are_so_many_processes_and_who_finds_no_room_is_told_so() {
     let gateway = Gateway::builder()
