@@ -8,14 +8,18 @@
 //! forgotten. That is logged once, with the remedy.
 
 mod disk;
+mod drafts;
+mod lock;
 mod pending;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use disk::Directory;
+pub use drafts::{draft_name, sweep_drafts};
 use pending::Pending;
 
 /// No file of the state directory is longer.
@@ -38,6 +42,11 @@ pub enum StateError {
     /// Another user can change the file, or it is not a regular one.
     #[error("{0:?} in the state directory {1}; delete it")]
     Untrusted(String, &'static str),
+    /// Another gateway with the same directory has the lock and does not give it back.
+    #[error(
+        "the state directory is locked by another gateway for more than {0:?}; end or resume that one"
+    )]
+    Locked(Duration),
     /// The system refused.
     #[error("{0:?} in the state directory: {1}")]
     Io(String, #[source] std::io::Error),
@@ -115,6 +124,29 @@ impl StateDir {
         }
     }
 
+    /// Replaces a file by what is made of its content, which no other gateway changes meanwhile; a file that cannot be read
+    /// has none. What an earlier [`save`](Self::save) could not write is written too. Returns once it is on the disk: blocks.
+    pub fn update(
+        &self,
+        name: &str,
+        change: impl FnOnce(Vec<u8>) -> Vec<u8>,
+    ) -> Result<(), StateError> {
+        let lock = self.0.directory.as_ref().map(Directory::lock).transpose()?;
+        let before = self.read(name).ok().flatten().unwrap_or_default();
+        self.write(name, &change(before))?;
+        drop(lock);
+        self.flush();
+        Ok(())
+    }
+
+    /// Takes the lock of the directory for as long as `work` takes: no other gateway changes meanwhile what they share.
+    /// Blocks.
+    pub fn locked<T>(&self, work: impl FnOnce(&Path) -> T) -> Option<Result<T, StateError>> {
+        let directory = self.0.directory.as_ref()?;
+        let lock = directory.lock();
+        Some(lock.map(|_held| work(directory.path())))
+    }
+
     /// Creates a file, unless there is one of this name already: then returns what is in that. Of several processes that do
     /// this at once, one creates the file and the others read it. Blocks.
     pub fn create(&self, name: &str, bytes: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
@@ -130,7 +162,8 @@ impl StateDir {
     }
 
     /// Has a file replaced soon, by a thread of its own: never blocks. Of several versions that come meanwhile the last one
-    /// is written. A failure is logged; [`flush`](Self::flush) waits for what is left.
+    /// is written. A failure is logged, and the file is written with the next one; [`flush`](Self::flush) waits for what is
+    /// left.
     pub fn save(&self, name: &str, bytes: Vec<u8>) {
         let accepted = check(name, bytes.len());
         let accepted = accepted.and_then(|()| match &self.0.directory {
@@ -178,9 +211,11 @@ impl Inner {
             return;
         };
         self.pending.write_all(|name, bytes| {
-            if let Err(error) = directory.write(name, bytes) {
-                tracing::warn!(%error, "state not saved: {error}");
+            let written = directory.write(name, bytes);
+            if let Err(error) = &written {
+                tracing::warn!(%error, "state not saved, which is tried again: {error}");
             }
+            written.is_ok()
         });
     }
 }

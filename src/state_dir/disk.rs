@@ -10,6 +10,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use super::drafts::{draft_name, sweep_drafts};
+use super::lock::DirectoryLock;
 use super::{MAX_FILE_BYTES, StateError};
 
 /// An open directory that only this user can write.
@@ -41,6 +43,7 @@ impl Directory {
         // A read-only file system is found out now, while the log is read, and not at the first write.
         let probe = directory.write_temporary("probe", b"")?;
         directory.discard(&probe);
+        sweep_drafts(&directory.opened);
         Ok(directory)
     }
 
@@ -78,6 +81,11 @@ impl Directory {
             return Err(StateError::TooLong(name.to_owned()));
         }
         Ok(Some(bytes))
+    }
+
+    /// Takes the lock for a change that depends on what is there.
+    pub(super) fn lock(&self) -> Result<DirectoryLock, StateError> {
+        DirectoryLock::acquire(&self.opened)
     }
 
     /// Replaces a file as a whole.
@@ -123,8 +131,7 @@ impl Directory {
     fn write_temporary(&self, name: &str, bytes: &[u8]) -> std::io::Result<String> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
-        // Random, because processes of different containers, with equal ids, may share the directory.
-        let temporary = format!(".{name}.{:016x}", fastrand::u64(..));
+        let temporary = draft_name(name);
         let opened = rustix::fs::openat(&self.opened, &*temporary, flags, mode);
         let mut file = File::from(opened?);
         let written = file.write_all(bytes).and_then(|()| file.sync_all());
@@ -169,7 +176,7 @@ fn open_trusted(path: &Path) -> Result<OwnedFd, Unusable> {
 }
 
 /// The reason why a file is not believed; fits after its name.
-fn distrust(stat: &Stat) -> Option<&'static str> {
+pub(super) fn distrust(stat: &Stat) -> Option<&'static str> {
     let mode = Mode::from_raw_mode(stat.st_mode);
     if !FileType::from_raw_mode(stat.st_mode).is_file() {
         return Some("is not a regular file");

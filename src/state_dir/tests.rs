@@ -154,3 +154,29 @@ fn the_last_saved_version_is_read_at_once_and_written_in_the_end() {
     state.flush();
     assert_eq!(std::fs::read(home.path().join("list")).unwrap(), [2]);
 }
+
+#[test]
+fn changes_of_several_gateways_do_not_undo_each_other() {
+    let home = tempfile::tempdir().unwrap();
+    thread::scope(|scope| {
+        for number in 0..8_u8 {
+            let state = StateDir::open(home.path());
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    let add = |before: Vec<u8>| [before, vec![number]].concat();
+                    state.update("list", add).unwrap();
+                }
+            });
+        }
+    });
+    let state = StateDir::open(home.path());
+    assert_eq!(state.read("list").unwrap().unwrap().len(), 160);
+    let memory = StateDir::in_memory();
+    memory
+        .update("list", |before| [before, vec![1]].concat())
+        .unwrap();
+    memory
+        .update("list", |before| [before, vec![2]].concat())
+        .unwrap();
+    assert_eq!(memory.read("list").unwrap().unwrap(), [1, 2]);
+}

@@ -172,7 +172,7 @@ impl Directory {
     pub(in crate::relay) fn end(&self, session: &Session) -> Result<(), Fault> {
         let mut open = self.sessions();
         let gone = open.remove(&session.id).ok_or_else(unknown)?;
-        self.ended.insert(&gone.id);
+        self.ended.insert(&gone.id, &gone.principal.fingerprint);
         drop(open);
         gone.end();
         Ok(())
@@ -196,7 +196,7 @@ impl Directory {
         target: &Target,
     ) -> Result<(), Fault> {
         self.unseal(id, principal, target).ok_or_else(unknown)?;
-        self.ended.insert(id);
+        self.ended.insert(id, &principal.fingerprint);
         Ok(())
     }
 
@@ -214,7 +214,8 @@ impl Directory {
 
     fn note_ended(&self, sessions: &[Arc<Session>]) {
         for session in sessions {
-            self.ended.insert(&session.id);
+            self.ended
+                .insert(&session.id, &session.principal.fingerprint);
         }
     }
 

@@ -1,5 +1,5 @@
 //! The record of sessions that have ended, as a file of the state directory: on each line the beginning of the session's
-//! id and the second of Unix time at which it ended.
+//! id, the second of Unix time at which it ended, and the beginning of its token's fingerprint in hex digits.
 //!
 //! Gateways that share the directory share the record: what one adds to it does not take away what another has added.
 
@@ -9,7 +9,7 @@ use std::thread;
 use tokio::sync::oneshot;
 
 use super::super::sealed;
-use super::{MAX_ENDED, RANDOM, SessionKey};
+use super::memory::{EndedMemory, EndedSession, OWNER_BYTES, RANDOM, SessionKey, SessionOwner};
 use crate::state_dir::{StateDir, StateError};
 
 /// The file.
@@ -35,8 +35,8 @@ impl EndedRecord {
         Self(state)
     }
 
-    /// The sessions of the record whose ids are genuine at `now`, those that ended first before the others. Blocks.
-    pub(super) fn read(&self, now: u64) -> Vec<(SessionKey, u64)> {
+    /// The sessions of the record whose ids are genuine at `now`. Blocks.
+    pub(super) fn read(&self, now: u64) -> EndedMemory {
         let bytes = match self.0.read(FILE) {
             Ok(bytes) => bytes.unwrap_or_default(),
             Err(error) => {
@@ -44,7 +44,7 @@ impl EndedRecord {
                     %error,
                     "sessions that were ended by their clients may go on, because their record is not read: {error}"
                 );
-                return Vec::new();
+                return EndedMemory::default();
             }
         };
         let (ended, unreadable) = parse(&bytes);
@@ -55,15 +55,11 @@ impl EndedRecord {
                 "sessions that were ended by their clients may go on, because {unreadable} lines of {FILE} in the state directory cannot be read"
             );
         }
-        newest(ended, now)
+        fair(ended, now)
     }
 
     /// Adds sessions to the record, on a thread of its own.
-    pub(super) async fn add(
-        &self,
-        ended: Vec<(SessionKey, u64)>,
-        now: u64,
-    ) -> Result<(), RecordError> {
+    pub(super) async fn add(&self, ended: Vec<EndedSession>, now: u64) -> Result<(), RecordError> {
         if self.0.path().is_none() {
             // It would end with the process, as the memory does.
             return Ok(());
@@ -83,62 +79,76 @@ impl EndedRecord {
     }
 }
 
-fn add_to_file(
-    state: &StateDir,
-    ended: Vec<(SessionKey, u64)>,
-    now: u64,
-) -> Result<(), StateError> {
+fn add_to_file(state: &StateDir, ended: Vec<EndedSession>, now: u64) -> Result<(), StateError> {
     // A file that cannot be read was told of at the start, and is replaced.
-    let bytes = state.read(FILE).ok().flatten().unwrap_or_default();
-    let (mut all, _unreadable) = parse(&bytes);
-    all.extend(ended);
-    let mut text = Vec::new();
-    for (key, ended) in newest(all, now) {
-        text.extend(key);
-        text.extend(format!(" {ended}\n").bytes());
-    }
-    state.write(FILE, &text)
+    state.update(FILE, |bytes| {
+        let (mut all, _unreadable) = parse(&bytes);
+        all.extend(ended.into_iter().map(|session| (session.key, session)));
+        let mut text = Vec::new();
+        for EndedSession { key, owner, ended } in fair(all, now).sorted() {
+            text.extend(key);
+            text.extend(format!(" {ended} {}\n", hex::encode(owner.0)).bytes());
+        }
+        text
+    })
 }
 
-/// Those whose ids are genuine at `now`, in order of their ends; the newest where they are too many.
-fn newest(ended: HashMap<SessionKey, u64>, now: u64) -> Vec<(SessionKey, u64)> {
+/// Those whose ids are genuine at `now`; where they are too many, each token has its share of them.
+fn fair(ended: HashMap<SessionKey, EndedSession>, now: u64) -> EndedMemory {
     // An id is genuine for that time after its session was opened, which was before its end.
     let is_genuine = |at: u64| now < at.saturating_add(sealed::LIFE.as_secs());
-    let mut newest: Vec<_> = ended
-        .into_iter()
-        .filter(|(_, at)| is_genuine(*at))
+    let genuine = ended.into_values();
+    let mut genuine: Vec<_> = genuine
+        .filter(|session| is_genuine(session.ended))
         .collect();
-    newest.sort_unstable_by_key(|(_, at)| *at);
-    newest.split_off(newest.len().saturating_sub(MAX_ENDED))
+    genuine.sort_unstable_by_key(|session| session.ended);
+    EndedMemory::of(genuine)
 }
 
 /// The sessions of a text, and how many lines of it name none.
-fn parse(bytes: &[u8]) -> (HashMap<SessionKey, u64>, usize) {
+fn parse(bytes: &[u8]) -> (HashMap<SessionKey, EndedSession>, usize) {
     let lines = bytes.split(|byte| *byte == b'\n');
     let lines = lines.filter(|line| !line.is_empty());
     let mut unreadable = 0;
     let ended = lines.filter_map(|line| {
         let read = parse_line(line);
         unreadable += usize::from(read.is_none());
-        read
+        read.map(|session| (session.key, session))
     });
     (ended.collect(), unreadable)
 }
 
-fn parse_line(line: &[u8]) -> Option<(SessionKey, u64)> {
+fn parse_line(line: &[u8]) -> Option<EndedSession> {
     let (key, rest) = line.split_first_chunk::<RANDOM>()?;
-    let ended = std::str::from_utf8(rest.strip_prefix(b" ")?).ok()?;
-    Some((*key, ended.parse().ok()?))
+    let rest = std::str::from_utf8(rest.strip_prefix(b" ")?).ok()?;
+    // Earlier versions wrote no token.
+    let (ended, owner) = rest
+        .split_once(' ')
+        .map_or((rest, None), |(ended, owner)| (ended, Some(owner)));
+    let mut bytes = [0; OWNER_BYTES];
+    if let Some(owner) = owner {
+        hex::decode_to_slice(owner, &mut bytes).ok()?;
+    }
+    Some(EndedSession {
+        key: *key,
+        owner: SessionOwner(bytes),
+        ended: ended.parse().ok()?,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::memory::MAX_ENDED;
     use super::*;
 
     const NOW: u64 = 2_000_000_000;
 
-    fn key(letter: u8) -> SessionKey {
-        [letter; RANDOM]
+    fn session(letter: u8, ended: u64) -> EndedSession {
+        EndedSession {
+            key: [letter; RANDOM],
+            owner: SessionOwner([letter; OWNER_BYTES]),
+            ended,
+        }
     }
 
     #[tokio::test]
@@ -146,35 +156,44 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let record = EndedRecord::new(StateDir::open(home.path()));
         let life = sealed::LIFE.as_secs();
-        let ended = vec![(key(b'a'), NOW), (key(b'b'), NOW + 1)];
+        let ended = vec![session(b'a', NOW), session(b'b', NOW + 1)];
         record.add(ended.clone(), NOW).await.unwrap();
-        assert_eq!(record.read(NOW + life - 1), ended);
-        assert_eq!(record.read(NOW + life), ended[1..]);
+        assert_eq!(record.read(NOW + life - 1).sorted(), ended);
+        assert_eq!(record.read(NOW + life).sorted(), ended[1..]);
         record.add(Vec::new(), NOW + life).await.unwrap();
-        assert_eq!(record.read(NOW), ended[1..]);
+        assert_eq!(record.read(NOW).sorted(), ended[1..]);
 
         let many = (0..=MAX_ENDED).map(|number| {
             let key = format!("{number:032}").into_bytes().try_into().unwrap();
-            (key, NOW + 2)
+            let ended = NOW + 2;
+            EndedSession {
+                key,
+                ..session(b'c', ended)
+            }
         });
         record.add(many.collect(), NOW).await.unwrap();
-        let read = record.read(NOW);
+        let read = record.read(NOW).sorted();
         assert_eq!(read.len(), MAX_ENDED);
-        assert!(read.iter().all(|(_, at)| *at == NOW + 2), "the newest");
+        assert_eq!(read[0], session(b'b', NOW + 1), "it is another token's");
     }
 
     #[tokio::test]
     async fn lines_that_name_no_session_are_passed_over() {
         let home = tempfile::tempdir().unwrap();
         let state = StateDir::open(home.path());
-        let good = [&key(b'g')[..], b" 1999999999\n"].concat();
-        let bad: [&[u8]; 5] = [b"x\n", b"\xff\xfe\n", &key(b'x'), b"\n", &[0; 5000]];
+        let good = [&[b'g'; RANDOM][..], b" 1999999999\n"].concat();
+        let bad: [&[u8]; 5] = [b"x\n", b"\xff\xfe\n", &[b'x'; RANDOM], b"\n", &[0; 5000]];
         let text = [&good[..], &bad.concat()].concat();
         state.write(FILE, &text).unwrap();
         let record = EndedRecord::new(state);
-        assert_eq!(record.read(NOW), [(key(b'g'), 1_999_999_999)]);
-        record.add(vec![(key(b'h'), NOW)], NOW).await.unwrap();
-        assert_eq!(record.read(NOW).len(), 2);
+        let of_earlier_version = EndedSession {
+            owner: SessionOwner::default(),
+            ..session(b'g', 1_999_999_999)
+        };
+        assert_eq!(record.read(NOW).sorted(), [of_earlier_version]);
+        let added = session(b'h', NOW);
+        record.add(vec![added], NOW).await.unwrap();
+        assert_eq!(record.read(NOW).sorted(), [of_earlier_version, added]);
     }
 
     #[tokio::test]
@@ -183,9 +202,9 @@ mod tests {
         let state = StateDir::open(&home.path().join("state"));
         let record = EndedRecord::new(state);
         std::fs::remove_dir(home.path().join("state")).unwrap();
-        let added = record.add(vec![(key(b'a'), NOW)], NOW).await;
+        let added = record.add(vec![session(b'a', NOW)], NOW).await;
         assert!(matches!(added, Err(RecordError::State(_))), "{added:?}");
         let in_memory = EndedRecord::new(StateDir::in_memory());
-        in_memory.add(vec![(key(b'a'), NOW)], NOW).await.unwrap();
+        in_memory.add(vec![session(b'a', NOW)], NOW).await.unwrap();
     }
 }

@@ -1,0 +1,85 @@
+//! The lock of a state directory, which one gateway holds while it changes what several share.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::StateError;
+use super::disk::distrust;
+
+/// The file that is locked; no state file has such a name.
+const LOCK: &str = ".lock";
+/// Tries to get the lock, and the pause between two: a change takes milliseconds.
+const TRIES: u32 = 500;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The lock, held until it is dropped.
+#[derive(Debug)]
+pub(super) struct DirectoryLock {
+    /// The system gives the lock back when this is closed, by any death.
+    _file: File,
+}
+
+impl DirectoryLock {
+    /// Takes the lock of an open directory. Blocks, but not for ever: a gateway that holds it may be suspended.
+    pub(super) fn acquire(directory: &OwnedFd) -> Result<Self, StateError> {
+        let io = |error: Errno| StateError::Io(LOCK.to_owned(), error.into());
+        // Opened anew each time, so that threads of one process exclude each other too.
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(directory, LOCK, flags, Mode::RUSR | Mode::WUSR);
+        let file = File::from(file.map_err(io)?);
+        if let Some(reason) = distrust(&rustix::fs::fstat(&file).map_err(io)?) {
+            return Err(StateError::Untrusted(LOCK.to_owned(), reason));
+        }
+        for _ in 0..TRIES {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                // Some file systems have no locks; their gateways write what they know.
+                Ok(()) | Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOLCK) => {
+                    return Ok(Self { _file: file });
+                }
+                Err(Errno::WOULDBLOCK | Errno::INTR) => pause(),
+                Err(error) => return Err(io(error)),
+            }
+        }
+        Err(StateError::Locked(PAUSE * TRIES))
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "callers of a state directory may block"
+)]
+fn pause() {
+    thread::sleep(PAUSE);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(path: &std::path::Path) -> OwnedFd {
+        File::open(path).unwrap().into()
+    }
+
+    #[test]
+    fn one_has_the_lock_at_a_time() {
+        let home = tempfile::tempdir().unwrap();
+        let (one, other) = (open(home.path()), open(home.path()));
+        let held = DirectoryLock::acquire(&one).unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _held = DirectoryLock::acquire(&other).unwrap();
+                sender.send(()).unwrap();
+            });
+            assert!(receiver.try_recv().is_err());
+            drop(held);
+            receiver.recv().unwrap();
+        });
+    }
+}
