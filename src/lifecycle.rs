@@ -125,7 +125,7 @@ pub fn run(
     let telemetry = telemetry::init(&config.log, &lookup).context("cannot start telemetry")?;
     memory::close();
     let state = open_state(&config);
-    program::pin(state.path().as_deref());
+    program::pin(&state);
     let pools = Pools {
         servers: threads.shards(),
         fronts: fronts.shards(),
