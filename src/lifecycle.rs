@@ -254,7 +254,7 @@ async fn serve(
     // In force as long as it is held.
     let _record = reread
         .as_ref()
-        .and_then(|_from_a_file| write_record(&config, address));
+        .and_then(|_from_a_file| write_record(&config, &state, address));
     ready(address)?;
     service::ready();
     let _watchdog = service::watchdog(pools.loops()).context("cannot start the watchdog thread")?;
@@ -288,11 +288,11 @@ async fn serve(
     Ok(Ended::AsAsked)
 }
 
-/// Writes the run record of a gateway that listens on `address`.
-fn write_record(config: &Config, address: SocketAddr) -> Option<HeldRecord> {
+/// Writes the run record of a gateway that listens on `address`, into the state directory where that is in use.
+fn write_record(config: &Config, state: &StateDir, address: SocketAddr) -> Option<HeldRecord> {
     let record = record(&config.http, address);
     let env = Env::of_process();
-    run_record::write(&config.path, config.state_dir.as_deref(), &record, &env)
+    run_record::write(&config.path, state.path().as_deref(), &record, &env)
 }
 
 /// The record of a gateway that listens on `address`.

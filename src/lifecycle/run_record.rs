@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Env;
+use crate::state_dir::{check_directory, draft_name, sweep_drafts};
 
 /// A longer file is not a record of ours.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -51,8 +52,8 @@ impl Drop for HeldRecord {
     }
 }
 
-/// Writes the record of this process, which keeps its state in `state_dir`. Without a folder for it the verbs go by the
-/// config file, as far as it tells.
+/// Writes the record of this process, which keeps its state in `state_dir`; `None` where it keeps it in memory. Without a
+/// folder that can be trusted with it the verbs go by the config file, as far as it tells.
 pub(super) fn write(
     config: &Path,
     state_dir: Option<&Path>,
@@ -77,9 +78,12 @@ fn write_in(folder: &Path, config: &Path, text: &str) -> io::Result<HeldRecord> 
         .recursive(true)
         .mode(0o700)
         .create(folder)?;
-    let path = folder.join(name_of(config));
+    check_directory(folder).map_err(io::Error::other)?;
+    sweep_drafts(File::open(folder)?);
+    let name = name_of(config);
+    let path = folder.join(&name);
     // Under a name of its own until it is locked and whole: found by its name, it is in force.
-    let draft = path.with_extension(format!("{:016x}.new", fastrand::u64(..)));
+    let draft = folder.join(draft_name(&name));
     // Never a file that is there: it may be another name of one that is worth something.
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::open(&draft, flags, Mode::RUSR | Mode::WUSR)?);
@@ -114,14 +118,17 @@ fn read(path: &Path, env: &Env) -> Option<RunRecord> {
 }
 
 /// The folders that a record may be in: that of the login session, which is gone with it, then the state directory, then one
-/// below the home directory, where earlier versions put it.
+/// below the home directory, where earlier versions put it. None that others can write: the verbs send a token to the
+/// address of a record.
 fn folders(state_dir: Option<&Path>, env: &Env) -> Vec<PathBuf> {
     let absolute = |name: &str| {
         let path = env.var(name).map(PathBuf::from);
         path.filter(|path| path.is_absolute())
     };
     let runtime = absolute("XDG_RUNTIME_DIR").map(|folder| folder.join("host-mcp-gateway"));
-    let own = state_dir.map(|folder| folder.join("run"));
+    let is_trusted = |folder: &PathBuf| check_directory(folder).is_ok();
+    let own = state_dir.filter(|folder| check_directory(folder).is_ok());
+    let own = own.map(|folder| folder.join("run"));
     let at_home = absolute("XDG_STATE_HOME").or_else(|| Some(env.home()?.join(".local/state")));
     let at_home = at_home.map(|folder| folder.join("host-mcp-gateway/run"));
     // A folder that only the service manager names is unknown to a verb that a person types.
@@ -133,7 +140,8 @@ fn folders(state_dir: Option<&Path>, env: &Env) -> Vec<PathBuf> {
     } else {
         [runtime, own, at_home]
     };
-    let mut folders: Vec<PathBuf> = folders.into_iter().flatten().collect();
+    let folders = folders.into_iter().flatten().filter(is_trusted);
+    let mut folders: Vec<PathBuf> = folders.collect();
     folders.dedup();
     folders
 }
@@ -191,6 +199,31 @@ mod tests {
         let env = Env::new([variable], Some(home), uid);
         let held = write(config, state, &record(), &env).unwrap();
         assert!(held.path.starts_with(runtime), "{held:?}");
+    }
+
+    /// A folder that others can write holds no record, and none that is there is believed.
+    #[test]
+    fn a_folder_that_others_can_write_is_not_used() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let (home, state) = (dir.path().join("home"), dir.path().join("state"));
+        let uid = rustix::process::geteuid().as_raw();
+        let env = Env::new(None, Some(home.clone()), uid);
+        let config = Path::new("/etc/c.json");
+        let chmod = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let held = write(config, Some(&state), &record(), &env).unwrap();
+        for folder in [state.clone(), state.join("run")] {
+            assert_eq!(find(config, Some(&state), &env), Some(record()));
+            chmod(&folder, 0o777);
+            assert_eq!(find(config, Some(&state), &env), None, "{folder:?}");
+            let other = write(config, Some(&state), &record(), &env).unwrap();
+            assert!(other.path.starts_with(&home), "{other:?}");
+            drop(other);
+            chmod(&folder, 0o700);
+        }
+        drop(held);
     }
 
     #[test]
