@@ -125,6 +125,8 @@ struct Life {
     incarnation: Incarnation,
     era: Era,
     capabilities: Capabilities,
+    /// It takes requests.
+    is_ready: bool,
 }
 
 /// Who has used the present life of the child.
@@ -223,24 +225,23 @@ impl Hub {
     /// ready yet: then its first life is announced as every other.
     pub(super) fn may_be_missing(&self) {
         let mut state = self.state();
-        state.shown_without |= state.life.is_none();
+        state.shown_without |= state.ready_life().is_none();
     }
 
     /// True while no life of the child is ready.
     pub(super) fn is_unborn(&self) -> bool {
-        self.state().life.is_none()
+        self.state().ready_life().is_none()
     }
 
-    /// Notes that a client was shown a list without this server's, which was not ready when the list was begun: its next
-    /// life is announced, also where that has begun by now.
+    /// Notes that a client was shown a list without this server's, which was not ready when the list was begun, or did not
+    /// answer in time: clients are told to ask again, when the next life is ready or, where that is by now, at once.
     pub(super) fn was_missing(&self) {
         let mut state = self.state();
-        if state.life.is_none() {
+        if state.ready_life().is_none() {
             state.shown_without = true;
             return;
         }
-        let hearers = state.hearers.values();
-        state.unannounced = hearers.map(|hearer| hearer.principal).collect();
+        state.all_unannounced();
         drop(state);
         self.announce_new_life(|_| true);
     }
@@ -347,6 +348,17 @@ impl Hub {
 }
 
 impl State {
+    /// The life that takes requests.
+    fn ready_life(&self) -> Option<Life> {
+        self.life.filter(|life| life.is_ready)
+    }
+
+    /// Notes that everybody who hears the server still has to be told to look at the lists again.
+    fn all_unannounced(&mut self) {
+        let hearers = self.hearers.values();
+        self.unannounced = hearers.map(|hearer| hearer.principal).collect();
+    }
+
     /// A key that no hearer and no call had before.
     fn key(&mut self) -> u64 {
         self.next_key += 1;

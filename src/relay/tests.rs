@@ -5,7 +5,7 @@ mod directory;
 mod frames;
 mod hearing;
 mod levels;
-mod listening;
+pub(super) mod listening;
 mod subscriptions;
 mod tasks;
 mod upstream;
@@ -45,6 +45,12 @@ fn handshake(era: Era) -> Handshake {
     }
 }
 
+/// Tells a hub what the supervisor tells it of a life that becomes ready.
+fn become_ready(hub: &Hub, incarnation: Incarnation, handshake: &Handshake) {
+    hub.handshake_completed(incarnation, handshake);
+    hub.ready(incarnation);
+}
+
 fn house(era: Era) -> House {
     house_of(&handshake(era))
 }
@@ -70,7 +76,7 @@ fn house_of(handshake: &Handshake) -> House {
         Instance::Shared,
     ));
     let upstream = server.lease(&principal(0), None, None, None).unwrap();
-    upstream.hub.ready(Incarnation(1), handshake);
+    become_ready(&upstream.hub, Incarnation(1), handshake);
     House {
         child,
         upstream,

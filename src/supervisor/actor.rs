@@ -287,13 +287,14 @@ impl Actor {
             }
             News::Ready(shaken) => {
                 self.learn(&shaken);
-                let handshake = shaken.handshake;
-                self.era = Some(handshake.era);
+                self.era = Some(shaken.handshake.era);
                 self.shared.stdout.serve();
-                self.handshake.send_replace(Some(Arc::new(handshake)));
+                let handshake = Some(Arc::new(shaken.handshake));
+                self.handshake.send_replace(handshake);
                 self.next_probe = Instant::now() + self.shared.config.probe.interval;
                 self.step(Event::Ready);
                 if let State::Ready { .. } = self.machine.state() {
+                    self.shared.listener.ready(self.machine.incarnation());
                     tracing::info!(server_id = %self.shared.config.id, incarnation = self.machine.incarnation().0, "server is ready");
                 }
             }
@@ -304,10 +305,7 @@ impl Actor {
                         self.pid = None;
                         self.tell_a_hard_end(*exit);
                     }
-                    Event::Gone => {
-                        self.pid = None;
-                        self.probe = None;
-                    }
+                    Event::Gone => (self.pid, self.probe) = (None, None),
                     Event::Demand
                     | Event::Start
                     | Event::Stop

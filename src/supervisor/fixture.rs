@@ -139,7 +139,11 @@ impl Listener for Heard {
         self.note(format!("misframed {mistake:?}"));
     }
 
-    fn ready(&self, incarnation: Incarnation, _handshake: &Handshake) {
+    fn handshake_completed(&self, incarnation: Incarnation, _handshake: &Handshake) {
+        self.note(format!("handshake of {incarnation}"));
+    }
+
+    fn ready(&self, incarnation: Incarnation) {
         self.note(format!("ready {incarnation}"));
     }
 

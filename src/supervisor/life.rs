@@ -332,7 +332,9 @@ impl<'a> Pipes<'a> {
             let said = match handshake::shake(&shared.mux, &shared.config, first).await {
                 Ok(shaken) => {
                     start.ready(&shaken.handshake.revision);
-                    shared.listener.ready(incarnation, &shaken.handshake);
+                    shared
+                        .listener
+                        .handshake_completed(incarnation, &shaken.handshake);
                     News::Ready(shaken)
                 }
                 Err(reason) => {

@@ -48,10 +48,14 @@ pub trait Listener: Send + Sync + std::fmt::Debug {
     /// A life does not write messages as stdio wants them; told once in each life.
     fn misframed(&self, mistake: Misframed);
 
-    /// A life became ready.
-    fn ready(&self, incarnation: Incarnation, handshake: &Handshake);
+    /// A life has done its handshake. Called before any request reaches it.
+    fn handshake_completed(&self, incarnation: Incarnation, handshake: &Handshake);
+
+    /// A life takes requests, and its [`ServerHandle`](super::ServerHandle) says so: whoever is told of it by now finds
+    /// it. Called after `handshake_completed`, by another task than the one that reads the child.
+    fn ready(&self, incarnation: Incarnation);
 
     /// A life is over, whether or not it ever became ready: whatever waits for it can be forgotten. Called
-    /// once for each life, after the last of its messages; only a `ready` of the same life may cross it.
+    /// once for each life, after the last of its messages; only a `handshake_completed` and a `ready` of the same life may cross it.
     fn lost(&self, incarnation: Incarnation);
 }

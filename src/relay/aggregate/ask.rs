@@ -98,6 +98,12 @@ impl Asker<'_> {
                 {
                     let lists = &server.last_lists;
                     lists.remember(&memory, kind, cursor.as_deref(), page, part.next());
+                    if lists.is_left_out(kind) {
+                        // Before anybody is told: who asks again must not be refused for this request.
+                        drop(late);
+                        server.hub.was_missing();
+                        return;
+                    }
                 }
             }
             drop(late);

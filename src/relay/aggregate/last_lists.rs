@@ -205,10 +205,18 @@ impl LastLists {
 
     /// Whether it is noted that only the beginning of a list is shown.
     pub(super) fn is_cut_short(&self, kind: Kind) -> bool {
+        self.is_shown_as(kind, Shown::Beginning)
+    }
+
+    /// Whether it is noted that nothing of a list is shown.
+    pub(super) fn is_left_out(&self, kind: Kind) -> bool {
+        self.is_shown_as(kind, Shown::Nothing)
+    }
+
+    fn is_shown_as(&self, kind: Kind, shown: Shown) -> bool {
         let mut inner = self.inner();
         let gap = &inner.list(kind).gap;
-        gap.as_ref()
-            .is_some_and(|gap| gap.shown == Shown::Beginning)
+        gap.as_ref().is_some_and(|gap| gap.shown == shown)
     }
 
     /// Notes how a list is shown, and logs it where that has changed.

@@ -102,7 +102,7 @@ impl Listener for Hub {
     }
 
     /// A new child knows nothing of what the old one was told, and its lists may be others.
-    fn ready(&self, incarnation: Incarnation, handshake: &Handshake) {
+    fn handshake_completed(&self, incarnation: Incarnation, handshake: &Handshake) {
         let mut state = self.state();
         if incarnation <= state.over {
             return;
@@ -116,13 +116,8 @@ impl Listener for Hub {
             incarnation,
             era: handshake.era,
             capabilities: Capabilities::read(&handshake.capabilities),
+            is_ready: false,
         });
-        // A life that ended before it was ready, as at the era probe, has shown nobody anything.
-        if state.was_ready || state.shown_without {
-            let hearers = state.hearers.values();
-            state.unannounced = hearers.map(|hearer| hearer.principal).collect();
-        }
-        state.was_ready = true;
         state.changes.clear();
         for (uri, principal) in state.wanted_by() {
             state
@@ -133,12 +128,29 @@ impl Listener for Hub {
         drop(state);
         // It knows of no level yet, and what it is asked next may want one.
         drop(self.tell_level(Owner::Server));
-        match handshake.era {
+        self.wishes_changed();
+    }
+
+    /// Clients are told only now: one that asked for the lists any earlier would be shown them without this server's.
+    fn ready(&self, incarnation: Incarnation) {
+        let mut state = self.state();
+        let Some(life) = &mut state.life else { return };
+        if life.incarnation != incarnation {
+            return;
+        }
+        life.is_ready = true;
+        let era = life.era;
+        // A life that ended before it was ready, as at the era probe, has shown nobody anything.
+        if state.was_ready || state.shown_without {
+            state.all_unannounced();
+        }
+        state.was_ready = true;
+        drop(state);
+        match era {
             Era::Legacy => self.announce_new_life(|_| true),
             // Told first what everybody wants, so that no change is missed after this.
-            Era::Modern => {}
+            Era::Modern => self.wishes_changed(),
         }
-        self.wishes_changed();
     }
 }
 
@@ -147,7 +159,7 @@ impl Hub {
     /// first only where somebody may have missed them.
     pub(super) fn announce_new_life(&self, pick: impl Fn(PrincipalId) -> bool) {
         let mut state = self.state();
-        let Some(life) = state.life else {
+        let Some(life) = state.ready_life() else {
             return;
         };
         let all = std::mem::take(&mut state.unannounced);
@@ -174,7 +186,7 @@ impl Hub {
     /// begins.
     pub(in crate::relay) fn announce_lists(&self, tell: impl Fn(Bytes)) {
         let mut state = self.state();
-        let Some(life) = state.life else {
+        let Some(life) = state.ready_life() else {
             state.shown_without = true;
             return;
         };

@@ -37,10 +37,7 @@ async fn a_log_is_for_the_only_one_who_uses_the_child() {
     assert_eq!(heard(&mut one), [""; 0], "it could be the other's");
     assert_eq!(heard(&mut two), [""; 0]);
     // A new life has no users yet.
-    house
-        .upstream
-        .hub
-        .ready(Incarnation(2), &handshake(Era::Legacy));
+    become_ready(&house.upstream.hub, Incarnation(2), &handshake(Era::Legacy));
     let changed = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
     assert_eq!(heard(&mut one), [changed], "its lists may be others");
     assert_eq!(heard(&mut two), [changed]);

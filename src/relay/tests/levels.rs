@@ -120,10 +120,8 @@ async fn a_call_raises_the_level_for_as_long_as_it_runs() {
     assert_eq!(house.told(), [""; 0]);
     drop(raised);
     assert_eq!(house.told(), ["warning"]);
-    house
-        .upstream
-        .hub
-        .ready(Incarnation(2), &house.upstream.handle.handshake().unwrap());
+    let shaken = house.upstream.handle.handshake().unwrap();
+    become_ready(&house.upstream.hub, Incarnation(2), &shaken);
     assert_eq!(house.told(), ["warning"], "a new life is told anew");
 }
 

@@ -21,7 +21,7 @@ pub(super) fn filter(notifications: &str) -> Filter {
     Filter::of_params(params.as_bytes()).unwrap()
 }
 
-pub(super) fn changed(list: &str) -> String {
+pub(in crate::relay) fn changed(list: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed"}}"#)
 }
 
@@ -37,13 +37,13 @@ fn acknowledged(id: &str, notifications: &str) -> String {
     )
 }
 
-pub(super) fn queue() -> Arc<Queue> {
+pub(in crate::relay) fn queue() -> Arc<Queue> {
     let memory = MemoryBudget::new(usize::MAX).process_account();
     Arc::new(Queue::new(16, 10_000, memory))
 }
 
 /// What waits in a queue by now.
-pub(super) fn waiting(queue: &Queue) -> Vec<String> {
+pub(in crate::relay) fn waiting(queue: &Queue) -> Vec<String> {
     let context = std::task::Context::from_waker(std::task::Waker::noop());
     let mut seen = Vec::new();
     while let std::task::Poll::Ready(Some(message)) = queue.poll(&context) {
@@ -200,7 +200,7 @@ async fn after_a_restart_a_legacy_child_is_told_again_and_lists_are_to_be_read_a
         capabilities: EVERYTHING.into(),
         ..handshake(Era::Legacy)
     };
-    house.upstream.hub.ready(Incarnation(2), &shaken);
+    become_ready(&house.upstream.hub, Incarnation(2), &shaken);
     let told = house.child.read();
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains(r#""method":"resources/subscribe","params":{"uri":"a:"}"#));
@@ -234,6 +234,29 @@ async fn who_listens_to_several_servers_waits_for_none_of_them() {
     assert_eq!(waiting(&queue), Vec::<String>::new());
 }
 
+/// A client that is told asks at once, and must not be shown the lists without this server's again.
+#[tokio::test]
+async fn a_life_is_announced_when_it_takes_requests_and_not_before() {
+    for missed_after_handshake in [false, true] {
+        let hub = hub_of(&"test".parse().unwrap());
+        let queue = queue();
+        let _ear = hub.join(PrincipalId(7), Arc::clone(&queue) as _);
+        if !missed_after_handshake {
+            hub.was_missing();
+        }
+        hub.handshake_completed(Incarnation(1), &handshake(Era::Legacy));
+        assert!(hub.is_unborn());
+        if missed_after_handshake {
+            hub.was_missing();
+        }
+        assert_eq!(waiting(&queue), [""; 0]);
+        hub.ready(Incarnation(1));
+        assert_eq!(waiting(&queue), [changed("tools")]);
+        hub.ready(Incarnation(2));
+        assert_eq!(waiting(&queue), [""; 0], "there is no such life");
+    }
+}
+
 #[tokio::test]
 async fn the_first_life_is_announced_where_somebody_may_have_missed_it() {
     for is_missed in [false, true] {
@@ -243,7 +266,7 @@ async fn the_first_life_is_announced_where_somebody_may_have_missed_it() {
         if is_missed {
             hub.may_be_missing();
         }
-        hub.ready(Incarnation(1), &handshake(Era::Legacy));
+        become_ready(&hub, Incarnation(1), &handshake(Era::Legacy));
         let expected = if is_missed {
             vec![changed("tools")]
         } else {

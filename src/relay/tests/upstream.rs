@@ -246,7 +246,7 @@ async fn a_new_life_is_told_anew_before_lists_are_read_again() {
     house.acknowledge(1).await;
     assert!(house.seen().await.is_empty());
     let shaken = house.upstream.handle.handshake().unwrap();
-    house.upstream.hub.ready(Incarnation(2), &shaken);
+    become_ready(&house.upstream.hub, Incarnation(2), &shaken);
     assert_eq!(house.seen().await, [Seen::Listen(2, lists())]);
     house.say(&on(1, &changed("tools"))).await;
     assert_eq!(waiting(&sink), [""; 0], "of the last life");
@@ -269,9 +269,9 @@ async fn a_child_that_is_away_is_told_when_it_is_back() {
         r#"{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{"uri":"a:"}}"#;
     house.reply(caller(1, Some(&stream)), subscribe).await;
     assert_eq!(house.seen().await, []);
-    house.upstream.hub.ready(Incarnation(1), &shaken);
+    become_ready(&house.upstream.hub, Incarnation(1), &shaken);
     assert_eq!(house.seen().await, [], "over before it was known as ready");
-    house.upstream.hub.ready(Incarnation(2), &shaken);
+    become_ready(&house.upstream.hub, Incarnation(2), &shaken);
     assert_eq!(
         house.seen().await,
         [Seen::Listen(1, with_resource(lists(), "a:"))]

@@ -19,6 +19,7 @@ use crate::relay::aggregate::ask::Asker;
 use crate::relay::aggregate::cursor::{More, PageTrail, parse};
 use crate::relay::aggregate::gather::{PATIENCE, handshake, list};
 use crate::relay::aggregate::last_lists::{Gap, Shown};
+use crate::relay::tests::listening::{changed, queue, waiting};
 use crate::relay::upstream::{Parts, Upstream};
 use crate::supervisor::fixture::{Heard, Unattended};
 use crate::supervisor::{Handshake, Listener, State};
@@ -161,6 +162,30 @@ async fn a_server_of_which_nothing_is_known_is_left_out() {
     let (list, took) = child.list(None).await;
     assert_eq!((names(&list).len(), took), (0, PATIENCE));
     assert_eq!(child.gap(), Some(Shown::Nothing));
+}
+
+/// The client has a list that lacks this server's tools, and no other reason to ask again.
+#[tokio::test(start_paused = true)]
+async fn a_list_that_was_left_out_is_announced_when_it_comes() {
+    let child = Child::new(r#"{"tools":{}}"#);
+    let hub = &child.server.hub;
+    hub.handshake_completed(Incarnation(1), &shaken(r#"{"tools":{}}"#));
+    hub.ready(Incarnation(1));
+    let queue = queue();
+    let _ear = hub.join(PrincipalId(1), Arc::clone(&queue) as _);
+    child.list(None).await;
+    assert_eq!(child.gap(), Some(Shown::Nothing));
+    assert_eq!(waiting(&queue), [""; 0]);
+    child.answer(ONE).await;
+    child.tasks.close();
+    child.tasks.wait().await;
+    assert_eq!(waiting(&queue), [changed("tools")]);
+    // One that comes late where the last known one was shown is announced by the server, if it is another at all.
+    child.list(None).await;
+    assert_eq!(child.gap(), Some(Shown::LastKnown));
+    child.answer(TWO).await;
+    child.tasks.wait().await;
+    assert_eq!(waiting(&queue), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
