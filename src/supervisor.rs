@@ -57,7 +57,7 @@ pub use config::{
 };
 pub use eras::{EraChoice, EraFacts, EraMemory};
 pub use handle::ServerHandle;
-pub use handshake::{Handshake, claims};
+pub use handshake::{Handshake, ServerCapabilities, claims};
 pub use listener::Listener;
 pub use memory::resident_bytes;
 pub use mux::{Answer, Load, Mux, Observer, Origin, Outcome, Owner, RequestRecord, Submission};

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use http::Method;
 
 use super::gate::{Behind, LetIn};
+use super::placement::split_server;
 use super::{Edge, mcp, routes, rpc};
 use crate::relay::Target;
 use crate::types::ServerId;
@@ -63,7 +64,7 @@ fn direct(method: &Method, path: &str) -> Option<Direct> {
     if method != Method::POST {
         return None;
     }
-    let (server, endpoint) = path.strip_prefix('/')?.split_once('/')?;
+    let (server, endpoint) = split_server(path)?;
     match endpoint {
         "rpc" => server.parse().ok().map(Direct::Rpc),
         "mcp" => server.parse().ok().map(Direct::Mcp),

@@ -74,8 +74,8 @@ impl Placement {
     /// Has the connection move to where a request of this principal for this path is served, and waits until it has.
     /// A heavy request keeps others waiting where it is served.
     pub(super) async fn settle(&self, principal: &Principal, path: &str, is_heavy: bool) {
-        let server = server_of(path).filter(|_| !is_heavy);
-        let home = server.and_then(|server| (self.find)(principal, server));
+        let server = split_server(path).filter(|_| !is_heavy);
+        let home = server.and_then(|(server, _)| (self.find)(principal, server));
         let home = home.unwrap_or_else(|| self.workers.at(principal.id.0 as usize));
         {
             let mut state = self.state();
@@ -119,10 +119,13 @@ impl Placement {
     }
 }
 
-/// The first segment of a path, where another one follows: `/{server_id}/…`.
-fn server_of(path: &str) -> Option<&str> {
-    let (server, _) = path.strip_prefix('/')?.split_once('/')?;
-    Some(server)
+/// The first segment of a path and what follows it: `/{server_id}/…`. Every request is looked at twice in this way, and
+/// these few bytes are found faster one by one than by a search that is made for long texts.
+pub(super) fn split_server(path: &str) -> Option<(&str, &str)> {
+    let path = path.strip_prefix('/')?;
+    let end = path.bytes().position(|byte| byte == b'/')?;
+    let (server, rest) = path.split_at_checked(end)?;
+    Some((server, rest.strip_prefix('/')?))
 }
 
 /// A socket that follows its connection from one event loop to the next.

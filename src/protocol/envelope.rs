@@ -110,6 +110,8 @@ pub struct Params {
     pub input_responses: Option<Span>,
     /// `requestState`, of the same.
     pub request_state: Option<Span>,
+    /// `task`, of a request to be made a task of.
+    pub task: Option<Span>,
 }
 
 /// `_meta`, and the members of it that a gateway must see. All `None` where it is no object.
@@ -242,6 +244,7 @@ fn params(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<Params, ScanError> {
             "params.requestState",
             cursor.value(2)?,
         ),
+        b"task" => once(&mut found.task, "params.task", cursor.value(2)?),
         _ => cursor.value(2).map(drop),
     })?;
     found.span = Span {
@@ -329,6 +332,7 @@ pub(super) struct Key<'a>(pub(super) &'a [u8], pub(super) Text);
 
 impl<'a> Key<'a> {
     /// The name that is meant: without quotes and escapes.
+    #[inline]
     pub(super) fn name(&self) -> std::borrow::Cow<'a, [u8]> {
         let Self(text, Text { span, escaped }) = *self;
         if !escaped {

@@ -31,7 +31,8 @@ pub(super) fn initialize(id: &[u8], params: &[u8], handshake: &Handshake) -> Vec
         ..
     } = handshake;
     let mut result = format!(
-        r#"{{"protocolVersion":"{version}","capabilities":{capabilities},"serverInfo":{server_info}"#
+        r#"{{"protocolVersion":"{version}","capabilities":{},"serverInfo":{server_info}"#,
+        &**capabilities,
     );
     push_instructions(&mut result, handshake);
     result.push('}');

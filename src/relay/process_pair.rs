@@ -5,12 +5,16 @@
 //! and a second one only while clients of both eras use a server that may know both; a server that turns out to
 //! know one era has one process, and clients of the other are bridged to it.
 
+mod leased;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::instances::{Kept, Lease};
+pub(super) use leased::LeasedProcess;
+
+use super::instances::Kept;
 use super::upstream::Upstream;
 use crate::fault::Fault;
 use crate::protocol::Era;
@@ -315,82 +319,6 @@ impl std::fmt::Debug for ProcessPair {
             .field("first", &self.first)
             .field("second", &self.second())
             .finish_non_exhaustive()
-    }
-}
-
-/// A process of a server, in use by one request, stream or session.
-#[derive(Debug)]
-pub(super) struct LeasedProcess {
-    upstream: Arc<Upstream>,
-    /// The era of the client, where it counts.
-    wanted: Option<Era>,
-    settled: bool,
-    lease: Arc<Lease<ProcessPair>>,
-}
-
-impl LeasedProcess {
-    pub(super) fn new(lease: Lease<ProcessPair>, wanted: Option<Era>) -> Self {
-        let (upstream, settled) = lease.pick(wanted);
-        Self {
-            upstream,
-            wanted,
-            settled,
-            lease: Arc::new(lease),
-        }
-    }
-
-    fn with(&self, upstream: Arc<Upstream>) -> Arc<Self> {
-        Arc::new(Self {
-            upstream,
-            wanted: self.wanted,
-            settled: true,
-            lease: Arc::clone(&self.lease),
-        })
-    }
-
-    /// Whether it is known that this process is the one for its client.
-    pub(super) fn is_settled(&self) -> bool {
-        self.settled
-    }
-
-    /// The same for the process that is for the client, waited for where that is not known yet.
-    pub(super) async fn settle(&self) -> Result<Arc<Self>, Fault> {
-        let upstream = self.lease.settle(self.wanted).await?;
-        Ok(self.with(upstream))
-    }
-
-    /// The same by what is known by now.
-    pub(super) fn again(&self) -> Arc<Self> {
-        let (upstream, settled) = self.lease.pick(self.wanted);
-        Arc::new(Self {
-            upstream,
-            wanted: self.wanted,
-            settled,
-            lease: Arc::clone(&self.lease),
-        })
-    }
-
-    /// The same for the process that can serve the client now.
-    pub(super) fn at_once(&self) -> Arc<Self> {
-        self.with(self.lease.at_once(self.wanted))
-    }
-
-    /// False once the process was dismissed.
-    pub(super) fn is_present(&self) -> bool {
-        self.lease.has(&self.upstream)
-    }
-
-    /// Whether both are of the same server and the same clients.
-    pub(super) fn is_beside(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&**self.lease, &**other.lease)
-    }
-}
-
-impl std::ops::Deref for LeasedProcess {
-    type Target = Arc<Upstream>;
-
-    fn deref(&self) -> &Arc<Upstream> {
-        &self.upstream
     }
 }
 

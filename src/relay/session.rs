@@ -12,7 +12,6 @@ mod sealed;
 mod streams;
 mod withdrawal;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Aborted, pending};
+use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 pub(super) use asks::{ChildAsk, Response, Waiting, refusal};
@@ -69,8 +69,9 @@ pub(super) struct Session {
 
 #[derive(Debug)]
 struct Usage {
-    /// Requests under way by their ids, and what ends each while it is not at a child.
-    running: HashMap<Bytes, AbortHandle>,
+    /// Requests under way by their ids, and what ends each while it is not at a child. The hash is a fast one that a
+    /// client could find collisions of: they would cost its own token's few requests a comparison each.
+    running: FxHashMap<Bytes, AbortHandle>,
     last: Instant,
     ended: bool,
 }
@@ -102,7 +103,7 @@ impl Session {
             streams,
             asks: Asks::default(),
             usage: Mutex::new(Usage {
-                running: HashMap::new(),
+                running: FxHashMap::default(),
                 last: Instant::now(),
                 ended: false,
             }),

@@ -5,16 +5,19 @@
 //! servers seen in the field answer -32601 and -32602). The message that worked is the first one of the next
 //! life, because a silent child costs the whole probe time and a strict one pins the era of its first message.
 
+mod capabilities;
 mod claims;
+mod results;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
+pub use capabilities::ServerCapabilities;
 pub use claims::claims;
 use claims::{client_info, only_claims};
+use results::{DiscoverResult, ErrorObject, InitializeResult};
 
 use super::config::Config;
 use super::eras::EraChoice;
@@ -41,51 +44,12 @@ pub struct Handshake {
     pub era: Era,
     /// The revision, such as `2025-11-25`.
     pub revision: String,
-    /// `capabilities`, a JSON object.
-    pub capabilities: Arc<str>,
+    /// `capabilities`
+    pub capabilities: ServerCapabilities,
     /// `serverInfo`, a JSON object.
     pub server_info: Arc<str>,
     /// `instructions`, a JSON string.
     pub instructions: Option<Arc<str>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct InitializeResult<'a> {
-    protocol_version: String,
-    #[serde(borrow)]
-    capabilities: Option<&'a RawValue>,
-    #[serde(borrow)]
-    server_info: Option<&'a RawValue>,
-    #[serde(borrow)]
-    instructions: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct DiscoverResult<'a> {
-    supported_versions: Vec<String>,
-    #[serde(borrow)]
-    capabilities: Option<&'a RawValue>,
-    #[serde(borrow)]
-    instructions: Option<&'a RawValue>,
-    #[serde(borrow, rename = "_meta")]
-    meta: Option<DiscoverMeta<'a>>,
-    #[serde(borrow)]
-    server_info: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct DiscoverMeta<'a> {
-    #[serde(borrow, rename = "io.modelcontextprotocol/serverInfo")]
-    server_info: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct ErrorObject {
-    code: i64,
-    #[serde(default)]
-    message: String,
 }
 
 /// What became of `server/discover` in a handshake.
@@ -267,7 +231,7 @@ async fn discover(mux: &Mux, patience: Option<Duration>) -> Result<Discovery, St
         handshake: Handshake {
             era: Era::Modern,
             revision: MODERN_REVISION.to_owned(),
-            capabilities: raw(result.capabilities),
+            capabilities: raw(result.capabilities).into(),
             server_info: raw(info),
             instructions: result.instructions.map(|raw| raw.get().into()),
         },
@@ -329,7 +293,7 @@ async fn initialize(mux: &Mux, capabilities: &str) -> Result<Handshake, Refusal>
     mux.control("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n".into());
     Ok(Handshake {
         era: Era::Legacy,
-        capabilities: raw(result.capabilities),
+        capabilities: raw(result.capabilities).into(),
         server_info: raw(result.server_info),
         instructions: result.instructions.map(|raw| raw.get().into()),
         revision: result.protocol_version,

@@ -159,14 +159,15 @@ async fn a_request_goes_on_where_its_connection_has_moved() {
 #[test]
 fn the_server_stands_between_the_first_two_slashes() {
     for (path, server) in [
-        ("/s1/rpc", Some("s1")),
-        ("/a.b-c/mcp/", Some("a.b-c")),
-        ("//rpc", Some("")),
-        ("/mcp/", Some("mcp")),
+        ("/s1/rpc", Some(("s1", "rpc"))),
+        ("/a.b-c/mcp/", Some(("a.b-c", "mcp/"))),
+        ("/é/rpc", Some(("é", "rpc"))),
+        ("//rpc", Some(("", "rpc"))),
+        ("/mcp/", Some(("mcp", ""))),
         ("/health", None),
         ("*", None),
         ("", None),
     ] {
-        assert_eq!(server_of(path), server, "{path}");
+        assert_eq!(split_server(path), server, "{path}");
     }
 }

@@ -82,11 +82,10 @@ impl Request {
 
     /// Notes whose task it is, where the child has created one in place of an answer.
     pub(super) fn note_task(&self, handshake: &Handshake, answer: &Answer) {
-        let capabilities = handshake.capabilities.as_bytes();
         // A server that knows no tasks does not pay for a look into its answers.
         if !self.upstream.is_shared()
             || answer.ending != Ending::Result
-            || memchr::memmem::find(capabilities, b"tasks").is_none()
+            || !handshake.capabilities.names_tasks()
         {
             return;
         }

@@ -343,8 +343,7 @@ impl Request {
         let Some(params) = self.message.envelope.params else {
             return false;
         };
-        let params = params.span.of(&self.message.body);
-        self.method == "tools/call" && memchr::memmem::find(params, b"\"task\"").is_some()
+        self.method == "tools/call" && params.task.is_some()
     }
 
     /// The child's answer to a round, noted.
