@@ -195,6 +195,11 @@ impl Calls {
         self.subjects.session(method, params)
     }
 
+    /// The child has answered a call that was given up: it is at that no more.
+    pub(super) fn answered_late(&self, incarnation: Incarnation, id: u64) {
+        self.open().ghosts.remove(incarnation, id);
+    }
+
     fn owner(&self) -> Option<Arc<Session>> {
         self.owner
             .lock()
@@ -240,7 +245,7 @@ impl RequestRecord for Call {
         let mut open = calls.open();
         open.calls.remove(&self.id);
         if let Some(incarnation) = running {
-            open.ghosts.add(self.principal, incarnation);
+            open.ghosts.add(self.principal, incarnation, self.id);
         }
         drop(open);
         match &self.reach {

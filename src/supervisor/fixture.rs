@@ -122,6 +122,8 @@ impl Listener for Heard {
         now.then(|| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}\n").into())
     }
 
+    fn unexpected_answer(&self, _incarnation: Incarnation, _id: u64) {}
+
     fn dropped(&self, why: DropReason, bytes: usize) {
         self.note(format!("dropped {} {bytes}", why.as_str()));
     }

@@ -35,6 +35,9 @@ pub trait Listener: Send + Sync + std::fmt::Debug {
         envelope: &Envelope,
     ) -> Option<Bytes>;
 
+    /// An answer that nobody waits for: the child does nothing more for the request with this id, if there was one.
+    fn unexpected_answer(&self, incarnation: Incarnation, id: u64);
+
     /// Something was dropped; `bytes` is its length.
     fn dropped(&self, why: DropReason, bytes: usize);
 

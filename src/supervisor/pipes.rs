@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::actor::OVERSLEPT;
 use super::faults;
 use super::listener::Listener;
-use super::mux::{Answer, Frame, Mux, Owner, Progress};
+use super::mux::{Answer, Frame, Mux, Outcome, Owner, Progress};
 use super::stderr::StderrRing;
 use super::stdout::StdoutFault;
 use crate::fault::Fault;
@@ -200,7 +200,16 @@ impl Reader {
             self.mux
                 .reply(self.incarnation, Owner::Server, refusal.into());
         }
-        response.is_some_and(|id| self.mux.answer(id, Err(fault)))
+        response.is_some_and(|id| self.answer(id, Err(fault)))
+    }
+
+    /// Hands an answer on; `false` where nobody waits for it.
+    fn answer(&self, id: u64, outcome: Outcome) -> bool {
+        let is_expected = self.mux.answer(id, outcome);
+        if !is_expected {
+            self.listener.unexpected_answer(self.incarnation, id);
+        }
+        is_expected
     }
 
     /// A message of a batch, which is no batch itself.
@@ -227,14 +236,14 @@ impl Reader {
                     id: span,
                     ending,
                 };
-                if !self.mux.answer(id, Ok(answer)) {
+                if !self.answer(id, Ok(answer)) {
                     self.listener.dropped(self.mux.unexpected(id), len);
                 } else if let Some(deviation) = deviation {
                     self.tolerate(deviation);
                 }
             }
             ChildMessage::BadResponse { id } => {
-                if !self.mux.answer(id, Err(faults::bad_reply())) {
+                if !self.answer(id, Err(faults::bad_reply())) {
                     self.listener.dropped(DropReason::GarbageLine, line.len());
                 }
             }

@@ -13,29 +13,70 @@ use crate::types::{Incarnation, PrincipalId};
 const GHOST: Duration = Duration::from_secs(30);
 /// Ghosts that are remembered: with two or more nothing is attributed anyway.
 const MAX_GHOSTS: usize = 256;
+/// Calls of one ghost that are told apart.
+const MAX_CALLS: usize = 64;
 
-/// Principals whose calls were given up and may be going on, in which life of the child, and until when.
+/// Principals whose calls were given up and may be going on.
 #[derive(Debug, Default)]
-pub(super) struct Ghosts(Vec<(PrincipalId, Incarnation, Instant)>);
+pub(super) struct Ghosts(Vec<Ghost>);
+
+/// A principal whose calls were given up, in one life of the child.
+#[derive(Debug)]
+struct Ghost {
+    principal: PrincipalId,
+    incarnation: Incarnation,
+    until: Instant,
+    /// The calls that the child has not answered since.
+    calls: Vec<u64>,
+    /// There were more of them than are told apart.
+    has_more: bool,
+}
 
 impl Ghosts {
-    pub(super) fn add(&mut self, principal: PrincipalId, incarnation: Incarnation) {
+    /// Adds a call that was given up.
+    pub(super) fn add(&mut self, principal: PrincipalId, incarnation: Incarnation, call: u64) {
         let now = Instant::now();
-        self.0.retain(|(_, _, until)| *until > now);
-        let until = now + GHOST;
-        self.0
-            .retain(|(known, life, _)| (*known, *life) != (principal, incarnation));
+        self.0.retain(|ghost| ghost.until > now);
+        let mut known = self.0.iter();
+        let known = known
+            .position(|ghost| (ghost.principal, ghost.incarnation) == (principal, incarnation));
+        let known = known.map(|at| self.0.swap_remove(at));
+        let mut ghost = known.unwrap_or(Ghost {
+            principal,
+            incarnation,
+            until: now,
+            calls: Vec::new(),
+            has_more: false,
+        });
+        ghost.until = now + GHOST;
+        if ghost.calls.len() < MAX_CALLS {
+            ghost.calls.push(call);
+        } else {
+            ghost.has_more = true;
+        }
         // Of too many any one keeps the others in question.
         self.0.truncate(MAX_GHOSTS);
-        self.0.push((principal, incarnation, until));
+        self.0.push(ghost);
+    }
+
+    /// Takes a call out that the child has answered after all.
+    pub(super) fn remove(&mut self, incarnation: Incarnation, call: u64) {
+        for ghost in &mut self.0 {
+            if ghost.incarnation == incarnation {
+                ghost.calls.retain(|known| *known != call);
+            }
+        }
+        self.0
+            .retain(|ghost| ghost.has_more || !ghost.calls.is_empty());
     }
 
     /// Those in this life: what an earlier one was at went with it.
     fn principals(&self, incarnation: Incarnation) -> impl Iterator<Item = PrincipalId> {
         let now = Instant::now();
         let present = self.0.iter();
-        let present = present.filter(move |(_, life, until)| *until > now && *life == incarnation);
-        present.map(|(principal, ..)| *principal)
+        let present =
+            present.filter(move |ghost| ghost.until > now && ghost.incarnation == incarnation);
+        present.map(|ghost| ghost.principal)
     }
 }
 
@@ -161,9 +202,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_that_was_given_up_keeps_strangers_in_question_for_a_while() {
         let mut open = open([call(1, 1, "s", true)]);
-        open.ghosts.add(PrincipalId(1), LIFE);
+        open.ghosts.add(PrincipalId(1), LIFE, 8);
         assert_eq!(cause(&open, ASK), "1", "its own principal is no stranger");
-        open.ghosts.add(PrincipalId(2), LIFE);
+        open.ghosts.add(PrincipalId(2), LIFE, 9);
         assert_eq!(cause(&open, ASK), "several");
         tokio::time::advance(GHOST).await;
         assert_eq!(cause(&open, ASK), "1");
@@ -175,10 +216,32 @@ mod tests {
         let calls = [call(1, 1, "s", true), call(UNWRITTEN, 2, "t", true)];
         assert_eq!(cause(&open(calls), ASK), "1");
         let mut open = open([call(1, 1, "s", true)]);
-        open.ghosts.add(PrincipalId(2), Incarnation(6));
+        open.ghosts.add(PrincipalId(2), Incarnation(6), 5);
         assert_eq!(cause(&open, ASK), "1", "an earlier life");
-        open.ghosts.add(PrincipalId(2), LIFE);
+        open.ghosts.add(PrincipalId(2), LIFE, 9);
         assert_eq!(cause(&open, ASK), "several");
+    }
+
+    /// RA07: a call that was given up, such as one whose turn was taken, counts until the child has answered it.
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_was_answered_late_is_not_running() {
+        let mut open = open([call(1, 1, "s", true)]);
+        for id in [9, 10] {
+            open.ghosts.add(PrincipalId(2), LIFE, id);
+        }
+        open.ghosts.remove(LIFE, 9);
+        open.ghosts.remove(Incarnation(6), 10);
+        assert_eq!(cause(&open, ASK), "several", "one is not answered");
+        open.ghosts.remove(LIFE, 10);
+        assert_eq!(cause(&open, ASK), "1");
+        let many = 0..2 * u64::try_from(MAX_CALLS).unwrap();
+        for id in many.clone() {
+            open.ghosts.add(PrincipalId(2), LIFE, id);
+        }
+        for id in many.take(MAX_CALLS) {
+            open.ghosts.remove(LIFE, id);
+        }
+        assert_eq!(cause(&open, ASK), "several", "others are not answered");
     }
 
     #[test]

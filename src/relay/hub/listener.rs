@@ -73,6 +73,10 @@ impl Listener for Hub {
         self.calls.lost(incarnation);
     }
 
+    fn unexpected_answer(&self, incarnation: Incarnation, id: u64) {
+        self.calls.answered_late(incarnation, id);
+    }
+
     fn dropped(&self, why: DropReason, bytes: usize) {
         self.instruments.dropped(why);
         tracing::debug!(server_id = %self.server, reason = why.as_str(), bytes, "dropped a message of the server");
