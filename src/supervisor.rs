@@ -18,6 +18,7 @@ mod child;
 mod config;
 pub mod descriptor_limit;
 mod diagnosis;
+mod echo;
 mod eras;
 mod faults;
 #[cfg(test)]
@@ -37,6 +38,7 @@ mod orphans;
 mod pipe_size;
 mod pipes;
 mod platform;
+mod process_name;
 pub mod program;
 mod script;
 mod status;
@@ -55,6 +57,7 @@ pub use config::{
     BackoffConfig, Config, Launch, ProbeConfig, RequestConfig, RestartLimit, RestartPolicy,
     StopConfig,
 };
+pub use echo::quotable;
 pub use eras::{EraChoice, EraFacts, EraMemory};
 pub use handle::ServerHandle;
 pub use handshake::{Handshake, ServerCapabilities, claims};

@@ -135,6 +135,7 @@ pub(super) fn build(
     };
     let supervised = supervisor::Config {
         id: named.id.clone(),
+        instance: None,
         launch: launch?,
         autostart: *server.autostart.get()?,
         disabled,

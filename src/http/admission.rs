@@ -136,12 +136,13 @@ impl Admission {
         self.tokens.holder(presented, now)
     }
 
-    /// The name in a head that a check has refused, as it came.
-    pub(super) fn foreign_name(&self, check: Check, parts: &Parts) -> Option<String> {
+    /// The cause in a head for which a check has refused it: the name as it came, or what is wrong with the token.
+    pub(super) fn refusal_detail(&self, check: Check, parts: &Parts) -> Option<String> {
         match check {
             Check::Host => self.names.foreign_host(&parts.uri, &parts.headers),
             Check::Origin => host::origins(&parts.headers),
-            Check::Address | Check::HostCount | Check::Token => None,
+            Check::Token => Some(token::refusal_cause(&parts.headers, &self.tokens)),
+            Check::Address | Check::HostCount => None,
         }
     }
 

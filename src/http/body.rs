@@ -50,7 +50,7 @@ pub(super) async fn read(
     mark: &BodyMark,
 ) -> Result<Bytes, Fault> {
     let too_large = || {
-        let message = format!("body over the cap of {} bytes", limits.max);
+        let message = format!("body over the cap of max_body_bytes ({})", limits.max);
         Fault::new(FaultKind::PayloadTooLarge, message)
     };
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
@@ -70,10 +70,11 @@ pub(super) async fn read(
         } else {
             let deadline = deadline.get_or_insert_with(|| Instant::now() + limits.deadline);
             let Ok(frame) = timeout_at(*deadline, body.frame()).await else {
-                return Err(Fault::new(
-                    FaultKind::BodyTimeout,
-                    "body did not arrive in time",
-                ));
+                let text = format!(
+                    "body did not arrive in time, body_ms ({})",
+                    limits.deadline.as_millis()
+                );
+                return Err(Fault::new(FaultKind::BodyTimeout, text));
             };
             frame
         };

@@ -31,6 +31,11 @@ pub(super) struct Problem {
 }
 
 impl Problem {
+    /// The fault that it tells of.
+    pub(super) fn fault(&self) -> &Fault {
+        &self.fault
+    }
+
     /// The same problem, naming the server that it is about.
     #[must_use]
     pub(super) fn of(mut self, server: &ServerId) -> Self {

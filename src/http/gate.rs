@@ -120,6 +120,11 @@ impl Guard {
         self.refusals.note_handshake(fault, peer, Instant::now());
     }
 
+    /// Logs an order that was refused, unless its peer has had many refused lately.
+    pub(super) fn order_refused(&self, peer: IpAddr, log: impl FnOnce()) {
+        self.refusals.note_order(peer, Instant::now(), log);
+    }
+
     /// What a refused request is told; `parts` is its head, where there was one.
     ///
     /// Failed authentications are counted by address, and over the limit the answer is 429. A right
@@ -135,8 +140,8 @@ impl Guard {
         let Refused { check, client } = refused;
         let now = Instant::now();
         let rules = self.rules();
-        let foreign = || parts.and_then(|parts| rules.admission.foreign_name(check, parts));
-        self.refusals.note(check, client, foreign, now);
+        let detail = || parts.and_then(|parts| rules.admission.refusal_detail(check, parts));
+        self.refusals.note(check, client, detail, now);
         if check != Check::Token {
             return check.fault();
         }

@@ -77,7 +77,29 @@ fn refused_for_disabled(verb: Verb) -> Fault {
     Fault::new(FaultKind::ServerDisabled, text).delivered(Delivered::No)
 }
 
+/// Carries an order out and logs what became of it: also one that is refused, because its operator may wonder later.
 async fn carry_out(
+    edge: &Edge,
+    verb: Verb,
+    path: &PathServer,
+    request: Request,
+) -> Result<Response, Problem> {
+    let let_in = ask::let_in(request.extensions())?;
+    let (name, peer) = (Arc::clone(&let_in.principal.name), let_in.peer.ip());
+    let done = order(edge, verb, path, request).await;
+    if let Err(problem) = &done {
+        // What cannot be an id is text of a stranger's.
+        let server = path.server().ok();
+        edge.guard.order_refused(peer, || {
+            let (verb, server) = (verb.as_str(), server.as_ref().map(tracing::field::display));
+            let (code, reason) = (problem.fault().kind.code(), &*problem.fault().message);
+            tracing::info!(server_id = server, verb, principal = %name, code, reason, "{verb} ordered by {name} was not carried out: {reason}");
+        });
+    }
+    done
+}
+
+async fn order(
     edge: &Edge,
     verb: Verb,
     path: &PathServer,

@@ -19,18 +19,26 @@ const MAX_SHOWN: usize = 100;
 pub(super) struct RefusalLog(MinuteCounts);
 
 impl RefusalLog {
-    /// Logs one refusal, or counts it. `foreign` gives the name that was refused, where it was one.
+    /// Logs one refusal, or counts it. `detail` gives the name that was refused, or what is wrong
+    /// with the token.
     pub(super) fn note(
         &self,
         check: Check,
         client: IpAddr,
-        foreign: impl FnOnce() -> Option<String>,
+        detail: impl FnOnce() -> Option<String>,
         now: Instant,
     ) {
         if self.has_room(client, now) {
-            let cause = cause(check, client, foreign().as_deref());
+            let cause = cause(check, client, detail().as_deref());
             let check = check.as_str();
             tracing::info!(%client, check, "request of {client} refused by the check of its {check}{cause}");
+        }
+    }
+
+    /// Logs one order that was refused, or counts it.
+    pub(super) fn note_order(&self, client: IpAddr, now: Instant, log: impl FnOnce()) {
+        if self.has_room(client, now) {
+            log();
         }
     }
 
@@ -60,13 +68,14 @@ impl RefusalLog {
 }
 
 /// Goes on a line about a refusal: what was refused, and the key of the config that decides it.
-fn cause(check: Check, client: IpAddr, foreign: Option<&str>) -> String {
-    let name = || foreign.map(shown).unwrap_or_default();
+fn cause(check: Check, client: IpAddr, detail: Option<&str>) -> String {
+    let name = || detail.map(shown).unwrap_or_default();
     match check {
         Check::Address => format!(": {client} is not in allowed_clients"),
         Check::Host => format!(": host {} is not in allowed_hosts", name()),
         Check::Origin => format!(": origin {} is not in allowed_origins", name()),
-        Check::HostCount | Check::Token => String::new(),
+        Check::Token => detail.map_or_else(String::new, |why| format!(": {why}")),
+        Check::HostCount => String::new(),
     }
 }
 
@@ -189,7 +198,8 @@ mod tests {
                 r#": origin "http://…@gw.lan" is not in allowed_origins"#,
             ),
             (Check::Address, "", ": 192.0.2.1 is not in allowed_clients"),
-            (Check::Token, "", ""),
+            (Check::Token, "no token", ": no token"),
+            (Check::HostCount, "", ""),
         ] {
             assert_eq!(cause(check, client, Some(name)), expected);
         }

@@ -22,6 +22,8 @@ struct Share {
     /// Requests that may be under way.
     size: usize,
     requests: Arc<Semaphore>,
+    /// Event streams that may be open.
+    streams_size: usize,
     streams: Arc<Semaphore>,
 }
 
@@ -69,14 +71,25 @@ impl Shares {
 
     /// Takes one request out of the share.
     pub(super) fn request(&self, principal: PrincipalId) -> Result<QuotaPermit, Fault> {
-        let share = self.0.get(&principal).map(|share| &share.requests);
-        take(share, "too many requests under way for this token").map(QuotaPermit::new)
+        let share = self.0.get(&principal);
+        let permit = take(share.map(|share| &share.requests));
+        permit.map(QuotaPermit::new).ok_or_else(|| {
+            let most = share.map_or(0, |share| share.size);
+            used_up(format!(
+                "too many requests under way for this token: max_in_flight_per_token ({most}) is reached"
+            ))
+        })
     }
 
     /// Takes one event stream out of the share.
     pub(super) fn stream(&self, principal: PrincipalId) -> Result<Permit, Fault> {
-        let share = self.0.get(&principal).map(|share| &share.streams);
-        take(share, "too many event streams open for this token")
+        let share = self.0.get(&principal);
+        take(share.map(|share| &share.streams)).ok_or_else(|| {
+            let most = share.map_or(0, |share| share.streams_size);
+            used_up(format!(
+                "too many event streams open for this token: max_streams_per_token ({most}) is reached"
+            ))
+        })
     }
 }
 
@@ -86,15 +99,18 @@ impl Share {
         Self {
             size: limits.max_in_flight_per_token.min(Semaphore::MAX_PERMITS),
             requests: semaphore(limits.max_in_flight_per_token),
+            streams_size: limits.max_streams_per_token,
             streams: semaphore(limits.max_streams_per_token),
         }
     }
 }
 
-fn take(share: Option<&Arc<Semaphore>>, message: &'static str) -> Result<Permit, Fault> {
-    share
-        .and_then(|share| Arc::clone(share).try_acquire_owned().ok())
-        .ok_or_else(|| Fault::new(FaultKind::RateLimited, message).delivered(Delivered::No))
+fn take(share: Option<&Arc<Semaphore>>) -> Option<Permit> {
+    share.and_then(|share| Arc::clone(share).try_acquire_owned().ok())
+}
+
+fn used_up(text: String) -> Fault {
+    Fault::new(FaultKind::RateLimited, text).delivered(Delivered::No)
 }
 
 #[cfg(test)]
@@ -113,9 +129,11 @@ mod tests {
         assert!(shares.is_divided() && !shares.is_crowd(one));
         let first = shares.request(one).unwrap();
         let _second = shares.request(one).unwrap();
-        assert_eq!(
-            shares.request(one).unwrap_err().kind,
-            FaultKind::RateLimited
+        let refused = shares.request(one).unwrap_err();
+        assert_eq!(refused.kind, FaultKind::RateLimited);
+        assert!(
+            refused.message.contains("max_in_flight_per_token (2)"),
+            "{refused}"
         );
         assert!(shares.request(two).is_ok(), "another token is not affected");
         assert!(shares.stream(one).is_ok(), "streams are counted apart");

@@ -166,15 +166,20 @@ impl Tokens {
         self.known.iter().map(|known| &*known.principal)
     }
 
+    /// The entry of a token, whether or not it has expired.
+    fn known(&self, presented: &[u8]) -> Option<&Known> {
+        let digest: [u8; 32] = Sha256::digest(presented).into();
+        let digest = Words::from(digest);
+        let place = place_of(&digest, self.known.iter().map(|known| &known.sha256))?;
+        self.known.get(place)
+    }
+
     /// Who holds this token and until when, where it is known and has not expired.
     ///
     /// Digests are compared, so what is equal in them says nothing of what is equal in the tokens. A
     /// slow hash would add nothing (tokens are random) and would be a lever for overload.
     pub fn holder(&self, presented: &[u8], now: SystemTime) -> Option<Holder<'_>> {
-        let digest: [u8; 32] = Sha256::digest(presented).into();
-        let digest = Words::from(digest);
-        let place = place_of(&digest, self.known.iter().map(|known| &known.sha256))?;
-        let known = self.known.get(place)?;
+        let known = self.known(presented)?;
         let valid = known.expires_at.is_none_or(|end| now < end);
         valid.then_some(Holder {
             principal: &known.principal,
@@ -200,6 +205,23 @@ fn place_of<'a>(digest: &Words, known: impl Iterator<Item = &'a Words>) -> Optio
         usize::try_from(place).ok()
     } else {
         None
+    }
+}
+
+/// Why a request that was refused for its token has no valid one, for the log; never a part of what it has sent.
+pub(super) fn refusal_cause(headers: &HeaderMap, tokens: &Tokens) -> String {
+    match (
+        presented(headers),
+        headers.get_all(AUTHORIZATION).iter().count(),
+    ) {
+        (None, 0) => "no Authorization header".to_owned(),
+        (None, 1) => "the Authorization header is not \"Bearer TOKEN\"".to_owned(),
+        (None, count) => format!("{count} Authorization headers"),
+        (Some(token), _) => match tokens.known(token) {
+            None => "the token is not one of the config".to_owned(),
+            // That it is no more valid is all that it can lack.
+            Some(known) => format!("the token of {} has expired", known.principal.name),
+        },
     }
 }
 

@@ -175,7 +175,7 @@ impl<T: Kept> Instances<T> {
     pub(super) async fn retire(&self) {
         self.own.end_all();
         if let Some(shared) = &self.shared {
-            retire(shared.close()).await;
+            retire(shared.close(), pool::TAKEN_OUT).await;
         }
         self.close().await;
     }
@@ -230,9 +230,10 @@ impl<T: Kept> Drop for Instances<T> {
     }
 }
 
-/// Stops these actors for good, at the same time, and waits until no process of any is left.
-async fn retire(handles: Vec<ServerHandle>) {
-    join_all(handles.iter().map(ServerHandle::retire)).await;
+/// Stops these actors for good, at the same time, and waits until no process of any is left. `why` goes to
+/// the log.
+async fn retire(handles: Vec<ServerHandle>, why: &'static str) {
+    join_all(handles.iter().map(|handle| handle.retire(why))).await;
 }
 
 /// An instance in use: it is not retired for being idle while this value lives.

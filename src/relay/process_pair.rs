@@ -175,7 +175,7 @@ impl ProcessPair {
                 // A second process that has turned out to be of the same era as the first is not needed.
                 let is_other = |second: ProcessEra| second.shaken && second.era != wanted;
                 if of_second.is_some_and(is_other) && second.is_unused() {
-                    self.dismiss(&mut second);
+                    self.dismiss(&mut second, "the first process has the same era");
                 }
                 (first(), true)
             }
@@ -186,7 +186,7 @@ impl ProcessPair {
                     ..(*config).clone()
                 };
                 let id = &config.id;
-                tracing::info!(server_id = %id, era = ?wanted, "clients of both eras use the server: it gets a second process");
+                tracing::info!(server_id = %id, era = wanted.as_str(), "clients of both eras use the server: it gets a second process");
                 let upstream = Arc::new((self.make)(config));
                 upstream.handle.wish_era(wanted);
                 *second = Second::There {
@@ -245,7 +245,7 @@ impl ProcessPair {
             let stderr = upstream.handle.stderr_tail();
             let last_line = stderr.last().map_or("", String::as_str);
             tracing::warn!(server_id = %id, reason, last_line, "server {id} could not be started a second time, for clients of the other era; the first process serves them. \"era\": \"legacy\" or \"modern\" in its entry stops the tries: {reason}");
-            if self.dismiss(&mut second) {
+            if self.dismiss(&mut second, "the second process could not be started") {
                 *second = Second::Failed {
                     until: Instant::now() + RETRY,
                 };
@@ -256,11 +256,11 @@ impl ProcessPair {
 
 impl ProcessPair {
     /// Has a second process drained and stopped; `false` where that has to be tried again.
-    fn dismiss(&self, second: &mut Second) -> bool {
+    fn dismiss(&self, second: &mut Second, why: &'static str) -> bool {
         let Second::There { upstream, .. } = second else {
             return true;
         };
-        if !upstream.handle.dismiss() {
+        if !upstream.handle.dismiss(why) {
             return false;
         }
         // A stream that is subscribed to it would be silent for ever.

@@ -73,10 +73,11 @@ impl Sessions {
             .count();
         let config = *this.config.borrow();
         if own >= config.max_streams_per_token {
-            let fault = Fault::new(
-                FaultKind::RateLimited,
-                "this token has max_streams_per_token event streams open",
+            let text = format!(
+                "this token has max_streams_per_token ({}) event streams open",
+                config.max_streams_per_token
             );
+            let fault = Fault::new(FaultKind::RateLimited, text);
             return Err(fault.retry_after(STREAMS_RETRY));
         }
         let queue = Arc::new(Queue::new(

@@ -1,10 +1,12 @@
 //! The actor of one server: feeds the machine with what happens and carries out what it decides.
 
+mod ends;
 mod eras;
 mod liveness;
 mod shown;
 mod start;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use super::eras::ProgramKey;
 use super::handshake::Handshake;
 use super::life::{Ends, News, NewsSender, Shared};
 use super::machine::{Action, Change, Event, Machine, Rest, State};
+use super::process_name::log_process;
 use super::script;
 use super::status::{Exit, Status};
 use crate::instruments::ServerInstruments;
@@ -45,8 +48,8 @@ pub(super) enum OrderKind {
     Restart(Pace),
     /// To be another from now on; the id is the same.
     Configure(Arc<Config>),
-    /// To end for good once the requests under way are answered.
-    Retire,
+    /// To end for good, for this reason, once the requests under way are answered.
+    Retire(&'static str),
     Shutdown,
 }
 
@@ -110,6 +113,10 @@ pub(super) struct Actor {
     /// Up to which restart they are counted.
     counted_restarts: u64,
     pid: Option<u32>,
+    /// The same, also after its end: what is logged of a life names it.
+    named_pid: Option<u32>,
+    /// Why the present life is being ended by the gateway.
+    end_reason: Cow<'static, str>,
     last_exit: Option<(Exit, std::time::SystemTime)>,
     session_id: Option<String>,
     probe: Option<Probe>,
@@ -150,6 +157,8 @@ impl Actor {
             is_bare: false,
             counted_restarts: 0,
             pid: None,
+            named_pid: None,
+            end_reason: Cow::default(),
             last_exit: None,
             session_id: None,
             probe: None,
@@ -221,11 +230,13 @@ impl Actor {
     fn obey(&mut self, order: Option<Order>) {
         let (kind, done) = order.map(|Order { kind, done }| (kind, done)).unzip();
         self.ordered = true;
+        let was_stopping = matches!(self.machine.state(), State::Stopping(_));
+        let reason = ends::reason_of(kind.as_ref());
         match kind {
             Some(OrderKind::Start) => self.step(Event::Start),
             Some(OrderKind::Stop(pace)) => self.end_process(Event::Stop, pace),
             Some(OrderKind::Restart(pace)) => self.end_process(Event::Restart, pace),
-            Some(OrderKind::Retire) => {
+            Some(OrderKind::Retire(_)) => {
                 self.step(Event::Retire);
                 self.end_wait();
             }
@@ -236,29 +247,11 @@ impl Actor {
                 self.end_wait();
             }
         }
+        if !was_stopping && matches!(self.machine.state(), State::Stopping(_)) {
+            self.end_reason = reason.into();
+        }
         if let Some(done) = done {
             let _ = done.send(());
-        }
-    }
-
-    /// Waits no longer for a predecessor: it is gone, or no process follows it.
-    fn end_wait(&mut self) {
-        if !std::mem::take(&mut self.predecessors).is_empty() {
-            self.step(Event::Gone);
-        }
-    }
-
-    fn end_process(&mut self, event: Event, pace: Pace) {
-        self.step(event);
-        if pace == Pace::Now {
-            self.step(Event::Drained);
-        }
-    }
-
-    /// Ends a drain that has nothing to wait for.
-    fn end_idle_drain(&mut self) {
-        if self.machine.is_draining() && self.shared.mux.load().in_flight == 0 {
-            self.step(Event::Drained);
         }
     }
 
@@ -283,6 +276,7 @@ impl Actor {
         match news {
             News::Pid(pid) => {
                 self.pid = Some(pid);
+                self.named_pid = self.pid;
                 self.publish();
             }
             News::Ready(shaken) => {
@@ -295,7 +289,7 @@ impl Actor {
                 self.step(Event::Ready);
                 if let State::Ready { .. } = self.machine.state() {
                     self.shared.listener.ready(self.machine.incarnation());
-                    tracing::info!(server_id = %self.shared.config.id, incarnation = self.machine.incarnation().0, "server is ready");
+                    log_process!(info, self.name(), "server is ready");
                 }
             }
             News::Event(event) => {
@@ -303,7 +297,7 @@ impl Actor {
                     Event::Ended(exit) => {
                         self.last_exit = Some((*exit, wall::now()));
                         self.pid = None;
-                        self.tell_a_hard_end(*exit);
+                        self.tell_ordered_end(*exit);
                     }
                     Event::Gone => (self.pid, self.probe) = (None, None),
                     Event::Demand
@@ -324,14 +318,6 @@ impl Actor {
                 }
                 self.step(event);
             }
-        }
-    }
-
-    /// A server that had to be killed may have lost what it was about to keep: its operator should know.
-    fn tell_a_hard_end(&self, exit: Exit) {
-        if exit == Exit::Signal(9) && matches!(self.machine.state(), State::Stopping(_)) {
-            let id = &self.shared.config.id;
-            tracing::warn!(server_id = %id, "server {id} was stopped by SIGKILL");
         }
     }
 
@@ -379,7 +365,10 @@ impl Actor {
                 Action::Stop => self.ends.stop.cancel(),
                 Action::Gate(gate) => self.shared.mux.set_gate(gate),
                 Action::LimitHold(hold) => self.shared.mux.limit_hold(hold),
-                Action::Note(reason) => self.note(&reason),
+                Action::Note(reason) => {
+                    self.note(&reason);
+                    self.end_reason = reason.into();
+                }
             }
         }
         self.publish();

@@ -13,6 +13,8 @@ use crate::types::ServerId;
 pub struct Config {
     /// The server's id.
     pub id: ServerId,
+    /// The name of the instance in logs, where the clients of the server do not all share one.
+    pub instance: Option<Arc<str>>,
     /// What is executed.
     pub launch: Launch,
     /// Start with the gateway; otherwise at the first request.
@@ -58,6 +60,7 @@ impl Config {
     pub(super) fn starts_the_same(&self, other: &Self) -> bool {
         let Self {
             id,
+            instance: _,
             launch,
             autostart: _,
             disabled: _,

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
+use super::echo::quotable;
 use super::stderr::StderrRing;
 use crate::fault::{Fault, FaultKind};
 use crate::types::ServerId;
@@ -66,7 +67,7 @@ impl Diagnosis {
         let last = self.stderr.tail(1).pop();
         // What an operator stopped has nothing to complain of.
         if let Some(line) = last.filter(|_| fault.kind != FaultKind::ServerStopped) {
-            let line = shortened(&line, MAX_LINE);
+            let line = shortened(quotable(&line), MAX_LINE);
             text = format!("{text}; its last line on stderr: \"{line}\"");
         }
         text = format!("{text}; more by: host-mcp-gateway status {}", self.server);
@@ -90,6 +91,7 @@ mod tests {
     use super::*;
     use crate::supervisor::faults;
     use crate::supervisor::machine::Gate;
+    use crate::types::Incarnation;
 
     /// RB05: the cause, the last words and the way to more, in bounds; nothing of it where the server has
     /// nothing to do with the fault.
@@ -113,7 +115,16 @@ mod tests {
         let failed = diagnosis.explain(faults::refused(Gate::Failed));
         assert_eq!(failed.retry_after, Some(Duration::from_secs(7)));
         assert!(!told(faults::refused(Gate::Stopped)).contains("no module"));
-        assert_eq!(told(faults::busy()), faults::busy().message);
+        let lost = faults::lost();
+        assert_eq!(told(faults::lost()), lost.message);
+        // What an earlier process has said is not why this one is not ready.
+        stderr.begin_life(Incarnation(2));
+        assert!(!told(faults::starting(None)).contains("no module"));
+        stderr.take(br#"{"id":1,"method":"initialize"}"#);
+        stderr.take(b"\n");
+        let echoed = told(faults::starting(None));
+        assert!(echoed.contains("echoes its input"), "{echoed}");
+        assert!(!echoed.contains("jsonrpc"), "{echoed}");
         diagnosis.note(Some(&"ä".repeat(1000)), None);
         stderr.take("ä".repeat(900).as_bytes());
         stderr.take(b"\n");

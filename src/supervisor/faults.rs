@@ -1,7 +1,9 @@
 //! The faults that a supervisor can hand to a caller, each in one place.
 
+use std::fmt;
 use std::time::Duration;
 
+use super::config::RequestConfig;
 use super::machine::Gate;
 use crate::fault::{Delivered, Fault, FaultKind};
 
@@ -14,7 +16,10 @@ pub(super) fn refused(gate: Gate) -> Fault {
             FaultKind::ServerFailed,
             "the server could not be kept running",
         ),
-        Gate::Stopped => Fault::new(FaultKind::ServerStopped, "the server is stopped"),
+        Gate::Stopped => Fault::new(
+            FaultKind::ServerStopped,
+            "the server is stopped (by an operator, or by \"disabled\": true in its entry)",
+        ),
         Gate::ShuttingDown => return shutting_down(Delivered::No),
         Gate::Open | Gate::Hold(_) | Gate::Asleep(_) => starting(None),
     };
@@ -35,43 +40,69 @@ pub(super) fn starting(next_start: Option<Duration>) -> Fault {
     .retry_after(next_start.unwrap_or(SOON).max(SOON))
 }
 
-pub(super) fn busy() -> Fault {
-    Fault::new(
-        FaultKind::ServerBusy,
-        "too many requests are under way to this server",
-    )
-    .delivered(Delivered::No)
-    .retry_after(SOON)
+/// A bound of the queue of a server: the key of the config, and the value that is in force.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum QueueBound {
+    Messages(usize),
+    Bytes(usize),
+}
+
+impl fmt::Display for QueueBound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Messages(most) => write!(f, "max_queue ({most})"),
+            Self::Bytes(most) => write!(f, "max_queue_bytes ({most})"),
+        }
+    }
+}
+
+pub(super) fn busy(bound: QueueBound) -> Fault {
+    let text = format!("too much waits for this server: {bound} is reached");
+    Fault::new(FaultKind::ServerBusy, text)
+        .delivered(Delivered::No)
+        .retry_after(SOON)
+}
+
+/// It waited for its turn for as long as a request waits for an answer.
+pub(super) fn waited_too_long(config: &RequestConfig) -> Fault {
+    let text = format!(
+        "too many requests are under way to this server: max_in_flight ({}) was reached for the request_timeout_ms ({}) \
+         of this one",
+        config.max_in_flight,
+        config.timeout.as_millis()
+    );
+    Fault::new(FaultKind::ServerBusy, text)
+        .delivered(Delivered::No)
+        .retry_after(SOON)
 }
 
 /// The principal has its share of the server already; others find room.
-pub(super) fn over_share() -> Fault {
-    Fault::new(
-        FaultKind::RateLimited,
-        "too many requests of this token wait for this server",
-    )
-    .delivered(Delivered::No)
-    .retry_after(SOON)
+pub(super) fn over_share(bound: QueueBound) -> Fault {
+    let text = format!("too much of this token waits for this server: it has its half of {bound}");
+    Fault::new(FaultKind::RateLimited, text)
+        .delivered(Delivered::No)
+        .retry_after(SOON)
 }
 
 /// It waited for the calls before it, which are made one by one.
-pub(super) fn no_turn() -> Fault {
-    Fault::new(
-        FaultKind::ServerBusy,
-        "timed out in the queue: client_features \"serialize\" runs one call at a time",
-    )
-    .delivered(Delivered::No)
-    .retry_after(SOON)
+pub(super) fn no_turn(config: &RequestConfig) -> Fault {
+    let text = format!(
+        "timed out in the queue after request_timeout_ms ({}): client_features \"serialize\" runs one call at a time",
+        config.timeout.as_millis()
+    );
+    Fault::new(FaultKind::ServerBusy, text)
+        .delivered(Delivered::No)
+        .retry_after(SOON)
 }
 
 /// It kept the turn while its client did not answer a question, and others waited for theirs.
-pub(super) fn turn_taken() -> Fault {
-    Fault::new(
-        FaultKind::RequestCancelled,
-        "the call waited for input of its client longer than input_wait_ms while other calls waited for their turn; \
+pub(super) fn turn_taken(config: &RequestConfig) -> Fault {
+    let text = format!(
+        "the call waited for input of its client longer than input_wait_ms ({}) while other calls waited for their turn; \
          it was cancelled and may have run",
-    )
-    .delivered(Delivered::Unknown)
+        config.input_wait.as_millis()
+    );
+    Fault::new(FaultKind::RequestCancelled, text).delivered(Delivered::Unknown)
 }
 
 pub(super) fn lost() -> Fault {
@@ -91,12 +122,13 @@ pub(super) fn stopped_too_early() -> Fault {
     .delivered(Delivered::Unknown)
 }
 
-pub(super) fn timeout() -> Fault {
-    Fault::new(
-        FaultKind::ServerTimeout,
-        "the server did not answer in time; the request was cancelled and may have run",
-    )
-    .delivered(Delivered::Unknown)
+/// The server did not answer within the time of this key of the config.
+pub(super) fn timeout(key: &str, time: Duration) -> Fault {
+    let text = format!(
+        "the server did not answer in time, {key} ({}); the request was cancelled and may have run",
+        time.as_millis()
+    );
+    Fault::new(FaultKind::ServerTimeout, text).delivered(Delivered::Unknown)
 }
 
 pub(super) fn cancelled(delivered: Delivered) -> Fault {
@@ -107,12 +139,9 @@ pub(super) fn cancelled(delivered: Delivered) -> Fault {
     .delivered(delivered)
 }
 
-pub(super) fn reply_too_large() -> Fault {
-    Fault::new(
-        FaultKind::ReplyTooLarge,
-        "the server's answer is longer than max_line_bytes",
-    )
-    .delivered(Delivered::Unknown)
+pub(super) fn reply_too_large(most: usize) -> Fault {
+    let text = format!("the server's answer is longer than max_line_bytes ({most})");
+    Fault::new(FaultKind::ReplyTooLarge, text).delivered(Delivered::Unknown)
 }
 
 pub(super) fn bad_reply() -> Fault {

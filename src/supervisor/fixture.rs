@@ -31,6 +31,7 @@ use crate::types::Incarnation;
 pub(crate) fn config() -> Config {
     Config {
         id: "test".parse().unwrap(),
+        instance: None,
         launch: Launch {
             command: "none".to_owned(),
             program: "/nonexistent/none".into(),
@@ -236,7 +237,7 @@ impl Unattended {
     pub(crate) fn was_dismissed(&self) -> bool {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         let order = orders.try_recv().map(|order| order.kind);
-        matches!(order, Ok(OrderKind::Retire))
+        matches!(order, Ok(OrderKind::Retire(_)))
     }
 
     /// What the child can read by now, line by line.

@@ -134,10 +134,10 @@ impl ServerHandle {
     }
 
     /// Has the server stopped for good once the requests under way are answered or have had `drain_ms`, and waits for
-    /// nothing. `false` where its actor is too busy to take that.
-    pub fn dismiss(&self) -> bool {
+    /// nothing; `why` goes to the log. `false` where its actor is too busy to take that.
+    pub fn dismiss(&self, why: &'static str) -> bool {
         let (done, _taken) = oneshot::channel();
-        let kind = OrderKind::Retire;
+        let kind = OrderKind::Retire(why);
         match self.0.orders.try_send(Order { kind, done }) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => true,
             Err(mpsc::error::TrySendError::Full(_)) => false,
@@ -232,15 +232,18 @@ impl ServerHandle {
     /// Makes the server another from now on: deadlines and policies at once, and by a new process in the place
     /// of one that would not be the same. Returns once the order is taken. The id must be the same.
     pub async fn configure(&self, config: Config) -> Result<(), Fault> {
+        // The file does not say whose process this is.
+        let instance = self.config().instance.clone();
+        let config = Config { instance, ..config };
         self.order(OrderKind::Configure(Arc::new(config))).await
     }
 
     /// Stops the server for good and waits until no process of it is left; its supervisor knows it no
     /// more. Requests under way have `drain_ms` to be answered, and those that wait or come now end with
-    /// `shutting_down`. If the future is dropped before it is done, the server may live on.
-    pub async fn retire(&self) {
+    /// `shutting_down`. `why` goes to the log. If the future is dropped before it is done, the server may live on.
+    pub async fn retire(&self, why: &'static str) {
         // An actor that is gone has nothing to shut down.
-        let _ = self.order(OrderKind::Retire).await;
+        let _ = self.order(OrderKind::Retire(why)).await;
         let mut status = self.0.watched.status.clone();
         while status.changed().await.is_ok() {}
     }

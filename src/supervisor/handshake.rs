@@ -72,6 +72,8 @@ pub(super) struct Shaken {
     pub(super) probe: Probe,
     /// A modern server says that it knows revisions of the legacy era too.
     pub(super) also_legacy: bool,
+    /// The error that it gave when it was told of client capabilities, where it was then told of none.
+    pub(super) capabilities_error: Option<String>,
 }
 
 impl Shaken {
@@ -80,6 +82,7 @@ impl Shaken {
             handshake,
             probe,
             also_legacy: true,
+            capabilities_error: None,
         }
     }
 }
@@ -122,8 +125,11 @@ pub(super) async fn shake(
             kind: RefusalKind::Error,
             why,
         }) if &*config.client_capabilities != NO_CAPABILITIES => {
-            let handshake = initialize_without_capabilities(mux, config, &why).await?;
-            Ok(Shaken::legacy(handshake, probe))
+            let handshake = initialize_without_capabilities(mux, &why).await?;
+            Ok(Shaken {
+                capabilities_error: Some(why),
+                ..Shaken::legacy(handshake, probe)
+            })
         }
         Err(Refusal { kind: _, why }) => Err(why),
     }
@@ -131,22 +137,13 @@ pub(super) async fn shake(
 
 /// Does once more what was answered with an error: servers on old strict libraries fail on capabilities, or
 /// on members of them, that are newer than they are.
-async fn initialize_without_capabilities(
-    mux: &Mux,
-    config: &Config,
-    why: &str,
-) -> Result<Handshake, String> {
-    match initialize(mux, NO_CAPABILITIES).await {
-        Ok(handshake) => {
-            let id = &config.id;
-            tracing::warn!(server_id = %id, why, "server {id} fails on its client_capabilities and was told of none: {why}; \"client_capabilities\": [] in its entry spares the second try");
-            Ok(handshake)
-        }
-        Err(again) => Err(format!(
+async fn initialize_without_capabilities(mux: &Mux, why: &str) -> Result<Handshake, String> {
+    initialize(mux, NO_CAPABILITIES).await.map_err(|again| {
+        format!(
             "{why}; and with \"client_capabilities\": [] as well: {}",
             again.why
-        )),
-    }
+        )
+    })
 }
 
 /// What `server/discover` has brought.
@@ -237,6 +234,7 @@ async fn discover(mux: &Mux, patience: Option<Duration>) -> Result<Discovery, St
         },
         probe: Probe::Answered,
         also_legacy,
+        capabilities_error: None,
     }))
 }
 

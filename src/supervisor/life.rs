@@ -87,6 +87,7 @@ pub(super) async fn live(
     };
     life.shared.mux.begin(incarnation);
     life.shared.stdout.clear();
+    life.shared.stderr.begin_life(incarnation);
     let start = StartSpan::begin(&life.shared.config.id, incarnation);
     match life.shared.spawner.spawn(&life.shared.config).await {
         Ok(guard) => life.run(guard, first, start).await,

@@ -179,7 +179,7 @@ impl Reader {
             Line::Oversize { ids, len } => {
                 let max = self.max_line_bytes;
                 let problem = format!("the request has {len} bytes, max_line_bytes is {max}");
-                if !self.unreadable(ids, faults::reply_too_large(), INVALID_REQUEST, &problem) {
+                if !self.unreadable(ids, faults::reply_too_large(max), INVALID_REQUEST, &problem) {
                     self.listener.dropped(
                         DropReason::OversizeLine,
                         usize::try_from(len).unwrap_or(usize::MAX),
@@ -210,6 +210,11 @@ impl Reader {
             self.listener.unexpected_answer(self.incarnation, id);
         }
         is_expected
+    }
+
+    /// Ends the request of the gateway's own that the server has written back; `false` where none has this id.
+    fn ends_own_request(&self, id: &[u8]) -> bool {
+        minted(id).is_some_and(|id| self.mux.answer(id, Err(faults::bad_reply())))
     }
 
     /// A message of a batch, which is no batch itself.
@@ -247,6 +252,8 @@ impl Reader {
                     self.listener.dropped(DropReason::GarbageLine, line.len());
                 }
             }
+            ChildMessage::Request { id, method }
+                if self.fault.note_echo(&method) && self.ends_own_request(id.of(&line)) => {}
             ChildMessage::Request { id: _, method } => {
                 let answer = self
                     .listener

@@ -6,12 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
+use crate::types::Incarnation;
+
 /// Lines that are kept.
 const KEPT_LINES: usize = 200;
 /// Of them, lines of stdout: a server whose logger writes there must not hide what it writes to stderr.
 const KEPT_STDOUT: usize = 50;
 /// What stands before a line of stdout.
 const STDOUT: &str = "[stdout] ";
+/// What stands before a line of the gateway's own.
+const GATEWAY: &str = "[gateway] ";
 /// Bytes of one line that are kept.
 const MAX_LINE: usize = 2 * 1024;
 /// Lines that wait for a follower who is slow.
@@ -28,13 +32,26 @@ pub(super) struct StderrRing {
 struct State {
     lines: VecDeque<Kept>,
     partial: Vec<u8>,
+    /// The present life, or the last one.
+    life: Incarnation,
 }
 
 #[derive(Clone, Debug)]
 struct Kept {
     text: Arc<str>,
     at: Instant,
-    from_stdout: bool,
+    source: LineSource,
+    /// The life that wrote it.
+    life: Incarnation,
+}
+
+/// The writer of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LineSource {
+    Stderr,
+    Stdout,
+    /// The gateway itself, between the lines of two lives.
+    Gateway,
 }
 
 /// One line, and when it was read.
@@ -58,6 +75,21 @@ impl StderrRing {
             state: Mutex::default(),
             follow: broadcast::Sender::new(FOLLOW_LINES),
         }
+    }
+
+    /// A life begins: marks where its lines do, where there are any of an earlier one.
+    pub(super) fn begin_life(&self, life: Incarnation) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.life = life;
+        let Some(last) = state.lines.back() else {
+            return;
+        };
+        if last.source == LineSource::Gateway {
+            // The life before has written nothing: many of them push no lines out.
+            state.lines.pop_back();
+        }
+        let text = format!("{GATEWAY}incarnation {} begins", life.0);
+        self.keep(&mut state, text.into(), LineSource::Gateway);
     }
 
     /// Takes what was read.
@@ -86,23 +118,30 @@ impl StderrRing {
         let text = String::from_utf8_lossy(line);
         let text = format!("{STDOUT}{}", escape_controls(text.trim_end_matches('\r')));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let stdout = state.lines.iter().filter(|line| line.from_stdout).count();
+        let stdout = state.lines.iter();
+        let stdout = stdout
+            .filter(|line| line.source == LineSource::Stdout)
+            .count();
         if stdout >= KEPT_STDOUT
-            && let Some(oldest) = state.lines.iter().position(|line| line.from_stdout)
+            && let Some(oldest) = state
+                .lines
+                .iter()
+                .position(|line| line.source == LineSource::Stdout)
         {
             state.lines.remove(oldest);
         }
-        self.keep(&mut state, text.into(), true);
+        self.keep(&mut state, text.into(), LineSource::Stdout);
     }
 
     fn finish(&self, state: &mut State) {
         let text = String::from_utf8_lossy(&state.partial);
         let text = escape_controls(text.trim_end_matches('\r')).into();
         state.partial.clear();
-        self.keep(state, text, false);
+        self.keep(state, text, LineSource::Stderr);
     }
 
-    fn keep(&self, state: &mut State, text: Arc<str>, from_stdout: bool) {
+    fn keep(&self, state: &mut State, text: Arc<str>, source: LineSource) {
+        let life = state.life;
         if state.lines.len() == KEPT_LINES {
             state.lines.pop_front();
         }
@@ -111,24 +150,31 @@ impl StderrRing {
         state.lines.push_back(Kept {
             text,
             at: Instant::now(),
-            from_stdout,
+            source,
+            life,
         });
     }
 
-    /// The newest lines of stderr, at most `count`, oldest first.
+    /// The newest lines that the present or last life wrote to stderr, at most `count`, oldest first.
     pub(super) fn tail(&self, count: usize) -> Vec<String> {
-        let lines = self.newest(count, |line| !line.from_stdout).into_iter();
+        let is_own = |line: &Kept, life| line.source == LineSource::Stderr && line.life == life;
+        let lines = self.newest(count, is_own).into_iter();
         lines.map(|line| line.text.as_ref().to_owned()).collect()
     }
 
-    /// The newest lines of stderr, and those of stdout that are no messages, at most `count`, oldest first.
+    /// The newest lines of stderr, and those of stdout that are no messages, at most `count`, oldest first; those of
+    /// earlier lives too, with a mark before each life but the first.
     pub(super) fn all(&self, count: usize) -> Vec<OutputLine> {
-        self.newest(count, |_| true)
+        self.newest(count, |_, _| true)
     }
 
-    fn newest(&self, count: usize, which: impl Fn(&Kept) -> bool) -> Vec<OutputLine> {
+    fn newest(&self, count: usize, which: impl Fn(&Kept, Incarnation) -> bool) -> Vec<OutputLine> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = state.lines.iter().rev().filter(|line| which(line));
+        let newest = state
+            .lines
+            .iter()
+            .rev()
+            .filter(|line| which(line, state.life));
         let mut lines: Vec<_> = newest
             .take(count)
             .map(|line| OutputLine {
@@ -187,6 +233,26 @@ mod tests {
         }
         assert_eq!(ring.tail(2), ["998", "999"]);
         assert_eq!(ring.tail(1000).len(), KEPT_LINES);
+    }
+
+    #[test]
+    fn the_lines_of_lives_are_told_apart() {
+        let ring = StderrRing::new();
+        ring.begin_life(Incarnation(1));
+        assert!(
+            ring.all(9).is_empty(),
+            "nothing to tell the first life from"
+        );
+        ring.take(b"no licence\n");
+        for life in 2..500 {
+            ring.begin_life(Incarnation(life));
+            assert!(ring.tail(9).is_empty(), "those words are of another life");
+        }
+        ring.take(b"ready\n");
+        assert_eq!(ring.tail(9), ["ready"]);
+        let all: Vec<_> = ring.all(9).into_iter().map(|line| line.text).collect();
+        let expected = ["no licence", "[gateway] incarnation 499 begins", "ready"];
+        assert!(all.iter().map(|line| &**line).eq(expected), "{all:?}");
     }
 
     /// RB03.

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::diagnosis::shortened;
+use super::echo::{is_echo, is_of_clients};
 use super::stderr::{StderrRing, escape_controls};
 use crate::protocol::{Deviation, Misframed};
 
@@ -13,6 +14,9 @@ use crate::protocol::{Deviation, Misframed};
 const KEPT_LINES: usize = 3;
 /// Characters of one line that are kept.
 const MAX_LINE: usize = 200;
+/// The mistake of a command that is hardly an MCP server.
+const ECHOES: &str = "echoes its input: what it writes to stdout is what the gateway has sent it; look at \"command\" and \
+                      \"args\", which must start an MCP server in its stdio mode";
 
 /// The mistakes of the present or last life of a server.
 #[derive(Debug, Default)]
@@ -32,6 +36,8 @@ struct Mistakes {
     lines: VecDeque<String>,
     /// The line that was begun last, as long as no message came.
     begun: String,
+    /// It writes back what the gateway has sent it.
+    echoes: bool,
     /// The server is ready: what it writes may be of its clients.
     serves: bool,
     /// What is to be done, by the first line that is known.
@@ -79,6 +85,15 @@ impl StdoutFault {
         mistakes.misframed
     }
 
+    /// Notes that a request of the server is one of the gateway's own that it has written back, unless the server is
+    /// ready: `true` where it is one.
+    pub(super) fn note_echo(&self, method: &str) -> bool {
+        let mut mistakes = self.mistakes();
+        let is_echo = !mistakes.serves && is_of_clients(method);
+        mistakes.echoes |= is_echo;
+        is_echo
+    }
+
     /// Takes what is there of a line that is not ended: a question on a terminal has no end.
     pub(super) fn begin(&self, line: &[u8]) {
         self.mistakes().begun = excerpt(line);
@@ -114,6 +129,10 @@ impl StdoutFault {
 
 impl Mistakes {
     fn add(&mut self, line: &[u8]) {
+        if is_echo(&String::from_utf8_lossy(line)) {
+            self.echoes = true;
+            return;
+        }
         let line = excerpt(line);
         if line.is_empty() {
             return;
@@ -126,6 +145,9 @@ impl Mistakes {
     }
 
     fn told(&self) -> Option<String> {
+        if self.echoes {
+            return Some(ECHOES.to_owned());
+        }
         let begun = Some(&self.begun).filter(|begun| !begun.is_empty());
         let lines = self.lines.iter().chain(begun);
         let lines: Vec<_> = lines.map(|line| format!("\"{line}\"")).collect();
@@ -198,6 +220,24 @@ mod tests {
         let told = fault.told().unwrap();
         assert!(told.contains("\"Ok to proceed? (y)\""), "{told}");
         assert!(told.contains("\"-y\""), "{told}");
+    }
+
+    /// RB03: what the gateway has sent is not quoted as the words of the server.
+    #[test]
+    fn an_echo_of_the_input_is_told_as_one() {
+        let fault = StdoutFault::default();
+        fault.look_at(br#"got {"id":1,"method":"initialize","params":{}}"#);
+        let told = fault.told().unwrap();
+        assert!(told.starts_with("echoes its input"), "{told}");
+        assert!(!told.contains("got"), "{told}");
+        fault.clear();
+        assert!(!fault.note_echo("roots/list"));
+        assert_eq!(fault.told(), None);
+        assert!(fault.note_echo("initialize"));
+        assert!(fault.told().unwrap().starts_with("echoes its input"));
+        fault.clear();
+        fault.serve();
+        assert!(!fault.note_echo("initialize"), "of a server that is ready");
     }
 
     #[test]

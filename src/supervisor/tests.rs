@@ -37,13 +37,13 @@ async fn a_server_that_is_retired_leaves_nothing_behind_and_no_mark_on_others() 
     let supervisor = supervisor();
     let (kept, retired) = (add(&supervisor), add(&supervisor));
     assert_eq!(supervisor.servers(), [kept.clone(), retired.clone()]);
-    soon(retired.retire()).await;
+    soon(retired.retire("it is not needed")).await;
     assert_eq!(supervisor.servers(), std::slice::from_ref(&kept));
     assert_eq!(supervisor.tasks.len(), 1, "its actor is done");
     assert_eq!(refusal(&retired), Some(FaultKind::ShuttingDown));
     assert_eq!(refusal(&kept), None);
     // Whoever still holds a handle may do this twice, and hears that there is nobody to obey.
-    soon(retired.retire()).await;
+    soon(retired.retire("it is not needed")).await;
     let fault = soon(retired.start(true)).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::ShuttingDown);
 }
@@ -52,7 +52,7 @@ async fn a_server_that_is_retired_leaves_nothing_behind_and_no_mark_on_others() 
 async fn a_shutdown_is_for_every_present_server() {
     let supervisor = supervisor();
     let (first, second) = (add(&supervisor), add(&supervisor));
-    soon(first.retire()).await;
+    soon(first.retire("it is not needed")).await;
     soon(supervisor.shutdown()).await;
     assert_eq!(refusal(&second), Some(FaultKind::ShuttingDown));
     assert_eq!(supervisor.servers(), []);
@@ -78,7 +78,7 @@ async fn a_server_that_comes_after_the_shutdown_began_is_shut_down_from_its_firs
     assert!(stray.status().has_ended());
     assert_eq!(supervisor.servers(), []);
     assert!(supervisor.tasks.is_empty());
-    soon(stray.retire()).await;
+    soon(stray.retire("it is not needed")).await;
     soon(supervisor.shutdown()).await;
 }
 
@@ -88,6 +88,6 @@ async fn a_server_is_measured_until_its_actor_is_done() {
     let server = add(&supervisor);
     let seen = server.0.seen().unwrap();
     assert_eq!((seen.state, seen.in_flight, seen.queued), ("stopped", 0, 0));
-    soon(server.retire()).await;
+    soon(server.retire("it is not needed")).await;
     assert_eq!(server.0.seen(), None);
 }

@@ -85,6 +85,8 @@ mod other_notifications;
 #[cfg(test)]
 mod own_answers;
 #[cfg(test)]
+mod process_log;
+#[cfg(test)]
 mod process_pairs;
 #[cfg(test)]
 mod real_servers;

@@ -342,3 +342,37 @@ exit 1"#;
     assert_eq!(unknown.code, Some(2), "{unknown:?}");
     assert!(unknown.stderr.contains("node, other, g1"), "{unknown:?}");
 }
+
+/// RB03: what the gateway has sent is not quoted as the words of a server that writes it back.
+#[tokio::test]
+async fn a_server_that_echoes_its_input_is_told_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Gateway::builder()
+        .fault_profile()
+        .server(Server::new("echo", "cat", &[]))
+        .server(shell(
+            folder.path(),
+            "prefix",
+            "while read -r line; do echo \"got $line\"; done",
+        ))
+        .server(shell(
+            folder.path(),
+            "stderr",
+            "tee /dev/stderr > /dev/null",
+        ))
+        .write(folder.path());
+    let arguments = ["--config", config.to_str().unwrap(), "check", "--start"];
+    let checked = cli::run(folder.path(), &arguments);
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    for id in ["echo", "prefix"] {
+        let line = checked.stdout.lines().find(|line| line.starts_with(id));
+        assert!(line.unwrap().contains("echoes its input"), "{checked:?}");
+    }
+    assert!(
+        checked
+            .stdout
+            .contains("stderr: (what the gateway has sent it"),
+        "{checked:?}"
+    );
+    assert!(!checked.stdout.contains("jsonrpc"), "{checked:?}");
+}

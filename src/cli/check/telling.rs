@@ -1,5 +1,7 @@
 //! Which lines of a server's stderr are shown when it does not start.
 
+use crate::supervisor::quotable;
+
 /// Lines that are shown.
 const SHOWN: usize = 20;
 /// The newest lines, which are shown whatever they say.
@@ -43,7 +45,8 @@ pub(in crate::cli) fn most_telling(lines: Vec<String>) -> Vec<String> {
     });
     ranked.truncate(SHOWN);
     ranked.sort_by_key(|(number, _)| *number);
-    ranked.into_iter().map(|(_, line)| line).collect()
+    let lines = ranked.into_iter();
+    lines.map(|(_, line)| quotable(&line).to_owned()).collect()
 }
 
 fn rank(line: &str) -> usize {

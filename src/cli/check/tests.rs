@@ -15,6 +15,7 @@ fn server(id: &str) -> Config {
     let second = Duration::from_secs(1);
     Config {
         id: id.parse().unwrap(),
+        instance: None,
         launch: Launch {
             command: "npx".to_owned(),
             program: PathBuf::from("/usr/bin/npx"),

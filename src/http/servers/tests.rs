@@ -16,6 +16,7 @@ fn config() -> supervisor::Config {
     let second = Duration::from_secs(1);
     supervisor::Config {
         id: "s1".parse().unwrap(),
+        instance: None,
         launch: Launch {
             command: "npx".to_owned(),
             program: PathBuf::from("/usr/bin/npx"),

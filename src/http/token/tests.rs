@@ -208,3 +208,23 @@ mod alone {
         are_alike(&medians(&tokens, 5, ["T00", "T99", "T50", "Txx"]));
     }
 }
+
+#[test]
+fn the_log_tells_missing_malformed_unknown_and_expired_tokens_apart() {
+    let tokens = Tokens::new(vec![entry(1, "known", Some(UNIX_EPOCH))]);
+    for (values, cause) in [
+        (&[][..], "no Authorization header"),
+        (&[&b"Basic c2VjcmV0"[..]], "is not \"Bearer TOKEN\""),
+        (&[b"Bearer s e"], "is not \"Bearer TOKEN\""),
+        (
+            &[b"Bearer known", b"Bearer known"],
+            "2 Authorization headers",
+        ),
+        (&[b"Bearer s3cret"], "is not one of the config"),
+        (&[b"Bearer known"], "the token of holder 1 has expired"),
+    ] {
+        let told = refusal_cause(&headers(values), &tokens);
+        assert!(told.contains(cause), "{values:?}: {told}");
+        assert!(!told.contains("cret") && !told.contains("known"), "{told}");
+    }
+}

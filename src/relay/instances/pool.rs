@@ -19,6 +19,8 @@ use crate::types::{Principal, PrincipalId};
 
 /// When a client that found no room may try again.
 const ROOM_RETRY: Duration = Duration::from_secs(1);
+/// Why the processes of a server end that is no more, or is another one.
+pub(super) const TAKEN_OUT: &str = "the server was taken out of the config, or replaced";
 /// As much of a session's id as tells it from others, and lets nobody in.
 const SHOWN_SESSION: usize = 8;
 
@@ -132,7 +134,10 @@ impl<T: Kept> Pool<T> {
             return Ok(Arc::clone(&entry.kept));
         }
         if places.stopped {
-            let fault = Fault::new(FaultKind::ServerStopped, "the server is stopped");
+            let fault = Fault::new(
+                FaultKind::ServerStopped,
+                "the server is stopped by an operator",
+            );
             return Err(fault.delivered(Delivered::No));
         }
         self.make_room(&mut places, principal.id)?;
@@ -141,6 +146,7 @@ impl<T: Kept> Pool<T> {
             config.client_capabilities = capabilities;
         }
         let name = name_of(key, principal);
+        config.instance = Some(Arc::clone(&name));
         tracing::info!(server_id = %config.id, instance = &*name, "starting an instance of the server");
         let predecessor = places.predecessors.get(key).cloned();
         let kept = Arc::new((self.make)(key, config, predecessor.clone()));
@@ -200,7 +206,7 @@ impl<T: Kept> Pool<T> {
     /// Retires every instance, and lets no other come.
     pub(super) fn end_all(self: &Arc<Self>) {
         self.places().closed = true;
-        self.end_owned(|_| true, "the server was taken out of the config");
+        self.end_owned(|_| true, TAKEN_OUT);
     }
 
     /// The instances of those owners that are picked, by name.
@@ -228,10 +234,10 @@ impl<T: Kept> Pool<T> {
         // Those that leave take seconds to be gone: many sessions that come and go must not add up.
         let leaving = places.leaving.get(&owner).copied().unwrap_or_default();
         if has_share(leaving) {
-            return Err(no_share());
+            return Err(no_share(max));
         }
         if places.leaving.values().sum::<usize>() >= max {
-            return Err(no_room());
+            return Err(no_room(max));
         }
         let own = places.taken.values().filter(|entry| entry.owner == owner);
         let over_share = has_share(own.count());
@@ -242,7 +248,13 @@ impl<T: Kept> Pool<T> {
         let idle = idle.filter(|(_, entry)| !over_share || entry.owner == owner);
         let longest = idle.min_by_key(|(_, entry)| entry.used);
         let key = longest.map(|(key, _)| key.clone());
-        let key = key.ok_or_else(|| if over_share { no_share() } else { no_room() })?;
+        let key = key.ok_or_else(|| {
+            if over_share {
+                no_share(max)
+            } else {
+                no_room(max)
+            }
+        })?;
         self.retire(places, &key, "its place is needed");
         Ok(())
     }
@@ -261,7 +273,7 @@ impl<T: Kept> Pool<T> {
         self.tasks.spawn(async move {
             // Also where this is given up: whoever follows must not wait for ever.
             let gone = gone.drop_guard();
-            super::retire(entry.kept.close()).await;
+            super::retire(entry.kept.close(), why).await;
             // An instance that was stopped while it waited has never had a process.
             if let Some(predecessor) = &entry.predecessor {
                 predecessor.cancelled().await;
@@ -340,15 +352,16 @@ fn name_of(key: &InstanceKey, principal: &Principal) -> Arc<str> {
     }
 }
 
-fn no_share() -> Fault {
-    let text =
-        "the processes of the server that this token may have (half of max_instances) are in use";
+fn no_share(max: usize) -> Fault {
+    let text = format!(
+        "the processes of the server that this token may have (half of max_instances, {max}) are in use"
+    );
     let fault = Fault::new(FaultKind::RateLimited, text);
     fault.delivered(Delivered::No).retry_after(ROOM_RETRY)
 }
 
-fn no_room() -> Fault {
-    let text = "max_instances processes of the server are in use";
+fn no_room(max: usize) -> Fault {
+    let text = format!("max_instances ({max}) processes of the server are in use");
     let fault = Fault::new(FaultKind::ServerBusy, text);
     fault.delivered(Delivered::No).retry_after(ROOM_RETRY)
 }

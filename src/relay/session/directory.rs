@@ -128,8 +128,9 @@ impl Directory {
         let own = open
             .values()
             .filter(|other| other.principal.id == session.principal.id);
-        if own.count() >= self.config.borrow().max_sessions_per_token {
-            let text = "this token has max_sessions_per_token sessions open";
+        let most = self.config.borrow().max_sessions_per_token;
+        if own.count() >= most {
+            let text = format!("this token has max_sessions_per_token ({most}) sessions open");
             let fault = Fault::new(FaultKind::RateLimited, text).delivered(Delivered::No);
             return Err(fault.retry_after(SESSIONS_RETRY));
         }

@@ -5,6 +5,7 @@ use crate::protocol::Era;
 use crate::supervisor::eras::{CapabilitySilence, ProgramKey};
 use crate::supervisor::handshake::{Probe, Shaken};
 use crate::supervisor::machine::FirstMessage;
+use crate::supervisor::process_name::log_process;
 
 impl Actor {
     /// The first message of the life that begins now, of the program as it lies there now.
@@ -28,13 +29,26 @@ impl Actor {
     /// Tells the operator of a server that became ready once it was told of no client capabilities.
     fn tell_of_bare_start(&self) {
         let id = &self.shared.config.id;
-        tracing::warn!(server_id = %id, "server {id} was silent on initialize with its client_capabilities, and became ready when it was told of none; \"client_capabilities\": [] in its entry spares the first try");
+        log_process!(
+            warn,
+            self.name(),
+            "server {id} was silent on initialize with its client_capabilities, and became ready when it was told of none; \"client_capabilities\": [] in its entry spares the first try"
+        );
     }
 
     /// Keeps what a handshake has shown.
     pub(super) fn learn(&mut self, shaken: &Shaken) {
         let era = shaken.handshake.era;
         let (first, fatal) = self.machine.settle_era(era);
+        if let Some(why) = &shaken.capabilities_error {
+            let id = &self.shared.config.id;
+            log_process!(
+                warn,
+                self.name(),
+                why,
+                "server {id} fails on its client_capabilities and was told of none: {why}; \"client_capabilities\": [] in its entry spares the second try"
+            );
+        }
         let is_bare = self.is_bare && era == Era::Legacy;
         if is_bare {
             self.tell_of_bare_start();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Actor;
 use crate::supervisor::hint;
 use crate::supervisor::machine::{Next, Rest, Retry, State};
+use crate::supervisor::process_name::log_process;
 use crate::supervisor::status::{self, Status};
 
 impl Actor {
@@ -16,7 +17,15 @@ impl Actor {
             State::Failed { .. } => {
                 let stderr = self.shared.stderr.tail(5).join("\n");
                 let hint = self.hint();
-                tracing::error!(server_id = %id, state, reason, hint, stderr, "server {id} has failed");
+                log_process!(
+                    error,
+                    self.name(),
+                    state,
+                    reason,
+                    hint,
+                    stderr,
+                    "server {id} has failed"
+                );
             }
             State::Stopped(_)
             | State::Starting { .. }
@@ -24,7 +33,7 @@ impl Actor {
             | State::Unhealthy { .. }
             | State::Stopping(_)
             | State::Backoff { .. } => {
-                tracing::warn!(server_id = %id, state, reason, "server {id} {reason}");
+                log_process!(warn, self.name(), state, reason, "server {id} {reason}");
             }
         }
     }

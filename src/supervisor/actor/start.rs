@@ -1,5 +1,6 @@
 //! The start of one life, and what it waits for.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -7,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Actor;
 use crate::supervisor::config::Config;
 use crate::supervisor::life::{self, Ends};
+use crate::supervisor::process_name::log_process;
 use crate::types::Incarnation;
 
 impl Actor {
@@ -23,8 +25,10 @@ impl Actor {
         }
         let (mut shared, ends, news) =
             (self.shared.clone(), self.ends.clone(), self.news.0.clone());
-        tracing::info!(server_id = %self.shared.config.id, incarnation = incarnation.0, "starting server");
+        self.named_pid = None;
+        self.end_reason = Cow::default();
         let first = self.first_message();
+        log_process!(info, self.name(), "starting server");
         if self.is_bare {
             shared.config = Arc::new(Config {
                 client_capabilities: "{}".into(),

@@ -9,6 +9,7 @@ use super::Pipes;
 use crate::supervisor::child::{order, pid_of};
 use crate::supervisor::guard::Order;
 use crate::supervisor::machine::Event;
+use crate::supervisor::process_name::{ProcessName, log_process};
 use crate::supervisor::status::Exit;
 use crate::supervisor::{orphans, platform};
 
@@ -66,12 +67,26 @@ impl Pipes<'_> {
     pub(super) async fn kill_guard(&mut self) {
         self.guard_deadline = None;
         let id = &self.life.shared.config.id;
-        tracing::warn!(server_id = %id, "the guard of server {id} did not end it in time; killing both");
+        log_process!(
+            warn,
+            self.name(),
+            "the guard of server {id} did not end it in time; killing both"
+        );
         if let Some(guard) = pid_of(&self.process) {
             // Once the server was reaped its number may be a stranger's.
             let server = self.server().filter(|_| !self.told);
             orphans::kill_guard(guard, server).await;
         }
+    }
+
+    fn name(&self) -> ProcessName<'_> {
+        let shared = &self.life.shared;
+        ProcessName::new(
+            &shared.config,
+            shared.era_wish.get(),
+            self.life.incarnation,
+            self.pid,
+        )
     }
 
     /// The server's own process, which leads its process group.
@@ -94,7 +109,11 @@ impl Pipes<'_> {
         // A guard that was killed may have been in the middle of ending what the server had left.
         let killed = exit.map_or(true, |exit| exit.code().is_none());
         if killed || (group.is_some() && !self.told) {
-            tracing::warn!(server_id = %self.life.shared.config.id, "the guard of the server was lost; killing what it has left behind");
+            log_process!(
+                warn,
+                self.name(),
+                "the guard of the server was lost; killing what it has left behind"
+            );
             if let Some(group) = group.filter(|_| !self.told) {
                 let _ = kill_process_group(group, Signal::KILL);
             }

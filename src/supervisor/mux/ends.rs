@@ -171,11 +171,14 @@ impl Mux {
             |entry| entry.deadline <= now,
             |table, id, entry| {
                 table.withdraw(id, entry, "timed out");
+                let config = &table.config;
                 match (entry.stage, table.gate) {
-                    (Stage::Written(_), _) if overdue == Some(id) => faults::turn_taken(),
-                    (Stage::Written(_), _) => faults::timeout(),
-                    (Stage::Queued, Gate::Open) if entry.submission.exclusive => faults::no_turn(),
-                    (Stage::Queued, Gate::Open) => faults::busy(),
+                    (Stage::Written(_), _) if overdue == Some(id) => faults::turn_taken(config),
+                    (Stage::Written(_), _) => entry.timeout(config),
+                    (Stage::Queued, Gate::Open) if entry.submission.exclusive => {
+                        faults::no_turn(config)
+                    }
+                    (Stage::Queued, Gate::Open) => faults::waited_too_long(config),
                     (Stage::Queued, _) => self.explain(faults::starting(wait)),
                 }
             },

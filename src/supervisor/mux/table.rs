@@ -11,7 +11,7 @@ use super::queue::{FairQueue, WriteTerms};
 use super::{Answer, Outcome, Submission};
 use crate::fault::{Delivered, Fault};
 use crate::supervisor::config::RequestConfig;
-use crate::supervisor::faults;
+use crate::supervisor::faults::{self, QueueBound};
 use crate::supervisor::machine::Gate;
 use crate::types::Incarnation;
 
@@ -106,6 +106,15 @@ impl Entry {
         matches!(self.stage, Stage::Written(_))
     }
 
+    /// The fault of a request that was not answered in time.
+    pub(super) fn timeout(&self, config: &RequestConfig) -> Fault {
+        if self.deadline >= self.hard_deadline {
+            return faults::timeout("request_max_ms", config.max);
+        }
+        let time = self.submission.timeout.unwrap_or(config.timeout);
+        faults::timeout("request_timeout_ms", time)
+    }
+
     /// Starts its time for an answer anew, unless its client is being asked something.
     pub(super) fn restart_clock(&mut self, now: Instant, timeout: Duration) {
         if self.questions == 0 && !self.submission.standing {
@@ -156,15 +165,23 @@ impl Table {
         let most = config.share(config.max_queue);
         let most = most.saturating_add(free(config.share(config.max_in_flight), in_flight));
         let most_bytes = config.share(config.max_queue_bytes);
-        if config.divided && (own.frames >= most || own.bytes.saturating_add(len) > most_bytes) {
-            return Err(faults::over_share());
+        if config.divided && own.frames >= most {
+            return Err(faults::over_share(QueueBound::Messages(config.max_queue)));
+        }
+        if config.divided && own.bytes.saturating_add(len) > most_bytes {
+            return Err(faults::over_share(QueueBound::Bytes(
+                config.max_queue_bytes,
+            )));
         }
         let most = config
             .max_queue
             .saturating_add(free(config.max_in_flight, self.in_flight));
         let bytes = self.queue.bytes().saturating_add(len);
-        if self.queue.len() >= most || bytes > config.max_queue_bytes {
-            return Err(faults::busy());
+        if self.queue.len() >= most {
+            return Err(faults::busy(QueueBound::Messages(config.max_queue)));
+        }
+        if bytes > config.max_queue_bytes {
+            return Err(faults::busy(QueueBound::Bytes(config.max_queue_bytes)));
         }
         Ok(patience)
     }
