@@ -14,6 +14,7 @@ mod file;
 mod folders;
 mod instances;
 mod launch;
+mod least;
 mod limits;
 mod log;
 mod mcp_servers;
@@ -196,7 +197,11 @@ fn build(
     let folder = path.parent().unwrap_or(path);
     let defaults = Limits::take(&Members::none(&file.limits.place), scope);
     let limits = file.limits.get().unwrap_or(&defaults);
+    least::check_file(file, scope);
     let servers = named_servers(file, scope);
+    for named in &servers {
+        least::check_server(named.server, scope);
+    }
     let ids: Vec<ServerId> = servers.iter().map(|named| named.id.clone()).collect();
     let tokens = tokens::build(file, &ids, folder, scope);
     if let Some(place) = &tokens.inline

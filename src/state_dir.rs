@@ -230,6 +230,12 @@ pub fn check_directory(path: &Path) -> Result<(), String> {
     }
 }
 
+/// Why the system would not let the gateway use this directory as its state directory now, or create it; fits after its
+/// name. It may be another later, when something is mounted there.
+pub fn unusable(path: &Path) -> Option<String> {
+    disk::unusable(path).map(|error| error.to_string())
+}
+
 fn check(name: &str, length: usize) -> Result<(), StateError> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if name.is_empty() || name.len() > 128 || name.starts_with('.') || !name.chars().all(legal) {

@@ -41,6 +41,8 @@ const SECRET_FLAGS: [&str; 6] = [
     "secret",
 ];
 
+const CONFIG_HELP: &str = "The config file [default: host-mcp-gateway/config.json in $XDG_CONFIG_HOME, else in ~/.config]";
+
 /// Keeps stdio MCP servers alive on this machine and serves them to MCP clients over HTTP, with a token.
 #[derive(Debug, Parser)]
 #[command(name = "host-mcp-gateway", version, after_help = FIRST_STEPS, after_long_help = EXIT_CODES)]
@@ -55,8 +57,7 @@ pub(super) struct Cli {
 // Which config file is meant; before the verb, or behind one that uses it. A doc comment would be the help of the verb.
 #[derive(Args, Debug, Default)]
 pub(super) struct ConfigArg {
-    /// The config file [default: ~/.config/host-mcp-gateway/config.json]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help = CONFIG_HELP)]
     config: Option<PathBuf>,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -31,6 +31,8 @@ pub(super) struct Loaded {
     pub(super) shared: BTreeSet<ServerId>,
     /// What deserves a look, one line each; never a secret.
     pub(super) warnings: Vec<String>,
+    /// The state directory, if there is one.
+    pub(super) state_dir: Option<PathBuf>,
     /// The address for clients, such as `http://127.0.0.1:7411`; one that others reach, if it listens for them.
     pub(super) base_url: String,
     /// Why `base_url` may be another one in truth, or may not do for a client.
@@ -44,6 +46,8 @@ pub(super) struct Refused {
     pub(super) faults: Vec<String>,
     /// There is no such file.
     pub(super) missing: bool,
+    /// Nothing is wrong but that variables are not set in the environment of this process.
+    pub(super) unset_here: bool,
 }
 
 /// Reads and checks a config file.
@@ -64,6 +68,7 @@ pub(super) fn load(path: &Path) -> Result<Loaded, Refused> {
             .map(|server| server.supervisor)
             .collect(),
         warnings: config.warnings,
+        state_dir: config.state_dir,
     })
 }
 
@@ -140,6 +145,7 @@ fn refused(faults: &Faults) -> Refused {
     Refused {
         faults: faults.to_string().lines().map(str::to_owned).collect(),
         missing: faults.is_missing(),
+        unset_here: faults.are_unset_variables(),
     }
 }
 
@@ -216,6 +222,12 @@ pub(super) fn door(path: &Path) -> Door {
         token,
         refused,
     }
+}
+
+/// The process id of the gateway that runs with this config file, where one does that keeps its state in `state_dir`.
+pub(super) fn running_gateway(path: &Path, state_dir: Option<&Path>) -> Option<u32> {
+    let running = lifecycle::run_record::find(path, state_dir, &Env::of_process());
+    running.map(|running| running.pid)
 }
 
 /// Where this process is pid 1: runs the gateway below it, and gives its exit code when it has ended.

@@ -63,15 +63,13 @@ pub(super) fn run(args: &CheckArgs, config: &Path, out: &mut dyn Write) -> anyho
                 return Ok(Exit::Usage);
             };
             let limit = args.timeout.map(Duration::from_secs);
+            let running = assembly::running_gateway(config, loaded.state_dir.as_deref());
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .build()?;
-            runtime.block_on(start_all(
-                config,
-                loaded,
-                limit,
-                &assembly::SupervisedProber::default(),
-            ))
+            let prober = assembly::SupervisedProber::default();
+            let report = runtime.block_on(start_all(config, loaded, limit, &prober));
+            report.beside(running)
         }
         Ok(loaded) => Report::read(config, loaded),
     };

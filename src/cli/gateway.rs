@@ -1,5 +1,6 @@
 //! A client of the running gateway, for the verbs that ask it.
 
+mod failure;
 mod trust;
 
 use std::path::Path;
@@ -103,7 +104,7 @@ impl Gateway {
         let client = client.build();
         let gateway = Self {
             base_url,
-            client: client.map_err(|error| Unanswered::Failed(told(error)))?,
+            client: client.map_err(|error| Unanswered::Failed(failure::explain(&error)))?,
             token_name,
         };
         Ok((gateway, door.refused))
@@ -112,9 +113,9 @@ impl Gateway {
     /// Asks for a path; the answer must be JSON with status 200.
     pub(super) fn get(&self, path: &str) -> Result<Value, Unanswered> {
         let base = &self.base_url;
-        let unreachable = |error| {
+        let unreachable = |error: reqwest::Error| {
             Unanswered::Unreachable(
-                format!("no gateway answers on {base}: {}", told(error)),
+                format!("no gateway answers on {base}: {}", failure::explain(&error)),
                 None,
             )
         };
@@ -138,7 +139,7 @@ impl Gateway {
                 Err(Unanswered::Failed(text))
             }
             None => Err(Unanswered::Failed(format!(
-                "what answers on {base} is no gateway: status {}",
+                "not a gateway: what answers on {base} gives status {} without JSON; name another address with --url",
                 status.as_u16()
             ))),
         }
@@ -155,9 +156,4 @@ fn token(config: &Path, of_config: Option<Secret>) -> Option<(Secret, String)> {
     let own = own.filter(|token| !token.is_empty())?;
     let name = format!("the token in the variable {TOKEN_VARIABLE}");
     Some((Secret::new(own), name))
-}
-
-/// An error with its causes, without the URL, which is told already.
-fn told(error: reqwest::Error) -> String {
-    format!("{:#}", anyhow::Error::from(error.without_url()))
 }

@@ -5,11 +5,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::Exit;
 use super::args::{OutputForm, StatusArgs};
 use super::client_config::checked;
 use super::gateway::{Gateway, Unanswered};
 use super::terminal::{BAD, FAINT, GOOD, HEAD, WARN, columns, printable};
-use super::{Exit, terminal};
+
+mod failure;
 
 pub(super) fn run(args: &StatusArgs, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let url = args.url.as_deref().map(checked).transpose()?;
@@ -26,23 +28,17 @@ pub(super) fn run(args: &StatusArgs, config: &Path, out: &mut dyn Write) -> anyh
     });
     let (base_url, mut health, servers, refused) = match asked {
         Ok(answers) => answers,
-        Err(Unanswered::Config(refused)) => {
-            let exit = refused.complain();
-            terminal::remark(
-                "a gateway that runs can be asked all the same, with its token in the variable HMG_TOKEN",
-            );
-            return Ok(exit);
-        }
-        Err(Unanswered::Unreachable(text, refused)) => {
-            // Without a gateway the file is what matters, unless another one was meant.
-            let refused = refused.filter(|_| !named).map(|refused| refused.complain());
-            terminal::complain(&text);
-            return Ok(refused.unwrap_or(Exit::Unreachable));
-        }
-        Err(Unanswered::Failed(text)) => anyhow::bail!(text),
+        Err(unanswered) => return Ok(failure::tell(unanswered, named, args.output, out)?),
     };
     let on_disk = refused.filter(|refused| !named && !refused.missing);
-    let on_disk = on_disk.map_or_else(Vec::new, |refused| refused.faults);
+    let unset_here = on_disk.as_ref().is_some_and(|refused| refused.unset_here);
+    let mut on_disk = on_disk.map_or_else(Vec::new, |refused| refused.faults);
+    let mut not_set_here = Vec::new();
+    if unset_here {
+        // The gateway has variables of its own, so the file is not judged by those of this shell.
+        std::mem::swap(&mut on_disk, &mut not_set_here);
+        failure::remark_unset(&not_set_here);
+    }
     let servers = servers
         .get("servers")
         .and_then(Value::as_array)
@@ -50,7 +46,7 @@ pub(super) fn run(args: &StatusArgs, config: &Path, out: &mut dyn Write) -> anyh
     let shown = match chosen(&args.servers, servers) {
         Ok(shown) => shown,
         Err(unknown) => {
-            terminal::complain(&unknown);
+            failure::print(&failure::Failure::usage(unknown), args.output, out)?;
             return Ok(Exit::Usage);
         }
     };
@@ -72,6 +68,7 @@ pub(super) fn run(args: &StatusArgs, config: &Path, out: &mut dyn Write) -> anyh
                 "uptime_seconds": health.get("uptime_seconds"),
                 "config": health.get("config"),
                 "faults_on_disk": on_disk,
+                "not_set_here": not_set_here,
                 "servers": servers,
             });
             writeln!(out, "{report:#}")?;

@@ -14,18 +14,10 @@ pub(super) struct Expanded {
 /// The reason that a string could not be expanded; shows nothing of the text around the reference.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ExpandError {
-    /// The string is written as it should be, and a variable in it is not set.
+    /// The string is written as it should be, and variables in it, all of which are told, are not set.
     Unset(String),
     /// A reference is not one.
     Malformed(String),
-}
-
-impl ExpandError {
-    pub(super) fn text(&self) -> &str {
-        match self {
-            Self::Unset(text) | Self::Malformed(text) => text,
-        }
-    }
 }
 
 /// Puts variables into a string: `${VAR}`, `${VAR:-default}` (the default also stands for an empty
@@ -36,7 +28,7 @@ impl ExpandError {
 pub(super) fn expand(input: &str, env: &Env) -> Result<Expanded, ExpandError> {
     let mut text = String::with_capacity(input.len());
     let mut variables = Vec::new();
-    let mut unset = None;
+    let mut unset: Vec<String> = Vec::new();
     let mut rest = input;
     while let Some((before, after)) = rest.split_once('$') {
         text.push_str(before);
@@ -53,9 +45,13 @@ pub(super) fn expand(input: &str, env: &Env) -> Result<Expanded, ExpandError> {
                 None => (reference, None),
             };
             let name = name_of(name).map_err(ExpandError::Malformed)?;
-            match value_of(name, default, env)? {
-                Some(value) => text.push_str(value),
-                None => unset = unset.or_else(|| Some(why_unset(name))),
+            if let Some(value) = value_of(name, default, env)? {
+                text.push_str(value);
+            } else {
+                let reason = why_unset(name);
+                if !unset.contains(&reason) {
+                    unset.push(reason);
+                }
             }
             variables.push(name.to_owned());
             rest = after;
@@ -65,9 +61,10 @@ pub(super) fn expand(input: &str, env: &Env) -> Result<Expanded, ExpandError> {
         }
     }
     text.push_str(rest);
-    match unset {
-        Some(reason) => Err(ExpandError::Unset(reason)),
-        None => Ok(Expanded { text, variables }),
+    if unset.is_empty() {
+        Ok(Expanded { text, variables })
+    } else {
+        Err(ExpandError::Unset(unset.join("; ")))
     }
 }
 
@@ -150,6 +147,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_variable_that_is_not_set_is_told_once() {
+        let error = expanded("${NONE}:${A}:${OTHER}:${NONE}").unwrap_err();
+        let expected = "the variable NONE is not set, and \"${NONE}\" has no default; the variable OTHER is not set, and \
+                        \"${OTHER}\" has no default";
+        assert_eq!(error, ExpandError::Unset(expected.to_owned()));
+    }
+
     /// H112
     #[test]
     fn a_bad_reference_is_named_without_the_text_around_it() {
@@ -164,7 +169,7 @@ mod tests {
             ("canary${input:token}", "only an editor"),
         ] {
             let error = expanded(input).expect_err(input);
-            let text = error.text();
+            let (ExpandError::Unset(text) | ExpandError::Malformed(text)) = &error;
             assert!(text.contains(reason), "{input}: {text}");
             assert!(!text.contains("canary"), "{input}: {text}");
             let is_unset = matches!(error, ExpandError::Unset(_));

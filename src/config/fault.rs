@@ -62,6 +62,8 @@ pub(super) fn quoted(text: &str) -> String {
 pub struct FileFault {
     place: Place,
     text: String,
+    /// A variable is not set in the environment of this process; the file itself may be in order.
+    unset: bool,
 }
 
 impl FileFault {
@@ -69,6 +71,15 @@ impl FileFault {
         Self {
             place: place.clone(),
             text: text.into(),
+            unset: false,
+        }
+    }
+
+    /// The fault of a text with variables that are not set.
+    pub(super) fn unset(place: &Place, text: impl Into<String>) -> Self {
+        Self {
+            unset: true,
+            ..Self::new(place, text)
         }
     }
 
@@ -141,6 +152,12 @@ impl Faults {
     /// Whether the file does not exist, so that the way out is to write a first one.
     pub fn is_missing(&self) -> bool {
         self.missing
+    }
+
+    /// Whether nothing is wrong but that variables are not set in the environment of this process. Another one, such as
+    /// that of the daemon, may have them.
+    pub fn are_unset_variables(&self) -> bool {
+        self.list.iter().all(|fault| fault.unset)
     }
 
     /// The faults; at least one.

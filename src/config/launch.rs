@@ -68,15 +68,16 @@ pub(super) struct Surroundings<'a> {
     pub(super) token_variables: &'a BTreeSet<String>,
 }
 
-/// The first variable that is not set in what a server is launched by, and why that matters.
-pub(super) fn unset(server: &Server) -> Option<(&Place, &str)> {
+/// The texts by which a server is launched that have variables that are not set, and which those are.
+pub(super) fn unset(server: &Server) -> Vec<(&Place, &str)> {
     let args = server.args.get().into_iter().flatten().map(|arg| &arg.0);
     let env = server.env.get().into_iter().flat_map(|map| &map.0);
     let texts = server.command.get().into_iter().chain(args);
     let texts = texts.chain(server.working_dir.get());
     texts
         .chain(env.map(|(_, _, value)| &value.0))
-        .find_map(|LaunchText { text, unset }| Some((&text.place, unset.as_deref()?)))
+        .filter_map(|LaunchText { text, unset }| Some((&text.place, unset.as_deref()?)))
+        .collect()
 }
 
 /// The launch of a server; `None` after a fault. Where a variable is [unset], it is one for people only.

@@ -35,7 +35,7 @@ impl<'e> Scope<'e> {
 
     /// Notes a variable that one server lacks.
     pub(super) fn unset(&mut self, place: &Place, reason: &str) {
-        self.unset.push(FileFault::new(place, reason));
+        self.unset.push(FileFault::unset(place, reason));
     }
 
     /// Everything that is wrong, if the file is refused: then what one server lacks is told with the rest.
@@ -47,7 +47,15 @@ impl<'e> Scope<'e> {
 
     /// Notes a fault, once, and returns `None`, so that it can end a reading function.
     pub(super) fn fault<T>(&mut self, place: &Place, text: impl Into<String>) -> Option<T> {
-        let fault = FileFault::new(place, text);
+        self.keep_fault(FileFault::new(place, text))
+    }
+
+    /// Notes variables that are not set as a fault of the file.
+    pub(super) fn unset_fault<T>(&mut self, place: &Place, text: impl Into<String>) -> Option<T> {
+        self.keep_fault(FileFault::unset(place, text))
+    }
+
+    fn keep_fault<T>(&mut self, fault: FileFault) -> Option<T> {
         if !self.faults.contains(&fault) {
             self.faults.push(fault);
         }

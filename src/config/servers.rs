@@ -108,6 +108,20 @@ pub(super) struct Named<'f> {
 /// What `startup_timeout_ms` 0 stands for; the same as the default of the key.
 const STARTUP_TIMEOUT_MS: u64 = 60_000;
 
+/// The reason that a server cannot be started whose launch has variables that are not set; warns of each text.
+fn refused_for_unset(server: &Server, scope: &mut Scope<'_>) -> Option<String> {
+    let unset = launch::unset(server);
+    for (place, reason) in &unset {
+        let text = format!("{reason}: this server cannot start, the others can");
+        scope.warn(place, text);
+    }
+    let reasons = unset.iter();
+    let reasons: Vec<_> = reasons
+        .map(|(place, reason)| format!("{place}: {reason}"))
+        .collect();
+    (!reasons.is_empty()).then(|| reasons.join("; "))
+}
+
 /// What the relay and the supervisor are told of a server; `None` after a fault.
 pub(super) fn build(
     named: &Named<'_>,
@@ -118,12 +132,11 @@ pub(super) fn build(
 ) -> Option<relay::ServerConfig> {
     let server = named.server;
     let disabled = named.off || server.disabled.get() == Some(&true);
-    let unset = launch::unset(server).filter(|_| !disabled);
-    if let Some((place, reason)) = unset {
-        let text = format!("{reason}: this server cannot start, the others can");
-        scope.warn(place, text);
-    }
-    let refused = unset.map(|(place, reason)| format!("{place}: {reason}"));
+    let refused = if disabled {
+        None
+    } else {
+        refused_for_unset(server, scope)
+    };
     let launch = launch::build(server, file, surroundings, scope);
     let own = server.limits.get();
     let restarts = restarts(server, file, scope);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::env::default_state_dir;
 use super::file::File;
 use super::reader::Scope;
-use crate::state_dir::check_directory;
+use crate::state_dir::{check_directory, unusable};
 
 /// The state directory; relative paths begin at `folder`. `None` after a fault, and where there is no place for one.
 pub(super) fn build(file: &File, folder: &Path, scope: &mut Scope<'_>) -> Option<PathBuf> {
@@ -32,7 +32,17 @@ pub(super) fn build(file: &File, folder: &Path, scope: &mut Scope<'_>) -> Option
         return scope.fault(place, "begins with \"~\", and there is no home directory");
     };
     match check_directory(&path) {
-        Ok(()) => Some(path),
+        Ok(()) => {
+            if let Some(reason) = unusable(&path) {
+                let text = format!(
+                    "{} cannot be used as it is now ({reason}), so sessions and what is known of servers would end with \
+                     the gateway: name a folder that this user can write",
+                    path.display()
+                );
+                scope.warn(place, text);
+            }
+            Some(path)
+        }
         Err(reason) => scope.fault(place, format!("{} {reason}", path.display())),
     }
 }

@@ -168,7 +168,7 @@ fn listed_digest(
             Some(name) => format!("the variable {name} is not set"),
             None => "no variable of that name is set, expected a name such as MCP_TOKEN".to_owned(),
         };
-        return scope.fault(&name.place, text);
+        return scope.unset_fault(&name.place, text);
     };
     tokens.variables.insert(name.value.clone());
     let secret = Secret::new(value.to_string_lossy().into_owned());

@@ -158,7 +158,8 @@ fn string(node: &Node<'_>, scope: &mut Scope<'_>) -> Option<Expanded> {
             "has a NUL character, which no program can take",
         ),
         Ok(expanded) => Some(expanded),
-        Err(error) => scope.fault(&node.place, error.text()),
+        Err(ExpandError::Unset(reason)) => scope.unset_fault(&node.place, reason),
+        Err(ExpandError::Malformed(reason)) => scope.fault(&node.place, reason),
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -152,6 +152,24 @@ impl Directory {
             Err(Errno::INVAL) => Ok(()),
             synced => synced,
         }
+    }
+}
+
+/// The error of the system for which a directory cannot be written, or created where it does not exist; nothing is changed.
+pub(super) fn unusable(path: &Path) -> Option<std::io::Error> {
+    // The nearest one that exists is where the first of the others would be created.
+    let existing = path.ancestors().find_map(|folder| match folder.metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        known => Some((folder, known)),
+    });
+    match existing {
+        Some((_, Err(error))) => Some(error),
+        Some((_, Ok(known))) if !known.is_dir() => Some(Errno::NOTDIR.into()),
+        Some((folder, Ok(_))) => {
+            let wanted = Access::WRITE_OK | Access::EXEC_OK;
+            rustix::fs::access(folder, wanted).err().map(Into::into)
+        }
+        None => None,
     }
 }
 

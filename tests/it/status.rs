@@ -156,3 +156,61 @@ async fn servers_that_are_named_are_judged_without_the_others() {
     }
     gateway.stop().await;
 }
+
+/// The file is in order for a gateway that has its variables: a shell without them says so, and asks on.
+#[tokio::test]
+async fn a_shell_without_the_variables_of_the_gateway_does_not_call_the_file_refused() {
+    let gateway = Gateway::builder()
+        .set("auth_token", "${GATEWAY_TOKEN}")
+        .set("tokens", json!([{"name": "other", "env": "OTHER_TOKEN"}]))
+        .env("GATEWAY_TOKEN", TOKEN)
+        .env("OTHER_TOKEN", OTHER)
+        .server(Server::control())
+        .start();
+    let with_token = [("HMG_TOKEN", TOKEN)];
+    let is_ready = || status(&gateway, &[], &with_token).code == Some(0);
+    wait_until("exit code 0", SOON, is_ready).await;
+    let asked = status(&gateway, &[], &with_token);
+    assert!(!asked.stdout.contains("would be refused"), "{asked:?}");
+    for expected in ["not set in this shell", "GATEWAY_TOKEN", "OTHER_TOKEN"] {
+        assert!(asked.stderr.contains(expected), "{asked:?}");
+    }
+    let report = status(&gateway, &["--output", "json"], &with_token);
+    let report: Value = serde_json::from_str(&report.stdout).unwrap();
+    assert_eq!(report["faults_on_disk"], json!([]), "{report}");
+    assert_eq!(
+        report["not_set_here"].as_array().unwrap().len(),
+        2,
+        "{report}"
+    );
+
+    let without = status(&gateway, &["--output", "json"], &[]);
+    assert_eq!(without.code, Some(1), "{without:?}");
+    assert!(without.stderr.contains("HMG_TOKEN"), "{without:?}");
+    let report: Value = serde_json::from_str(&without.stdout).unwrap();
+    assert_eq!(report["error"]["code"], "token_unknown", "{report}");
+    gateway.stop().await;
+}
+
+/// A script gets an object whatever became of the gateway, and the same exit code.
+#[test]
+fn a_status_that_cannot_be_had_is_an_object_for_scripts() {
+    let home = tempfile::tempdir().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = nobody.local_addr().unwrap().port();
+    drop(nobody);
+    let config = Gateway::builder().set("bind_port", port).write(home.path());
+    let asked = |arguments: &[&str]| {
+        let of_config = ["--config", config.to_str().unwrap(), "status"];
+        cli::run(home.path(), &[&of_config, arguments].concat())
+    };
+    let text = asked(&[]);
+    assert_eq!((text.code, text.stdout.as_str()), (Some(3), ""), "{text:?}");
+    assert!(text.stderr.contains("connection refused"), "{text:?}");
+    let json = asked(&["--output", "json"]);
+    assert_eq!(json.code, Some(3), "{json:?}");
+    let report: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(report["error"]["code"], "unreachable", "{report}");
+    let message = report["error"]["message"].as_str().unwrap();
+    assert!(message.contains("connection refused"), "{report}");
+}

@@ -156,6 +156,7 @@ impl Report {
         let Loaded {
             servers,
             warnings,
+            state_dir: _,
             shared: _,
             base_url: _,
             base_url_doubts: _,
@@ -186,6 +187,18 @@ impl Report {
     /// The same with a hint.
     pub(super) fn hinting(self, hint: Option<String>) -> Self {
         Self { hint, ..self }
+    }
+
+    /// The same with what is to be said of servers that failed beside a gateway of this config, which runs as this process.
+    pub(super) fn beside(mut self, gateway: Option<u32>) -> Self {
+        if let Some(pid) = gateway.filter(|_| self.failed() > 0) {
+            self.warnings.push(format!(
+                "a gateway with this config is running (pid {pid}): what a server wants for itself alone (a port, a lock, a \
+                 profile folder) may be held by that gateway's process of it, which is why a second one fails here; stop it \
+                 with POST /servers/ID/stop, or stop the gateway, and check again"
+            ));
+        }
+        self
     }
 
     /// How many servers failed.

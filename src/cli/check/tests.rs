@@ -72,6 +72,7 @@ fn loaded(ids: &[&str]) -> Loaded {
         shared: ids.iter().map(|id| id.parse().unwrap()).collect(),
         warnings: vec!["notes: a folder in PATH is writable by others".to_owned()],
         base_url: "http://127.0.0.1:7411".to_owned(),
+        state_dir: None,
         base_url_doubts: Vec::new(),
     }
 }
@@ -215,6 +216,7 @@ fn a_refused_config_shows_every_fault_and_exits_78() {
             "/c.json: servers[0].args (line 9): expected a list".to_owned(),
         ],
         missing,
+        unset_here: false,
     };
     let report = Report::refused(Path::new("/c.json"), refused(false));
     insta::assert_snapshot!(plain(&report), @r#"
@@ -237,4 +239,26 @@ fn on_macos_a_start_in_a_terminal_is_said_to_prove_little() {
     let note = note_on_rights("macos").unwrap();
     assert!(note.contains("rights of this terminal"), "{note}");
     assert_eq!(note_on_rights("linux"), None);
+}
+
+#[test]
+fn servers_that_fail_beside_a_running_gateway_are_said_to_be_held_by_it() {
+    let one = |outcome| {
+        let loaded = loaded(&["notes"]);
+        let server = ServerReport::of(&loaded.servers[0], outcome, Duration::from_millis(1));
+        Report::started(Path::new("/c.json"), vec![server], Vec::new())
+    };
+    let failed = Outcome::Failed {
+        reason: "exited with code 1".to_owned(),
+        stderr_tail: Vec::new(),
+    };
+    let told = plain(&one(failed.clone()).beside(Some(7)));
+    assert!(told.contains("is running (pid 7)"), "{told}");
+    let fine = Outcome::Ok {
+        tools: None,
+        protocol: None,
+    };
+    for report in [one(failed).beside(None), one(fine).beside(Some(7))] {
+        assert_eq!(plain(&report).matches("is running").count(), 0);
+    }
 }

@@ -24,7 +24,7 @@ fn a_process_is_shared_by_all_unless_it_is_said_otherwise() {
     let (servers, warnings) = servers(
         &[
             "",
-            r#""instance": "session", "limits": { "max_instances": 2, "instance_idle_ms": 5 }"#,
+            r#""instance": "session", "limits": { "max_instances": 2, "instance_idle_ms": 5000 }"#,
             r#""instance": "client", "client_features": "serialize""#,
         ],
         r#""limits": { "max_instances": 3 },"#,
@@ -44,10 +44,7 @@ fn a_process_is_shared_by_all_unless_it_is_said_otherwise() {
         .map(|server| (server.max_instances, server.instance_idle))
         .collect();
     let idle = Duration::from_mins(10);
-    assert_eq!(
-        bounds,
-        [(3, idle), (2, Duration::from_millis(5)), (3, idle)]
-    );
+    assert_eq!(bounds, [(3, idle), (2, Duration::from_secs(5)), (3, idle)]);
     assert_eq!(warnings, Vec::<String>::new());
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{faults, loaded, with};
+use super::{TOKEN, faults, loaded, with};
 
 /// H001, H002, H003, H005, H006 and H040: the numbers of the table are those of a file that names none.
 #[test]
@@ -35,4 +35,30 @@ fn no_limit_can_be_switched_off() {
         let told = faults(&with(&format!(r#""limits": {{ "{key}": 0 }}"#)));
         assert!(told.contains(&format!("limits.{key} (line 1): ")), "{told}");
     }
+}
+
+#[test]
+fn a_value_that_is_too_little_to_work_with_is_warned_of_with_the_smallest_useful_one() {
+    let server = r#""limits": { "max_line_bytes": 10 }"#;
+    let text = format!(
+        r#"{{ "allowed_clients": ["localhost"], "auth_token": "{TOKEN}", "request_timeout_ms": 1,
+            "limits": {{ "memory_bytes": 1, "max_body_bytes": 65536, "drain_ms": 5 }},
+            "servers": [{{ "server_id": "s", "command": "sh", {server} }}] }}"#
+    );
+    let warnings = loaded(&text).warnings.join("\n");
+    for (key, found, least) in [
+        ("limits.memory_bytes", 1, 16_777_216),
+        ("limits.drain_ms", 5, 1000),
+        ("request_timeout_ms", 1, 100),
+        ("servers[0].limits.max_line_bytes", 10, 65_536),
+    ] {
+        let line = warnings.lines().find(|line| line.starts_with(key));
+        let line = line.unwrap_or_else(|| panic!("no {key} in {warnings}"));
+        assert!(line.contains(&format!("is {found}, ")), "{line}");
+        assert!(
+            line.ends_with(&format!("smallest useful value is {least}")),
+            "{line}"
+        );
+    }
+    assert!(!warnings.contains("max_body_bytes"), "{warnings}");
 }

@@ -61,3 +61,23 @@ fn the_folder_of_a_file_that_is_refused_is_known_as_far_as_the_file_can_be_read(
         assert_eq!(state_dir(text), *expected, "{text}");
     }
 }
+
+#[test]
+fn a_named_folder_that_cannot_be_made_is_warned_of() {
+    let fixture = Fixture::new(&[]);
+    fixture.write("file", "");
+    let warnings = |value: &str| {
+        let config = fixture.load(&with(&format!("\n\"state_dir\": \"{value}\"")));
+        config.expect("faults").warnings.join("\n")
+    };
+    let told = warnings("file/below/state");
+    assert!(told.contains("state_dir (line 2): "), "{told}");
+    assert!(
+        told.contains("cannot be used as it is now (Not a directory"),
+        "{told}"
+    );
+    assert!(
+        !warnings("new/below").contains("state_dir"),
+        "one that is to be made"
+    );
+}
