@@ -122,13 +122,23 @@ impl Request {
         let Some(uri) = self.message.uri() else {
             return self.ask_child(handshake, span).await;
         };
-        let is_wanted = !self.forgets(&uri);
-        // What a modern child is listened to for has changed already.
-        if is_wanted || Hub::subscribes_by_listen(handshake) {
-            return Ok((answers::empty(self.client_id()).into(), Outcome::Ok));
+        let empty = || Ok((answers::empty(self.client_id()).into(), Outcome::Ok));
+        if Hub::subscribes_by_listen(handshake) {
+            // What a modern child is listened to for changes with the wish.
+            self.forgets(&uri);
+            return empty();
         }
-        let _leaving = self.upstream.hub.leaving(&uri);
-        self.ask_child(handshake, span).await
+        let principal = self.caller.principal.id;
+        let mut leaving = self.upstream.hub.leaving(&uri, principal);
+        if !self.forgets(&uri) {
+            leaving.set_answered();
+            return empty();
+        }
+        let answered = self.ask_child(handshake, span).await;
+        if answered.is_ok() {
+            leaving.set_answered();
+        }
+        answered
     }
 
     /// Notes that the client wants updates of a resource; `false` where it has no way to hear of them.

@@ -4,7 +4,7 @@
 //! A subscription that is being given up is not taken again before the server has said so: the frames of two
 //! principals may be written in another order than the one in which they were let in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -45,8 +45,14 @@ impl SubscriptionChange {
 struct SentChange {
     uri: Arc<str>,
     change: SubscriptionChange,
+    /// The mark of the subscription, where it is being given up.
+    leaving: Option<LeavingMark>,
     answer: oneshot::Receiver<Outcome>,
 }
+
+/// A mark of a subscription that is being given up, in one life of the server.
+#[derive(Clone, Copy, Debug)]
+struct LeavingMark(u64);
 
 /// The changes that one server is still to be told of.
 #[derive(Debug, Default)]
@@ -57,8 +63,10 @@ pub(super) struct PendingChanges {
     sent: Vec<SentChange>,
     /// Changes that were sent and not answered.
     under_way: usize,
-    /// Subscriptions that are being given up.
-    leaving: BTreeSet<Arc<str>>,
+    /// Subscriptions that are being given up, and by how many: each takes its own mark away.
+    leaving: BTreeMap<Arc<str>, usize>,
+    /// How many lives of the server there were.
+    lives: u64,
 }
 
 impl PendingChanges {
@@ -79,11 +87,28 @@ impl PendingChanges {
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
         self.leaving.clear();
+        self.lives += 1;
     }
 
     /// A subscription that is being given up.
     pub(super) fn is_leaving(&self, uri: &str) -> bool {
-        self.leaving.contains(uri)
+        self.leaving.contains_key(uri)
+    }
+
+    fn begin_leaving(&mut self, uri: Arc<str>) -> LeavingMark {
+        *self.leaving.entry(uri).or_default() += 1;
+        LeavingMark(self.lives)
+    }
+
+    /// Takes a mark away; one of an earlier life is gone with that.
+    fn end_leaving(&mut self, uri: &str, LeavingMark(life): LeavingMark) {
+        let marks = self.leaving.get_mut(uri).filter(|_| life == self.lives);
+        if let Some(marks) = marks {
+            *marks -= 1;
+            if *marks == 0 {
+                self.leaving.remove(uri);
+            }
+        }
     }
 
     /// The next change, of the principal that follows the one served last.
@@ -122,13 +147,13 @@ impl Hub {
             }
             match self.tell_of_resource(state, change.method(), &uri, principal) {
                 Some(Ok(answer)) => {
-                    if change == SubscriptionChange::Unsubscribe {
-                        state.changes.leaving.insert(Arc::clone(&uri));
-                    }
+                    let is_end = change == SubscriptionChange::Unsubscribe;
+                    let leaving = is_end.then(|| state.changes.begin_leaving(Arc::clone(&uri)));
                     state.changes.under_way += 1;
                     state.changes.sent.push(SentChange {
                         uri,
                         change,
+                        leaving,
                         answer,
                     });
                 }
@@ -150,10 +175,12 @@ impl Hub {
     }
 
     /// The server has answered a change.
-    fn changed(&self, uri: &str) {
+    fn changed(&self, uri: &str, leaving: Option<LeavingMark>) {
         let mut state = self.state();
         state.changes.under_way = state.changes.under_way.saturating_sub(1);
-        state.changes.leaving.remove(uri);
+        if let Some(mark) = leaving {
+            state.changes.end_leaving(uri, mark);
+        }
         self.send_changes(&mut state);
         drop(state);
         self.left.send_replace(());
@@ -169,25 +196,62 @@ impl Hub {
     }
 }
 
-/// A subscription that is being given up at the request of a client. Dropped when the server has answered.
+/// A subscription that is being given up at the request of a client. Dropped when the server has answered, or the client
+/// waits for that no more: then the hub tells the server of what is wanted by then.
 #[must_use = "dropping it lets others subscribe"]
 pub(in crate::relay) struct UnsubscribeGuard<'a> {
     hub: &'a Hub,
     uri: &'a str,
+    principal: PrincipalId,
+    mark: LeavingMark,
+    answered: bool,
+}
+
+impl UnsubscribeGuard<'_> {
+    /// The server has answered, or was not asked.
+    pub(in crate::relay) fn set_answered(&mut self) {
+        self.answered = true;
+    }
 }
 
 impl Hub {
-    /// Notes that a client asks a legacy server to give a subscription up.
-    pub(in crate::relay) fn leaving<'a>(&'a self, uri: &'a str) -> UnsubscribeGuard<'a> {
-        self.state().changes.leaving.insert(uri.into());
-        UnsubscribeGuard { hub: self, uri }
+    /// Notes that a client asks a legacy server to give a subscription up. Called before the client's wish is taken out:
+    /// whoever wants the resource afterwards waits.
+    pub(in crate::relay) fn leaving<'a>(
+        &'a self,
+        uri: &'a str,
+        principal: PrincipalId,
+    ) -> UnsubscribeGuard<'a> {
+        UnsubscribeGuard {
+            hub: self,
+            uri,
+            principal,
+            mark: self.state().changes.begin_leaving(uri.into()),
+            answered: false,
+        }
     }
 }
 
 impl Drop for UnsubscribeGuard<'_> {
     fn drop(&mut self) {
-        self.hub.state().changes.leaving.remove(self.uri);
+        let mut state = self.hub.state();
+        state.changes.end_leaving(self.uri, self.mark);
+        if !self.answered {
+            // What the client has asked may be written later, and then this comes after it: both wait in one queue.
+            let change = if state.subscriptions.contains(self.uri) {
+                SubscriptionChange::Subscribe
+            } else {
+                SubscriptionChange::Unsubscribe
+            };
+            state.changes.add(self.principal, self.uri.into(), change);
+            self.hub.send_changes(&mut state);
+        }
+        drop(state);
         self.hub.left.send_replace(());
+        if !self.answered {
+            // Wakes the task that awaits the answer.
+            self.hub.wishes_changed();
+        }
     }
 }
 
@@ -211,6 +275,7 @@ pub(super) async fn run(hub: Weak<Hub>, mut wishes: watch::Receiver<u64>) {
         for SentChange {
             uri,
             change,
+            leaving,
             answer,
         } in sent
         {
@@ -219,7 +284,7 @@ pub(super) async fn run(hub: Weak<Hub>, mut wishes: watch::Receiver<u64>) {
             if let Err(fault) = told {
                 tracing::debug!(server_id = %here.server, error = %fault, "the server did not change a subscription");
             }
-            here.changed(&uri);
+            here.changed(&uri, leaving);
         }
     }
 }
@@ -227,6 +292,22 @@ pub(super) async fn run(hub: Weak<Hub>, mut wishes: watch::Receiver<u64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each of several that give one subscription up takes its own mark away, and none that of a later life.
+    #[test]
+    fn a_subscription_is_being_given_up_until_all_who_do_are_answered() {
+        let mut changes = PendingChanges::default();
+        let marks = ["a:", "a:"].map(|uri| changes.begin_leaving(uri.into()));
+        changes.end_leaving("a:", marks[0]);
+        assert!(changes.is_leaving("a:"));
+        changes.clear();
+        assert!(!changes.is_leaving("a:"));
+        let later = changes.begin_leaving("a:".into());
+        changes.end_leaving("a:", marks[1]);
+        assert!(changes.is_leaving("a:"));
+        changes.end_leaving("a:", later);
+        assert!(!changes.is_leaving("a:"));
+    }
 
     /// RD01: the changes of a principal that has many do not come before those of one that has few.
     #[test]

@@ -151,7 +151,10 @@ impl Listening {
         for uri in uris {
             let refusal = loop {
                 self.hub.until_left(&uri).await;
-                match self.ask_for(&uri) {
+                let Some(told) = self.ask_for(&uri) else {
+                    continue;
+                };
+                match told {
                     Ok(None) => {
                         granted.insert(Arc::clone(&uri));
                         break None;
@@ -192,11 +195,16 @@ impl Listening {
         }
     }
 
-    /// Notes a wish, and tells a legacy child of one that nobody had; gives where its answer arrives.
-    fn ask_for(&self, uri: &str) -> Result<Option<oneshot::Receiver<Outcome>>, Fault> {
+    /// Notes a wish, and tells a legacy child of one that nobody had; gives where its answer arrives. `None`, and the wish
+    /// is not noted, while the subscription is being given up.
+    fn ask_for(&self, uri: &str) -> Option<Result<Option<oneshot::Receiver<Outcome>>, Fault>> {
         let mut state = self.hub.state();
-        if !state.want(self.key, uri)? {
-            return Ok(None);
+        if state.changes.is_leaving(uri) {
+            return None;
+        }
+        match state.want(self.key, uri) {
+            Ok(true) => {}
+            known => return Some(known.map(|_| None)),
         }
         let told = self
             .hub
@@ -205,7 +213,7 @@ impl Listening {
         if told.is_err() {
             state.forget(self.key, uri);
         }
-        told
+        Some(told)
     }
 
     /// Tells the client what it will hear, and lets it hear.
