@@ -56,8 +56,8 @@ impl Shared {
                 if *target != Target::All {
                     return Err(fault);
                 }
-                let reason = &*fault.message;
-                tracing::warn!(server_id = %server.id, reason, "the server is left out: {reason}");
+                let omissions = &server.omissions;
+                omissions.note(&server.id, &caller.principal, &fault.message);
             }
         }
         if *target == Target::All {

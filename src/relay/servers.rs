@@ -3,11 +3,17 @@
 //! The list is a value that never changes: a reload puts another in its place, and whoever works with the
 //! old one goes on with it to the end of what it does.
 
+#[cfg(test)]
+mod fixture;
+mod omission_log;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use omission_log::OmissionLog;
 
 use super::aggregate::Gap;
 use super::config::ServerConfig;
@@ -64,6 +70,8 @@ pub(super) struct Server {
     pub(super) home: Shard,
     /// It is no more: streams of it that never end by themselves end now.
     pub(super) ended: CancellationToken,
+    /// Lines of the log about its being left out of lists.
+    pub(super) omissions: OmissionLog,
     /// No process of it is left, nor of the one before it.
     gone: CancellationToken,
     /// The one of this id that was there before is gone.
@@ -302,6 +310,7 @@ impl Server {
             instruments: labels,
             home,
             ended,
+            omissions: OmissionLog::default(),
             gone: CancellationToken::new(),
             predecessor,
         }
@@ -324,36 +333,6 @@ impl Server {
         self.instances.retire().await;
         if let Some(predecessor) = &self.predecessor {
             predecessor.cancelled().await;
-        }
-    }
-
-    /// A server whose one process is there already.
-    #[cfg(test)]
-    pub(super) fn of(upstream: Upstream, instance: super::config::Instance) -> Self {
-        let (id, labels) = (upstream.handle.id().clone(), upstream.instruments.clone());
-        let config = ServerConfig {
-            supervisor: (*upstream.handle.config()).clone(),
-            instance,
-            revive_sessions: false,
-            client_features: super::config::ClientFeatures::Attribute,
-            client_capabilities: super::config::ClientCapabilities::default(),
-            max_instances: 1,
-            instance_idle: std::time::Duration::from_mins(1),
-        };
-        let ended = upstream.ended.clone();
-        let only = Mutex::new(Some(upstream));
-        let make = move |_: &InstanceKey, _, _| {
-            let only = only.lock().unwrap().take().unwrap();
-            ProcessPair::new(only, Box::new(|_| unreachable!("one process is enough")))
-        };
-        Self {
-            id,
-            instances: Instances::new(config, Box::new(make)),
-            instruments: labels,
-            home: Shard::here(),
-            ended,
-            gone: CancellationToken::new(),
-            predecessor: None,
         }
     }
 

@@ -159,8 +159,8 @@ impl All {
             let leased = call::lease(server, &caller.principal, session, Some(era));
             leased
                 .inspect_err(|fault| {
-                    let reason = &*fault.message;
-                    tracing::warn!(server_id = %server.id, reason, "the server is left out: {reason}");
+                    let omissions = &server.omissions;
+                    omissions.note(&server.id, &caller.principal, &fault.message);
                 })
                 .ok()
         });

@@ -87,6 +87,9 @@ impl Session {
             return Err(shaken);
         }
         let answer = shaken.json();
+        if answer.get("error").is_some() {
+            return Err(shaken);
+        }
         assert_eq!(answer["result"]["protocolVersion"], revision, "{answer}");
         let session = Self {
             client: client.clone(),
