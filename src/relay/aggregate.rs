@@ -27,6 +27,8 @@ pub(super) use hearing::{announce_lists, hear, servers_changed};
 pub(super) use last_lists::LastLists;
 pub(super) use results::renamed;
 
+use super::hub::List;
+
 /// What the gateway calls itself where it stands for all servers: a `serverInfo`.
 fn identity() -> &'static str {
     concat!(
@@ -57,6 +59,15 @@ impl Kind {
     /// The list that this method asks for.
     pub(super) fn of_method(method: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.method() == method)
+    }
+
+    /// The list whose change clients are told of: templates have no notification of their own.
+    pub(super) fn announced(self) -> List {
+        match self {
+            Self::Tools => List::Tools,
+            Self::Prompts => List::Prompts,
+            Self::Resources | Self::Templates => List::Resources,
+        }
     }
 
     /// The method that asks for it.

@@ -33,7 +33,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub(super) use ear::Ear;
-pub(super) use filter::Filter;
+pub(super) use filter::{Filter, List};
 pub(super) use levels::{Raised, USUAL};
 #[cfg(test)]
 pub(super) use listening::Listening;

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use super::Kind;
-use super::gather::Reason;
+use super::gather::{LateCause, Reason};
 use super::last_lists::Page;
 use super::merge::Part;
 use crate::audit;
@@ -77,38 +77,45 @@ impl Asker<'_> {
         };
         server.hub.used_by(self.principal.id);
         let submitted = mux.submit(id, frame, submission);
-        let mut receiver = submitted.map_err(|fault| fault.message.into_owned())?;
+        let mut receiver = submitted.map_err(|fault| fault.message)?;
         if let Ok(outcome) = timeout_at(deadline, &mut receiver).await {
-            let lost = |_closed| "was lost".to_owned();
+            let lost = |_closed| "was lost".into();
             return outcome.map_err(lost).and_then(|outcome| {
                 noted.ended(&outcome);
                 page(kind, outcome, self.memory)
             });
         }
-        // What comes later is worth keeping, and until it does nobody waits again.
-        let late = server.last_lists.late();
+        // What comes later is worth keeping, and until it does its principal waits for nothing again.
+        let late = server.last_lists.late(self.principal.id, kind);
         let cursor = cursor.map(str::to_owned);
         let memory = self.memory.clone();
         self.tasks.spawn(async move {
-            if let Ok(outcome) = receiver.await {
-                noted.ended(&outcome);
-                let server = &noted.server;
-                if let Ok(Some(page)) = page(kind, outcome, &memory)
-                    && let Ok(part) = Part::read(kind, server.handle.id(), &page.line, page.result)
-                {
-                    let lists = &server.last_lists;
-                    lists.remember(&memory, kind, cursor.as_deref(), page, part.next());
-                    if lists.is_left_out(kind) {
-                        // Before anybody is told: who asks again must not be refused for this request.
-                        drop(late);
-                        server.hub.was_missing();
-                        return;
-                    }
-                }
+            let Ok(outcome) = receiver.await else {
+                return;
+            };
+            noted.ended(&outcome);
+            let server = &noted.server;
+            let is_kept = page(kind, outcome, &memory)
+                .ok()
+                .flatten()
+                .is_some_and(|page| {
+                    let part = Part::read(kind, server.handle.id(), &page.line, page.result);
+                    let next = part.map(|part| part.next().map(str::to_owned));
+                    next.is_ok_and(|next| {
+                        let lists = &server.last_lists;
+                        lists.remember(&memory, kind, cursor.as_deref(), page, next.as_deref())
+                    })
+                });
+            for kind in late.end(is_kept) {
+                server
+                    .hub
+                    .announce_list(kind.announced(), noted.principal.id);
             }
-            drop(late);
         });
-        Err(format!("did not answer {} in time", kind.method()))
+        Err(Reason {
+            text: format!("did not answer {} in time", kind.method()),
+            late: Some(LateCause::Own),
+        })
     }
 }
 
@@ -193,7 +200,7 @@ fn page(
     outcome: supervisor::Outcome,
     memory: &MemoryBudget,
 ) -> Result<Option<Page>, Reason> {
-    let answer = outcome.map_err(|fault| fault.message.into_owned())?;
+    let answer = outcome.map_err(|fault| fault.message)?;
     match answer.ending {
         Ending::Result | Ending::ToolError => {
             let envelope = scan(&answer.line).unwrap_or_default();
@@ -205,8 +212,8 @@ fn page(
         }
         Ending::Error(error) => match ended::error_code(error.of(&answer.line)) {
             METHOD_NOT_FOUND => Ok(None),
-            code => Err(format!("answered {} with error {code}", kind.method())),
+            code => Err(format!("answered {} with error {code}", kind.method()).into()),
         },
-        Ending::InputRequired => Err(format!("wants input for {}", kind.method())),
+        Ending::InputRequired => Err(format!("wants input for {}", kind.method()).into()),
     }
 }

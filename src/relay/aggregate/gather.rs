@@ -23,8 +23,32 @@ use crate::supervisor::{Handshake, ServerHandle, State, Status};
 
 /// How long a server that is ready is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
-/// Why a list cannot be had from its server: a sentence that goes on after "it".
-pub(super) type Reason = String;
+/// The reason why a list cannot be had from its server.
+#[derive(Debug)]
+pub(super) struct Reason {
+    /// A sentence that goes on after "it".
+    pub(super) text: String,
+    /// A request is late, so that the list may be had later.
+    pub(super) late: Option<LateCause>,
+}
+
+/// The request that is late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LateCause {
+    /// The one for this list.
+    Own,
+    /// An earlier one of the same principal.
+    Earlier,
+}
+
+impl<T: Into<String>> From<T> for Reason {
+    fn from(text: T) -> Self {
+        Self {
+            text: text.into(),
+            late: None,
+        }
+    }
+}
 
 /// The page of a list that all servers have together: the first, or the one where the parts of an
 /// earlier one ended. Never fails.
@@ -110,9 +134,17 @@ async fn part<'a>(
         Some(_) => Shown::LastKnown,
         None => Shown::Nothing,
     };
-    last_lists.note(handle.id(), kind, Some(gap(shown, reason)));
+    last_lists.note(handle.id(), kind, Some(gap(shown, reason.text)));
     if is_unborn {
         server.hub.was_missing();
+    }
+    let principal = asker.principal.id;
+    if let Some(late) = reason.late.filter(|_| known.is_none())
+        && !last_lists.leave_out(principal, kind)
+        // It came after it had been waited for, and before this was noted.
+        && (late == LateCause::Earlier || last_lists.last_known(kind, cursor).is_some())
+    {
+        server.hub.announce_list(kind.announced(), principal);
     }
     let is_left_out = known.is_none();
     let known = known.map(|part| part.after(&trail).0.out_of_date());
@@ -139,7 +171,7 @@ fn patience(handle: &ServerHandle) -> Result<Duration, Reason> {
         State::Stopped => "is stopped",
         State::Failed => "has failed and was given up",
     };
-    Err(reason.to_owned())
+    Err(reason.into())
 }
 
 /// The handshake of a server, waited for where it sleeps or starts for the first time.
@@ -169,8 +201,8 @@ async fn first_handshake(
             last_lists.set_in_vain(false);
             return Ok(handshake);
         }
-        Ok(Err(fault)) => fault.message.into_owned(),
-        Err(_elapsed) => "did not become ready within hold_ms".to_owned(),
+        Ok(Err(fault)) => fault.message.into(),
+        Err(_elapsed) => "did not become ready within hold_ms".into(),
     };
     last_lists.set_in_vain(true);
     Err(failed)
@@ -195,16 +227,19 @@ async fn ask(
         return Ok(known);
     }
     if known.is_some() && state == State::Unhealthy {
-        return Err("has missed its last probe".to_owned());
+        return Err("has missed its last probe".into());
     }
-    if last_lists.is_late() {
-        return Err("still owes the answer to an earlier request".to_owned());
+    if last_lists.is_late(asker.principal.id) {
+        return Err(Reason {
+            text: "still owes the answer to an earlier request".to_owned(),
+            late: Some(LateCause::Earlier),
+        });
     }
     let deadline = Instant::now() + patience;
     let handshake = match handle.handshake() {
         Some(handshake) => handshake,
         None if last_lists.is_in_vain() => {
-            return Err("did not become ready when it was waited for".to_owned());
+            return Err("did not become ready when it was waited for".into());
         }
         None => first_handshake(server, deadline).await?,
     };

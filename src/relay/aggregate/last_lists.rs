@@ -3,6 +3,8 @@
 //! A list that was true a minute ago is better than a hole: clients take a tool that is not listed for
 //! gone, and a server that was restarted tells its lists anew. Only where memory runs out are they given up.
 
+mod late;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -11,6 +13,8 @@ use super::Kind;
 use crate::memory_budget::{MemoryBudget, ReclaimableStore, SMALL, SteppedLease, piece_weight};
 use crate::protocol::Span;
 use crate::types::{PrincipalId, ServerId};
+pub(super) use late::LateRequest;
+use late::LateRequests;
 
 /// Pages of one list that are kept.
 const MAX_PAGES: usize = 64;
@@ -61,7 +65,7 @@ struct Inner {
     /// The memory budget knows of these lists.
     is_registered: bool,
     /// Requests that the server was not waited for any longer, and has not answered yet.
-    late: usize,
+    late: LateRequests,
     /// Its first start was waited for in vain.
     in_vain: bool,
 }
@@ -128,7 +132,7 @@ impl LastLists {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a page that the server has answered with, if there is room. Later pages belong to the first: they go when
+    /// Keeps a page that the server has answered with, if there is room; `false` if not. Later pages belong to the first: they go when
     /// it changes. A page of a cursor that no page leads to is not kept: clients can make up as many as they like.
     pub(super) fn remember(
         self: &Arc<Self>,
@@ -137,7 +141,7 @@ impl LastLists {
         cursor: Option<&str>,
         page: Page,
         next: Option<&str>,
-    ) {
+    ) -> bool {
         self.register(memory);
         let mut inner = self.inner();
         let pages = &mut inner.list(kind).pages;
@@ -153,7 +157,7 @@ impl LastLists {
             (Some(_), None) => {
                 let leads_here = |known: &KeptPage| known.next.as_deref() == cursor;
                 if !pages.iter().any(leads_here) {
-                    return;
+                    return false;
                 }
             }
             (None, Some(at))
@@ -161,7 +165,7 @@ impl LastLists {
                     .get(at)
                     .is_some_and(|known| result(&known.page) == result(&page)) =>
             {
-                return;
+                return true;
             }
             (None, _) => {
                 inner.clear(kind);
@@ -174,14 +178,15 @@ impl LastLists {
         };
         let has_room = inner.list(kind).pages.len() < MAX_PAGES;
         let (account, weight) = (memory.process_account(), kept.weight());
-        if has_room
+        let is_kept = has_room
             && inner.bytes() + kept.bytes() <= MAX_BYTES
             // First, because a page that is not kept is not a message that was refused.
             && inner.lease.reserve(&account, weight)
-            && inner.lease.add(&account, weight)
-        {
+            && inner.lease.add(&account, weight);
+        if is_kept {
             inner.list(kind).pages.push(kept);
         }
+        is_kept
     }
 
     /// Has the memory budget know of these lists, the first time that something is kept.
@@ -205,18 +210,10 @@ impl LastLists {
 
     /// Whether it is noted that only the beginning of a list is shown.
     pub(super) fn is_cut_short(&self, kind: Kind) -> bool {
-        self.is_shown_as(kind, Shown::Beginning)
-    }
-
-    /// Whether it is noted that nothing of a list is shown.
-    pub(super) fn is_left_out(&self, kind: Kind) -> bool {
-        self.is_shown_as(kind, Shown::Nothing)
-    }
-
-    fn is_shown_as(&self, kind: Kind, shown: Shown) -> bool {
         let mut inner = self.inner();
         let gap = &inner.list(kind).gap;
-        gap.as_ref().is_some_and(|gap| gap.shown == shown)
+        gap.as_ref()
+            .is_some_and(|gap| gap.shown == Shown::Beginning)
     }
 
     /// Notes how a list is shown, and logs it where that has changed.
@@ -257,16 +254,20 @@ impl LastLists {
             .collect()
     }
 
-    /// Notes that the server is not waited for any longer, until the request is over: by then the value
-    /// is dropped.
-    pub(super) fn late(self: &Arc<Self>) -> Late {
-        self.inner().late += 1;
-        Late(Arc::clone(self))
+    /// Notes that the server is not waited for any longer, until the value is dropped.
+    pub(super) fn late(self: &Arc<Self>, principal: PrincipalId, kind: Kind) -> LateRequest {
+        LateRequest::new(Arc::clone(self), principal, kind)
     }
 
-    /// Whether any request is not answered for longer than one waits.
-    pub(super) fn is_late(&self) -> bool {
-        self.inner().late > 0
+    /// Whether any request of a principal is not answered for longer than one waits.
+    pub(super) fn is_late(&self, principal: PrincipalId) -> bool {
+        self.inner().late.has(principal)
+    }
+
+    /// Notes that a principal was shown a list without this server's, because a request is late: it is told when that is
+    /// over. `false` where it is over by now.
+    pub(super) fn leave_out(&self, principal: PrincipalId, kind: Kind) -> bool {
+        self.inner().late.leave_out(principal, kind)
     }
 
     /// Notes whether the server's first start was waited for in vain.
@@ -294,16 +295,6 @@ impl ReclaimableStore for LastLists {
             }
         }
         released + before.saturating_sub(inner.lease.leased())
-    }
-}
-
-/// A request that is not answered for longer than one waits.
-#[derive(Debug)]
-pub(super) struct Late(Arc<LastLists>);
-
-impl Drop for Late {
-    fn drop(&mut self) {
-        self.0.inner().late -= 1;
     }
 }
 

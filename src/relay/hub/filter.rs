@@ -12,7 +12,7 @@ use crate::fault::{Delivered, Fault, FaultKind};
 
 /// A list of a server's that can change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum List {
+pub(in crate::relay) enum List {
     Tools,
     Prompts,
     Resources,

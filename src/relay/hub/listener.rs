@@ -176,14 +176,23 @@ impl Hub {
         let lists = life.capabilities.lists;
         drop(state);
         for list in List::ALL.into_iter().filter(|list| lists.has(*list)) {
-            let told = Told::own(format!(
-                r#"{{"jsonrpc":"2.0","method":"{}"}}"#,
-                list.method()
-            ));
-            self.deliver(&told, |hearer| {
-                hearer.lists.has(list) && principals.contains(&hearer.principal)
-            });
+            self.announce(list, |principal| principals.contains(&principal));
         }
+    }
+
+    /// Tells the clients of a principal to ask for a list again.
+    pub(in crate::relay) fn announce_list(&self, list: List, principal: PrincipalId) {
+        self.announce(list, |one| one == principal);
+    }
+
+    fn announce(&self, list: List, pick: impl Fn(PrincipalId) -> bool) {
+        let told = Told::own(format!(
+            r#"{{"jsonrpc":"2.0","method":"{}"}}"#,
+            list.method()
+        ));
+        self.deliver(&told, |hearer| {
+            hearer.lists.has(list) && pick(hearer.principal)
+        });
     }
 
     /// Tells one client to look at the lists again: by `tell` now, or with everybody when the first life of the child

@@ -107,11 +107,38 @@ fn gaps_are_told_until_they_are_closed() {
 #[test]
 fn a_server_is_late_until_all_that_it_owes_is_over() {
     let kept = Arc::<LastLists>::default();
-    let (first, second) = (kept.late(), kept.late());
+    let (one, two) = (PrincipalId(1), PrincipalId(2));
+    let (first, second) = (kept.late(one, Kind::Tools), kept.late(one, Kind::Tools));
     drop(first);
-    assert!(kept.is_late());
+    assert!(kept.is_late(one));
+    assert!(
+        !kept.is_late(two),
+        "that keeps nobody else from being shown a list"
+    );
     drop(second);
-    assert!(!kept.is_late());
+    assert!(!kept.is_late(one));
+}
+
+/// Asked for again, the list that was not kept would be late and left out again, and so on.
+#[test]
+fn lists_that_were_left_out_are_asked_for_again_when_nothing_is_late() {
+    let lists = Arc::<LastLists>::default();
+    let one = PrincipalId(1);
+    for is_kept in [false, true] {
+        let first = lists.late(one, Kind::Tools);
+        let second = lists.late(one, Kind::Prompts);
+        for kind in [Kind::Tools, Kind::Resources, Kind::Tools] {
+            assert!(lists.leave_out(one, kind));
+        }
+        assert_eq!(second.end(true), [], "the other is late still");
+        let again = if is_kept {
+            vec![Kind::Tools, Kind::Resources]
+        } else {
+            vec![Kind::Resources]
+        };
+        assert_eq!(first.end(is_kept), again);
+        assert!(!lists.leave_out(one, Kind::Tools), "nothing is late");
+    }
 }
 
 /// Where memory runs out the lists are given up, and none is kept that there is no memory for.

@@ -56,11 +56,21 @@ impl Child {
 
     /// The list, and how long it was waited for.
     async fn list(&self, more: Option<&[More<'_>]>) -> (Value, Duration) {
+        self.list_for(1, Kind::Tools, more).await
+    }
+
+    /// The list of a kind for a principal, and how long it was waited for.
+    async fn list_for(
+        &self,
+        principal: u32,
+        kind: Kind,
+        more: Option<&[More<'_>]>,
+    ) -> (Value, Duration) {
         let asker = Asker {
             tasks: &self.tasks,
             memory: &MemoryBudget::new(usize::MAX),
             principal: Arc::new(Principal {
-                id: PrincipalId(1),
+                id: PrincipalId(principal),
                 fingerprint: crate::types::TokenFingerprint::default(),
                 name: "someone".into(),
                 admin: false,
@@ -72,7 +82,7 @@ impl Child {
         };
         let asked = Instant::now();
         let servers = [&self.server];
-        let list = list(&asker, Kind::Tools, &servers, more, Era::Modern).await;
+        let list = list(&asker, kind, &servers, more, Era::Modern).await;
         (serde_json::from_str(&list).unwrap(), asked.elapsed())
     }
 
@@ -167,25 +177,43 @@ async fn a_server_of_which_nothing_is_known_is_left_out() {
 /// The client has a list that lacks this server's tools, and no other reason to ask again.
 #[tokio::test(start_paused = true)]
 async fn a_list_that_was_left_out_is_announced_when_it_comes() {
-    let child = Child::new(r#"{"tools":{}}"#);
+    let capabilities = r#"{"tools":{},"prompts":{}}"#;
+    let child = Child::new(capabilities);
     let hub = &child.server.hub;
-    hub.handshake_completed(Incarnation(1), &shaken(r#"{"tools":{}}"#));
+    hub.handshake_completed(Incarnation(1), &shaken(capabilities));
     hub.ready(Incarnation(1));
-    let queue = queue();
-    let _ear = hub.join(PrincipalId(1), Arc::clone(&queue) as _);
+    let queues = [queue(), queue()];
+    let [one, other] = [1, 2].map(PrincipalId);
+    let _ear = hub.join(one, Arc::clone(&queues[0]) as _);
+    let _other = hub.join(other, Arc::clone(&queues[1]) as _);
+    let told = || [waiting(&queues[0]), waiting(&queues[1])];
+    let nothing: [Vec<String>; 2] = [vec![], vec![]];
+    let late_answer = async |rest: &str| {
+        child.answer(rest).await;
+        child.tasks.close();
+        child.tasks.wait().await;
+    };
     child.list(None).await;
     assert_eq!(child.gap(), Some(Shown::Nothing));
-    assert_eq!(waiting(&queue), [""; 0]);
-    child.answer(ONE).await;
-    child.tasks.close();
-    child.tasks.wait().await;
-    assert_eq!(waiting(&queue), [changed("tools")]);
+    let (_, took) = child.list_for(1, Kind::Prompts, None).await;
+    assert_eq!(
+        took,
+        Duration::ZERO,
+        "another list is not waited for either"
+    );
+    assert_eq!(told(), nothing);
+    late_answer(ONE).await;
+    let both = vec![changed("tools"), changed("prompts")];
+    assert_eq!(told(), [both, vec![]], "and nobody who had not asked");
     // One that comes late where the last known one was shown is announced by the server, if it is another at all.
     child.list(None).await;
     assert_eq!(child.gap(), Some(Shown::LastKnown));
-    child.answer(TWO).await;
-    child.tasks.wait().await;
-    assert_eq!(waiting(&queue), [""; 0]);
+    late_answer(TWO).await;
+    assert_eq!(told(), nothing);
+    // Asked for again, this one would be left out again.
+    child.list_for(1, Kind::Prompts, None).await;
+    late_answer(r#""result":{"no":"list"}"#).await;
+    assert_eq!(told(), nothing);
 }
 
 #[tokio::test(start_paused = true)]
