@@ -47,6 +47,7 @@ mod stdout;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -204,9 +205,13 @@ impl Supervisor {
             present.servers.clone()
         };
         self.tasks.close();
-        for server in servers {
+        // All at once: one whose event loop is busy must not keep the others from being told, and restarted meanwhile.
+        let orders = servers
+            .iter()
+            .map(|server| server.order(OrderKind::Shutdown));
+        for outcome in join_all(orders).await {
             // An actor that is gone has nothing to shut down.
-            let _ = server.order(OrderKind::Shutdown).await;
+            drop(outcome);
         }
         self.tasks.wait().await;
     }

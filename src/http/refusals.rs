@@ -16,7 +16,11 @@ const MAX_SHOWN: usize = 100;
 
 /// Logs refusals by address.
 #[derive(Debug, Default)]
-pub(super) struct RefusalLog(MinuteCounts);
+pub(super) struct RefusalLog {
+    requests: MinuteCounts,
+    /// Counted apart: whoever may give orders must not be able to hide that somebody guesses tokens.
+    orders: MinuteCounts,
+}
 
 impl RefusalLog {
     /// Logs one refusal, or counts it. `detail` gives the name that was refused, or what is wrong
@@ -28,7 +32,7 @@ impl RefusalLog {
         detail: impl FnOnce() -> Option<String>,
         now: Instant,
     ) {
-        if self.has_room(client, now) {
+        if has_room(&self.requests, client, now) {
             let cause = cause(check, client, detail().as_deref());
             let check = check.as_str();
             tracing::info!(%client, check, "request of {client} refused by the check of its {check}{cause}");
@@ -37,7 +41,7 @@ impl RefusalLog {
 
     /// Logs one order that was refused, or counts it.
     pub(super) fn note_order(&self, client: IpAddr, now: Instant, log: impl FnOnce()) {
-        if self.has_room(client, now) {
+        if has_room(&self.orders, client, now) {
             log();
         }
     }
@@ -47,24 +51,23 @@ impl RefusalLog {
     pub(super) fn note_handshake(&self, fault: &HandshakeFault, client: IpAddr, now: Instant) {
         if fault.is_disconnect() {
             tracing::debug!(%client, "{client} has gone before TLS was agreed on");
-        } else if self.has_room(client, now) {
+        } else if has_room(&self.requests, client, now) {
             let (reason, text) = (fault.as_str(), fault.text());
             tracing::info!(%client, reason, "TLS handshake with {client} failed: {text}");
         }
     }
+}
 
-    /// Whether one more line about an address may be written; tells of those that were not when their
-    /// minute is over.
-    fn has_room(&self, client: IpAddr, now: Instant) -> bool {
-        let counted = self.0.count(client, now);
-        for (address, count) in counted.ended {
-            let suppressed = count.saturating_sub(LOGGED_PER_MINUTE);
-            if suppressed > 0 {
-                tracing::info!(client = %address, suppressed, "{suppressed} more attempts of {address} were refused");
-            }
+/// Whether one more line about an address may be written; tells of those that were not when their minute is over.
+fn has_room(counts: &MinuteCounts, client: IpAddr, now: Instant) -> bool {
+    let counted = counts.count(client, now);
+    for (address, count) in counted.ended {
+        let suppressed = count.saturating_sub(LOGGED_PER_MINUTE);
+        if suppressed > 0 {
+            tracing::info!(client = %address, suppressed, "{suppressed} more attempts of {address} were refused");
         }
-        counted.count <= LOGGED_PER_MINUTE
     }
+    counted.count <= LOGGED_PER_MINUTE
 }
 
 /// Goes on a line about a refusal: what was refused, and the key of the config that decides it.

@@ -151,9 +151,11 @@ impl Reader {
                 for message in batch {
                     self.batched(message);
                     self.give_way().await;
-                    // Nothing else waits between the messages of a batch.
                     tokio::task::consume_budget().await;
                 }
+                // A server that floods its stdout with short lines has thousands of them in each read, and nothing else
+                // waits between them: deadlines, orders and the end of the gateway run on the same event loop.
+                tokio::task::consume_budget().await;
             }
             if !speaks {
                 self.fault.begin(lines.begun());
@@ -349,6 +351,8 @@ pub(super) async fn drain_stderr(
     while draining.read(&mut stderr, &mut chunk).await {
         ring.take(&chunk);
         chunk.clear();
+        // As with stdout: a chunk may be thousands of lines.
+        tokio::task::yield_now().await;
     }
     ring.flush();
 }

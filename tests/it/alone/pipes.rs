@@ -207,3 +207,41 @@ async fn a_server_that_stops_reading_loses_what_is_in_the_pipe_and_nothing_else(
     assert_eq!(pids, vec![second; answered.len()]);
     oracle.holds(&gateway, "g1").await;
 }
+
+/// Lines without end that are no messages keep neither the server's own deadline, nor an operator, nor another server, nor
+/// the end of the gateway waiting.
+#[tokio::test]
+async fn a_server_that_floods_its_stdout_is_ended_as_any_other() {
+    let flood = Server::new("flood", "yes", &[]).set("startup_timeout_ms", 1000);
+    let noise = Server::new("noise", "sh", &["-c", "yes >&2"]).set("startup_timeout_ms", 60_000);
+    let mut gateway = Gateway::builder()
+        // A line of the log for each of theirs would be what is measured.
+        .set("log", json!({"level": "info", "format": "json"}))
+        .server(flood)
+        .server(noise.autostart())
+        .server(Server::gremlin("g1").autostart())
+        .start();
+    let client = gateway.client();
+    let began = Instant::now();
+    let answer = client.call("flood", "echo", &json!({"text": "x"})).await;
+    assert_eq!(
+        answer.json()["error"]["error_code"],
+        "server_starting",
+        "{}",
+        answer.text()
+    );
+    assert!(began.elapsed() < SOON / 2, "after {:?}", began.elapsed());
+    wait_for("the flood to be ended", SOON, async || {
+        let error = client.status("flood").await["last_error"].clone();
+        error.as_str()?.contains("startup_timeout_ms").then_some(())
+    })
+    .await;
+    client.post("/servers/flood/start", "").await;
+    echoes(&client, "g1", "meanwhile").await;
+    let stopped = client.post("/servers/flood/stop?now&wait", "").await;
+    assert_eq!(stopped.status, 200, "{}", stopped.text());
+    client.post("/servers/flood/start", "").await;
+    gateway.signal(Signal::TERM);
+    let exit = gateway.ended(Duration::from_secs(12)).await;
+    assert!(exit.success(), "{exit:?}");
+}
