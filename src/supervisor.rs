@@ -64,7 +64,9 @@ pub use handle::ServerHandle;
 pub use handshake::{Handshake, ServerCapabilities, claims};
 pub use listener::Listener;
 pub use memory::resident_bytes;
-pub use mux::{Answer, Load, Mux, Observer, Origin, Outcome, Owner, RequestRecord, Submission};
+pub use mux::{
+    Answer, Load, Mux, Observer, Origin, Outcome, Owner, RequestEnd, RequestRecord, Submission,
+};
 pub use status::{Exit, State, Status};
 pub use stderr::OutputLine;
 

@@ -13,6 +13,7 @@ mod request;
 mod round;
 mod seen;
 mod stream;
+mod subscribe;
 
 use std::sync::{Arc, OnceLock};
 
@@ -199,12 +200,11 @@ impl Way<'_> {
         let running = running.transpose().map_err(fail)?;
         let streams = self.caller.door == Door::Mcp && self.caller.streams;
         let principal = self.caller.principal.id;
-        let outlet = || {
+        let outlet = streams.then(|| {
             let memory = self.shared.memory.account(principal);
             let hub = Arc::clone(&upstream.hub);
             Outlet::new(&self.shared.config(), memory, hub, principal)
-        };
-        let outlet = streams.then(outlet);
+        });
         Ok(Box::new(Pending {
             started: self.started,
             running,
@@ -224,6 +224,7 @@ impl Way<'_> {
                 outlet,
                 prepared,
                 opened: OnceLock::new(),
+                subscription: OnceLock::new(),
             },
         }))
     }

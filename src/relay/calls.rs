@@ -27,7 +27,7 @@ use crate::protocol::level::Level;
 use crate::protocol::message::Ending;
 use crate::protocol::splice::{Edit, splice};
 use crate::protocol::{Envelope, Span, scan};
-use crate::supervisor::{Answer, Observer, RequestRecord, ServerHandle};
+use crate::supervisor::{Answer, Observer, RequestEnd, RequestRecord, ServerHandle};
 use crate::types::{Incarnation, PrincipalId, ServerId};
 
 /// The calls of clients that are under way at one child.
@@ -238,7 +238,14 @@ enum Cause {
 }
 
 impl RequestRecord for Call {
-    fn left(&self, running: Option<Incarnation>) {
+    fn left(&self, end: &RequestEnd<'_>) {
+        self.leave(end.running());
+    }
+}
+
+impl Call {
+    /// Takes it off the list. `running` is the life of the child that may still be at it, where there is one.
+    pub(super) fn leave(&self, running: Option<Incarnation>) {
         let Some(calls) = self.calls.upgrade() else {
             return;
         };

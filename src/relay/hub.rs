@@ -19,12 +19,14 @@ mod levels;
 mod listener;
 mod listening;
 mod pressure;
+mod subscription_request;
 mod subscriptions;
 mod told;
+mod told_resources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -37,6 +39,7 @@ pub(super) use filter::{Filter, List};
 pub(super) use levels::{Raised, USUAL};
 #[cfg(test)]
 pub(super) use listening::Listening;
+pub(super) use subscription_request::SubscriptionRequest;
 
 use changes::{PendingChanges, SubscriptionChange};
 use filter::{Capabilities, Lists};
@@ -44,6 +47,7 @@ use keeper::{Settled, UpstreamListen};
 use pressure::{Pressure, StreamKind};
 use subscriptions::{ClientSubscriptions, Subscriptions};
 use told::Told;
+use told_resources::ToldResources;
 
 use super::calls::Calls;
 use crate::fault::Fault;
@@ -71,6 +75,7 @@ pub(super) fn fullness(events: (usize, usize), bytes: (usize, usize)) -> usize {
 /// The hearers of one server.
 #[derive(Debug)]
 pub(super) struct Hub {
+    this: Weak<Self>,
     server: ServerId,
     calls: Arc<Calls>,
     instruments: ServerInstruments,
@@ -86,7 +91,7 @@ pub(super) struct Hub {
     settled: watch::Sender<BTreeMap<PrincipalId, Settled>>,
     /// A modern child has acknowledged a listen.
     acknowledged: watch::Sender<()>,
-    /// A legacy child has answered a change of a subscription.
+    /// A request about a subscription has left the table.
     left: watch::Sender<()>,
     /// The tasks that tell the child of the wishes, and where they run.
     tasks: Mutex<JoinSet<()>>,
@@ -101,6 +106,7 @@ struct State {
     next_key: u64,
     subscriptions: Subscriptions,
     changes: PendingChanges,
+    told: ToldResources,
     users: Users,
     life: Option<Life>,
     /// A life was ready before.
@@ -165,7 +171,8 @@ impl Hub {
         instruments: ServerInstruments,
         is_owned: bool,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
             is_owned,
             server,
             calls,
@@ -187,7 +194,8 @@ impl Hub {
         if self.handle.set(handle).is_ok() {
             // Set with the handle.
             let _ = self.runtime.set(Handle::current());
-            self.spawn(changes::run(Arc::downgrade(self), self.wishes.subscribe()));
+            let (wishes, left) = (self.wishes.subscribe(), self.left.subscribe());
+            self.spawn(changes::run(Arc::downgrade(self), wishes, left));
         }
     }
 
@@ -383,15 +391,5 @@ impl State {
             Some(hearer) => self.subscriptions.remove(&mut hearer.resources, uri),
             None => !self.is_wanted(uri),
         }
-    }
-
-    /// The resources that anybody wants to hear of, each with one that does.
-    fn wanted_by(&self) -> BTreeMap<Arc<str>, PrincipalId> {
-        let hearers = self.hearers.values();
-        let wanted = hearers.flat_map(|hearer| {
-            let resources = hearer.resources.iter();
-            resources.map(|uri| (Arc::clone(uri), hearer.principal))
-        });
-        wanted.collect()
     }
 }

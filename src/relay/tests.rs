@@ -8,6 +8,7 @@ mod levels;
 pub(super) mod listening;
 mod subscriptions;
 mod tasks;
+mod unsubscribing;
 mod upstream;
 
 use std::time::Duration;

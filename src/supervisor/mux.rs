@@ -58,9 +58,27 @@ pub trait Observer: Send + Sync + std::fmt::Debug {
 /// What is kept of one request beside the table: told when it leaves. Called without the table's lock, before the
 /// outcome is sent: must not block.
 pub trait RequestRecord: Send + Sync + std::fmt::Debug {
-    /// The request has left the table. `running` is the life of the server that may still be working on it, where
-    /// there is one: it was written to that life, which has not answered it.
-    fn left(&self, running: Option<Incarnation>);
+    /// The request has left the table.
+    fn left(&self, end: &RequestEnd<'_>);
+}
+
+/// The end of a request: how far it has got, and its outcome.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestEnd<'a> {
+    /// The life of the server that it was written to.
+    pub written: Option<Incarnation>,
+    /// The server is known to do nothing more for it.
+    pub answered: bool,
+    /// What its sender is told.
+    pub outcome: &'a Outcome,
+}
+
+impl RequestEnd<'_> {
+    /// The life of the server that may still be working on it, where there is one: it was written to that life, which
+    /// has not answered it.
+    pub fn running(&self) -> Option<Incarnation> {
+        self.written.filter(|_| !self.answered)
+    }
 }
 
 /// A child's answer to one request.

@@ -9,7 +9,6 @@ use crate::protocol::Era;
 use crate::protocol::level::Level;
 use crate::protocol::message::Ending;
 use crate::relay::answers;
-use crate::relay::hub::Hub;
 use crate::relay::tasks::CreatedTask;
 use crate::spans::MessageSpan;
 use crate::supervisor::{Answer, Handshake};
@@ -94,82 +93,6 @@ impl Request {
                 .tasks
                 .insert(created, self.caller.principal.id);
         }
-    }
-
-    /// Noted before the child hears of it, so that its first update finds the client; unless the child
-    /// refuses, of course.
-    async fn subscribe(&self, handshake: &Handshake, span: &MessageSpan) -> Answered {
-        let Some(uri) = self.message.uri() else {
-            return self.ask_child(handshake, span).await;
-        };
-        if !self.wants(&uri)? {
-            return self.ask_child(handshake, span).await;
-        }
-        let answered = if Hub::subscribes_by_listen(handshake) {
-            self.renewed(&uri).await
-        } else {
-            self.upstream.hub.until_left(&uri).await;
-            self.ask_child(handshake, span).await
-        };
-        if !matches!(answered, Ok((_, Outcome::Ok))) {
-            self.forgets(&uri);
-        }
-        answered
-    }
-
-    /// The child has one subscription for all: it stays while anybody wants it.
-    async fn unsubscribe(&self, handshake: &Handshake, span: &MessageSpan) -> Answered {
-        let Some(uri) = self.message.uri() else {
-            return self.ask_child(handshake, span).await;
-        };
-        let empty = || Ok((answers::empty(self.client_id()).into(), Outcome::Ok));
-        if Hub::subscribes_by_listen(handshake) {
-            // What a modern child is listened to for changes with the wish.
-            self.forgets(&uri);
-            return empty();
-        }
-        let principal = self.caller.principal.id;
-        let mut leaving = self.upstream.hub.leaving(&uri, principal);
-        if !self.forgets(&uri) {
-            leaving.set_answered();
-            return empty();
-        }
-        let answered = self.ask_child(handshake, span).await;
-        if answered.is_ok() {
-            leaving.set_answered();
-        }
-        answered
-    }
-
-    /// Notes that the client wants updates of a resource; `false` where it has no way to hear of them.
-    fn wants(&self, uri: &str) -> Result<bool, Fault> {
-        if let Some(ear) = self.ear() {
-            ear.wants(uri)?;
-            return Ok(true);
-        }
-        if let Some(plain) = &self.plain {
-            self.shared.sessions.subscribe(&plain.id, uri)?;
-            return Ok(true);
-        }
-        Ok(false)
-    }
-
-    /// Notes that it wants none any more; `true` where nobody does.
-    fn forgets(&self, uri: &str) -> bool {
-        if let Some(ear) = self.ear() {
-            return ear.forgets(uri);
-        }
-        if let Some(plain) = &self.plain {
-            self.shared.sessions.unsubscribe(&plain.id, uri);
-        }
-        !self.upstream.hub.is_wanted(uri)
-    }
-
-    /// Has a modern child tell of what its clients want as of now.
-    async fn renewed(&self, uri: &str) -> Answered {
-        let principal = self.caller.principal.id;
-        self.upstream.hub.renew(principal, [uri]).await?;
-        Ok((answers::empty(self.client_id()).into(), Outcome::Ok))
     }
 
     /// The level is that of the client alone: of its session, or of none where it hears no logs of a server that all

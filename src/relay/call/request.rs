@@ -22,12 +22,12 @@ use crate::relay::api::{Caller, Door, Failure, Reply, Target};
 use crate::relay::bridge::errors;
 use crate::relay::calls::{Call, Party, Questions, Reach, Voice};
 use crate::relay::ended;
-use crate::relay::hub::{Ear, Raised};
+use crate::relay::hub::{Ear, Raised, SubscriptionRequest};
 use crate::relay::outlet::Outlet;
 use crate::relay::servers::Leased;
 use crate::relay::session::{Cancelled, Session};
 use crate::spans::{self, MessageSpan};
-use crate::supervisor::{self, Answer, Handshake, Observer, Origin, RequestRecord, Submission};
+use crate::supervisor::{self, Answer, Handshake, Observer, Origin, Submission};
 
 /// A request, and all that its way depends on.
 pub(in crate::relay) struct Request {
@@ -53,6 +53,8 @@ pub(in crate::relay) struct Request {
     pub(in crate::relay) prepared: Option<Arc<Session>>,
     /// The id of the session that it has opened.
     pub(in crate::relay) opened: OnceLock<Arc<str>>,
+    /// What it does about a subscription at a legacy server.
+    pub(in crate::relay) subscription: OnceLock<Arc<SubscriptionRequest>>,
 }
 
 /// A response for the client, and what kind it is.
@@ -204,7 +206,7 @@ impl Request {
             self.upstream.calls.enter(call)
         });
         let submission = Submission {
-            record: call.clone().map(|call| call as _),
+            record: self.record(call.clone()),
             exclusive: self.is_exclusive(handshake),
             ..self.submission(call.as_ref(), round)
         };
@@ -213,7 +215,7 @@ impl Request {
         let receiver = submitted.inspect_err(|_refused| {
             // It never was in the table.
             if let Some(call) = &call {
-                call.left(None);
+                call.leave(None);
             }
         })?;
         Ok(Round {

@@ -1,8 +1,7 @@
 //! Changes of subscriptions at a legacy server that no client waits for: after a restart, and when a client is gone.
 //!
 //! Few are sent at a time, those of all principals in turn, so that they do not fill what others share of the server.
-//! A subscription that is being given up is not taken again before the server has said so: the frames of two
-//! principals may be written in another order than the one in which they were let in.
+//! One that has to wait for a request to the contrary is decided anew when that is over.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -11,8 +10,9 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 
-use super::child::answered;
+use super::subscription_request::SubscriptionRequest;
 use super::{Hub, State};
+use crate::fault::Fault;
 use crate::protocol::Era;
 use crate::supervisor::Outcome;
 use crate::types::PrincipalId;
@@ -32,7 +32,7 @@ pub(super) enum SubscriptionChange {
 }
 
 impl SubscriptionChange {
-    fn method(self) -> &'static str {
+    pub(super) fn method(self) -> &'static str {
         match self {
             Self::Subscribe => "resources/subscribe",
             Self::Unsubscribe => "resources/unsubscribe",
@@ -40,19 +40,18 @@ impl SubscriptionChange {
     }
 }
 
-/// A change that was sent.
+/// A change that was to be sent.
 #[derive(Debug)]
-struct SentChange {
-    uri: Arc<str>,
-    change: SubscriptionChange,
-    /// The mark of the subscription, where it is being given up.
-    leaving: Option<LeavingMark>,
-    answer: oneshot::Receiver<Outcome>,
+pub(super) enum SentChange {
+    /// It was, and its answer arrives here.
+    Sent(oneshot::Receiver<Outcome>),
+    /// It must not be while a request to the contrary is under way.
+    Blocked,
+    /// There is no room for it.
+    Refused(Fault),
+    /// There is no legacy server that can be told.
+    NobodyThere,
 }
-
-/// A mark of a subscription that is being given up, in one life of the server.
-#[derive(Clone, Copy, Debug)]
-struct LeavingMark(u64);
 
 /// The changes that one server is still to be told of.
 #[derive(Debug, Default)]
@@ -60,13 +59,8 @@ pub(super) struct PendingChanges {
     waiting: BTreeMap<PrincipalId, BTreeMap<Arc<str>, SubscriptionChange>>,
     /// The principal that was served last.
     last: Option<PrincipalId>,
-    sent: Vec<SentChange>,
     /// Changes that were sent and not answered.
     under_way: usize,
-    /// Subscriptions that are being given up, and by how many: each takes its own mark away.
-    leaving: BTreeMap<Arc<str>, usize>,
-    /// How many lives of the server there were.
-    lives: u64,
 }
 
 impl PendingChanges {
@@ -86,29 +80,11 @@ impl PendingChanges {
     /// Forgets what an earlier life of the server was to be told.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
-        self.leaving.clear();
-        self.lives += 1;
     }
 
-    /// A subscription that is being given up.
-    pub(super) fn is_leaving(&self, uri: &str) -> bool {
-        self.leaving.contains_key(uri)
-    }
-
-    fn begin_leaving(&mut self, uri: Arc<str>) -> LeavingMark {
-        *self.leaving.entry(uri).or_default() += 1;
-        LeavingMark(self.lives)
-    }
-
-    /// Takes a mark away; one of an earlier life is gone with that.
-    fn end_leaving(&mut self, uri: &str, LeavingMark(life): LeavingMark) {
-        let marks = self.leaving.get_mut(uri).filter(|_| life == self.lives);
-        if let Some(marks) = marks {
-            *marks -= 1;
-            if *marks == 0 {
-                self.leaving.remove(uri);
-            }
-        }
+    /// One that was sent has left the table of requests.
+    pub(super) fn finished(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
     }
 
     /// The next change, of the principal that follows the one served last.
@@ -142,149 +118,79 @@ impl Hub {
                 return;
             };
             // Whoever has changed the wishes meanwhile has told the server, or noted another change.
-            if state.subscriptions.contains(&uri) != (change == SubscriptionChange::Subscribe) {
+            let is_wanted = state.subscriptions.contains(&uri);
+            if is_wanted != (change == SubscriptionChange::Subscribe)
+                || !state.told.is_due(&uri, change)
+            {
                 continue;
             }
-            match self.tell_of_resource(state, change.method(), &uri, principal) {
-                Some(Ok(answer)) => {
-                    let is_end = change == SubscriptionChange::Unsubscribe;
-                    let leaving = is_end.then(|| state.changes.begin_leaving(Arc::clone(&uri)));
-                    state.changes.under_way += 1;
-                    state.changes.sent.push(SentChange {
-                        uri,
-                        change,
-                        leaving,
-                        answer,
-                    });
-                }
-                Some(Err(_no_room)) => {
-                    state.changes.add(principal, uri, change);
+            match self.send_change(state, &uri, change, principal, true) {
+                SentChange::Blocked => state.told.block(&uri, principal),
+                SentChange::Sent(_) => state.changes.under_way += 1,
+                SentChange::Refused(_no_room) => {
+                    // Another may have room for what both want.
+                    let next = state.wanting_after(&uri, principal).unwrap_or(principal);
+                    state.changes.add(next, uri, change);
                     return;
                 }
-                None => {}
+                SentChange::NobodyThere => {}
             }
         }
     }
 
-    /// Sends what may be sent, and gives what was sent and whether more waits.
-    fn take_sent(&self) -> (Vec<SentChange>, bool) {
-        let mut state = self.state();
-        self.send_changes(&mut state);
-        let sent = std::mem::take(&mut state.changes.sent);
-        (sent, !state.changes.waiting.is_empty())
-    }
-
-    /// The server has answered a change.
-    fn changed(&self, uri: &str, leaving: Option<LeavingMark>) {
-        let mut state = self.state();
-        state.changes.under_way = state.changes.under_way.saturating_sub(1);
-        if let Some(mark) = leaving {
-            state.changes.end_leaving(uri, mark);
-        }
-        self.send_changes(&mut state);
-        drop(state);
-        self.left.send_replace(());
-    }
-
-    /// Waits until a resource is not being unsubscribed from. Cancel safe.
-    pub(in crate::relay) async fn until_left(&self, uri: &str) {
-        let mut left = self.left.subscribe();
-        // The sender is our own.
-        let _ = left
-            .wait_for(|()| !self.state().changes.is_leaving(uri))
-            .await;
-    }
-}
-
-/// A subscription that is being given up at the request of a client. Dropped when the server has answered, or the client
-/// waits for that no more: then the hub tells the server of what is wanted by then.
-#[must_use = "dropping it lets others subscribe"]
-pub(in crate::relay) struct UnsubscribeGuard<'a> {
-    hub: &'a Hub,
-    uri: &'a str,
-    principal: PrincipalId,
-    mark: LeavingMark,
-    answered: bool,
-}
-
-impl UnsubscribeGuard<'_> {
-    /// The server has answered, or was not asked.
-    pub(in crate::relay) fn set_answered(&mut self) {
-        self.answered = true;
-    }
-}
-
-impl Hub {
-    /// Notes that a client asks a legacy server to give a subscription up. Called before the client's wish is taken out:
-    /// whoever wants the resource afterwards waits.
-    pub(in crate::relay) fn leaving<'a>(
-        &'a self,
-        uri: &'a str,
+    /// Sends one change for a principal, unless a request to the contrary is under way. Called under the lock, so that
+    /// none crosses a change of wishes.
+    pub(super) fn send_change(
+        &self,
+        state: &mut State,
+        uri: &Arc<str>,
+        change: SubscriptionChange,
         principal: PrincipalId,
-    ) -> UnsubscribeGuard<'a> {
-        UnsubscribeGuard {
-            hub: self,
-            uri,
-            principal,
-            mark: self.state().changes.begin_leaving(uri.into()),
-            answered: false,
+        is_counted: bool,
+    ) -> SentChange {
+        if !state.told.begin(uri, change) {
+            return SentChange::Blocked;
         }
+        let request = SubscriptionRequest::new(self, uri, change, principal, is_counted);
+        let record = Arc::clone(&request) as _;
+        let told = self.tell_of_resource(state, change.method(), uri, principal, record);
+        if let Some(Ok(answer)) = told {
+            return SentChange::Sent(answer);
+        }
+        // Its own end would take the lock again.
+        request.disarm();
+        state.told.end(uri, change, None);
+        match told {
+            Some(Err(fault)) => SentChange::Refused(fault),
+            _ => SentChange::NobodyThere,
+        }
+    }
+
+    /// Sends what may be sent; `true` where more waits.
+    fn send_waiting(&self) -> bool {
+        let mut state = self.state();
+        self.send_changes(&mut state);
+        !state.changes.waiting.is_empty()
     }
 }
 
-impl Drop for UnsubscribeGuard<'_> {
-    fn drop(&mut self) {
-        let mut state = self.hub.state();
-        state.changes.end_leaving(self.uri, self.mark);
-        if !self.answered {
-            // What the client has asked may be written later, and then this comes after it: both wait in one queue.
-            let change = if state.subscriptions.contains(self.uri) {
-                SubscriptionChange::Subscribe
-            } else {
-                SubscriptionChange::Unsubscribe
-            };
-            state.changes.add(self.principal, self.uri.into(), change);
-            self.hub.send_changes(&mut state);
-        }
-        drop(state);
-        self.hub.left.send_replace(());
-        if !self.answered {
-            // Wakes the task that awaits the answer.
-            self.hub.wishes_changed();
-        }
-    }
-}
-
-/// Awaits what the server says to changes of one hub and sends those that wait, until the hub is gone.
-pub(super) async fn run(hub: Weak<Hub>, mut wishes: watch::Receiver<u64>) {
+/// Sends the changes of one hub that wait for room at the server, until the hub is gone.
+pub(super) async fn run(
+    hub: Weak<Hub>,
+    mut wishes: watch::Receiver<u64>,
+    mut left: watch::Receiver<()>,
+) {
     loop {
-        let Some((sent, blocked)) = hub.upgrade().map(|here| here.take_sent()) else {
+        let Some(is_blocked) = hub.upgrade().map(|here| here.send_waiting()) else {
             return;
         };
-        if sent.is_empty() {
-            tokio::select! {
-                changed = wishes.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                }
-                () = sleep(RETRY_PAUSE), if blocked => {}
-            }
-            continue;
-        }
-        for SentChange {
-            uri,
-            change,
-            leaving,
-            answer,
-        } in sent
-        {
-            let told = answered(change.method(), answer).await;
-            let Some(here) = hub.upgrade() else { return };
-            if let Err(fault) = told {
-                tracing::debug!(server_id = %here.server, error = %fault, "the server did not change a subscription");
-            }
-            here.changed(&uri, leaving);
+        let changed = tokio::select! {
+            changed = wishes.changed() => changed,
+            changed = left.changed() => changed,
+            () = sleep(RETRY_PAUSE), if is_blocked => Ok(()),
+        };
+        if changed.is_err() {
+            return;
         }
     }
 }
@@ -292,22 +198,6 @@ pub(super) async fn run(hub: Weak<Hub>, mut wishes: watch::Receiver<u64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Each of several that give one subscription up takes its own mark away, and none that of a later life.
-    #[test]
-    fn a_subscription_is_being_given_up_until_all_who_do_are_answered() {
-        let mut changes = PendingChanges::default();
-        let marks = ["a:", "a:"].map(|uri| changes.begin_leaving(uri.into()));
-        changes.end_leaving("a:", marks[0]);
-        assert!(changes.is_leaving("a:"));
-        changes.clear();
-        assert!(!changes.is_leaving("a:"));
-        let later = changes.begin_leaving("a:".into());
-        changes.end_leaving("a:", marks[1]);
-        assert!(changes.is_leaving("a:"));
-        changes.end_leaving("a:", later);
-        assert!(!changes.is_leaving("a:"));
-    }
 
     /// RD01: the changes of a principal that has many do not come before those of one that has few.
     #[test]

@@ -1,5 +1,7 @@
 //! What the gateway asks a child on its own, and what the child says to it.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
@@ -8,7 +10,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::protocol::Era;
 use crate::protocol::message::Ending;
 use crate::protocol::splice::into_frame;
-use crate::supervisor::{self, Outcome, Owner, ServerHandle, Submission};
+use crate::supervisor::{self, Outcome, Owner, RequestRecord, ServerHandle, Submission};
 use crate::types::PrincipalId;
 
 /// The longest text of a child's error that is shown, in characters.
@@ -43,13 +45,17 @@ impl Hub {
         method: &str,
         uri: &str,
         principal: PrincipalId,
+        record: Arc<dyn RequestRecord>,
     ) -> Option<Result<oneshot::Receiver<Outcome>, Fault>> {
         let (handle, life) = self.alive(state)?;
         if life.era == Era::Modern {
             return None;
         }
         let params = serde_json::json!({ "uri": uri }).to_string();
-        let submission = Submission::own_for(Owner::Principal(principal));
+        let submission = Submission {
+            record: Some(record),
+            ..Submission::own_for(Owner::Principal(principal))
+        };
         Some(ask(
             handle,
             handle.mux().mint(),
@@ -78,9 +84,16 @@ pub(super) async fn answered(
     method: &str,
     receiver: oneshot::Receiver<Outcome>,
 ) -> Result<(), Fault> {
-    let answer = receiver
-        .await
-        .unwrap_or_else(|_closed| Err(withdrawn(method)))?;
+    let outcome = receiver.await;
+    verdict(
+        method,
+        &outcome.unwrap_or_else(|_closed| Err(withdrawn(method))),
+    )
+}
+
+/// What became of a request of the gateway's own; an error of the child's is a fault.
+pub(super) fn verdict(method: &str, outcome: &Outcome) -> Result<(), Fault> {
+    let answer = outcome.as_ref().map_err(Fault::clone)?;
     match answer.ending {
         Ending::Result | Ending::InputRequired | Ending::ToolError => Ok(()),
         Ending::Error(error) => Err(refused(method, error.of(&answer.line))),

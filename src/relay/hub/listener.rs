@@ -123,6 +123,7 @@ impl Listener for Hub {
             is_ready: false,
         });
         state.changes.clear();
+        state.told.begin_life(incarnation);
         for (uri, principal) in state.wanted_by() {
             state
                 .changes

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::changes::{SubscriptionChange, WINDOW};
+use super::changes::{SentChange, SubscriptionChange, WINDOW};
 use super::child::answered;
 use super::{ClientSubscriptions, Filter, Hearer, Hub, Mark, Sink};
 use crate::fault::{Delivered, Fault, FaultKind};
@@ -112,15 +112,14 @@ impl Hub {
             principal,
             id,
         };
-        // A legacy child is told; whether it refuses makes no difference any more.
+        // A legacy child is told, unless it has the subscription; whether it refuses makes no difference any more.
         let mut state = self.state();
         for uri in &resources {
             match state.want(key, uri) {
-                Ok(true) => {
+                Ok(_) => {
                     let change = SubscriptionChange::Subscribe;
                     state.changes.add(principal, Arc::clone(uri), change);
                 }
-                Ok(false) => {}
                 Err(fault) => {
                     tracing::debug!(server_id = %self.server, error = %fault, "a resource is not subscribed to");
                     break;
@@ -145,31 +144,30 @@ impl Listening {
         Ok(())
     }
 
-    /// Subscribes at a legacy child to what nobody wanted before, a few at a time; gives what of all was not refused.
+    /// Subscribes at a legacy child to what it has no subscription of, a few at a time; gives what of all was not refused.
     async fn subscribe(&self, uris: Uris) -> Result<Uris, Fault> {
+        // Noted first: from here on nobody ends the subscriptions that this client wants.
+        self.want(&uris)?;
+        let deadline = self.hub.unsubscribe_deadline();
         let (mut granted, mut asked) = (Uris::new(), VecDeque::new());
         for uri in uris {
-            let refusal = loop {
-                self.hub.until_left(&uri).await;
-                let Some(told) = self.ask_for(&uri) else {
-                    continue;
-                };
-                match told {
-                    Ok(None) => {
+            loop {
+                self.hub.until_left(&uri, deadline).await?;
+                match self.ask_for(&uri) {
+                    Some(SentChange::Sent(answer)) => asked.push_back((Arc::clone(&uri), answer)),
+                    Some(SentChange::Blocked) => continue,
+                    Some(SentChange::Refused(fault)) if asked.is_empty() => return Err(fault),
+                    Some(SentChange::Refused(_no_room)) => {
+                        // There may be room when those before are answered.
+                        self.settle(&mut asked, &mut granted).await;
+                        continue;
+                    }
+                    // A child that is not there is told when it is back.
+                    Some(SentChange::NobodyThere) | None => {
                         granted.insert(Arc::clone(&uri));
-                        break None;
                     }
-                    Ok(Some(answer)) => {
-                        asked.push_back((Arc::clone(&uri), answer));
-                        break None;
-                    }
-                    // There may be room when those before are answered.
-                    Err(fault) if asked.is_empty() => break Some(fault),
-                    Err(_no_room) => self.settle(&mut asked, &mut granted).await,
                 }
-            };
-            if let Some(fault) = refusal {
-                return Err(fault);
+                break;
             }
             while asked.len() >= WINDOW {
                 self.settle(&mut asked, &mut granted).await;
@@ -190,30 +188,21 @@ impl Listening {
         // A child that ended is told again when it is back.
         if answer.is_err_and(|fault| fault.kind != FaultKind::ServerLost) {
             self.hub.state().forget(self.key, &uri);
+            self.hub.give_up_unwanted(&uri, self.principal);
         } else {
             granted.insert(uri);
         }
     }
 
-    /// Notes a wish, and tells a legacy child of one that nobody had; gives where its answer arrives. `None`, and the wish
-    /// is not noted, while the subscription is being given up.
-    fn ask_for(&self, uri: &str) -> Option<Result<Option<oneshot::Receiver<Outcome>>, Fault>> {
+    /// Asks a legacy child for a subscription; `None` where it has that.
+    fn ask_for(&self, uri: &Arc<str>) -> Option<SentChange> {
+        let change = SubscriptionChange::Subscribe;
         let mut state = self.hub.state();
-        if state.changes.is_leaving(uri) {
-            return None;
-        }
-        match state.want(self.key, uri) {
-            Ok(true) => {}
-            known => return Some(known.map(|_| None)),
-        }
-        let told = self
-            .hub
-            .tell_of_resource(&state, "resources/subscribe", uri, self.principal);
-        let told = told.transpose();
-        if told.is_err() {
-            state.forget(self.key, uri);
-        }
-        Some(told)
+        let is_due = state.told.is_due(uri, change);
+        is_due.then(|| {
+            self.hub
+                .send_change(&mut state, uri, change, self.principal, false)
+        })
     }
 
     /// Tells the client what it will hear, and lets it hear.

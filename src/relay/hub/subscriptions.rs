@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::State;
 use crate::fault::{Delivered, Fault, FaultKind};
 use crate::types::PrincipalId;
 
@@ -139,6 +140,29 @@ impl Subscriptions {
                 self.of_principals.remove(&principal);
             }
         }
+    }
+}
+
+impl State {
+    /// The resources that anybody wants to hear of, each with one that does.
+    pub(super) fn wanted_by(&self) -> BTreeMap<Arc<str>, PrincipalId> {
+        let hearers = self.hearers.values();
+        let wanted = hearers.flat_map(|hearer| {
+            let resources = hearer.resources.iter();
+            resources.map(|uri| (Arc::clone(uri), hearer.principal))
+        });
+        wanted.collect()
+    }
+
+    /// The principal that wants a resource and follows this one, all of them taken in a circle.
+    pub(super) fn wanting_after(&self, uri: &str, principal: PrincipalId) -> Option<PrincipalId> {
+        if !self.is_wanted(uri) {
+            return None;
+        }
+        let hearers = self.hearers.values();
+        let wanting = hearers.filter(|hearer| hearer.resources.contains(uri));
+        let principals = wanting.map(|hearer| hearer.principal);
+        principals.min_by_key(|one| (*one <= principal, *one))
     }
 }
 

@@ -216,7 +216,9 @@ async fn who_listens_to_several_servers_waits_for_none_of_them() {
     let sink = Arc::clone(&queue);
     let hub = &house.upstream.hub;
     let listening = hub.listen_at_once(PrincipalId(7), id, wishes, sink as _);
-    assert_eq!(house.child.read().len(), 1, "the child is told of the wish");
+    let told = house.child.read();
+    assert_eq!(told.len(), 1, "the child is told of the wish");
+    house.answer(&told[0]).await;
     house.say(&changed("tools")).await;
     house.say(&changed("prompts")).await;
     assert_eq!(

@@ -94,60 +94,6 @@ async fn the_child_keeps_a_subscription_until_the_last_one_is_gone() {
     assert_eq!(last.len(), 1);
 }
 
-/// A client that hangs up while it unsubscribes leaves no subscription behind that nobody wants.
-#[tokio::test]
-async fn what_a_client_was_giving_up_when_it_hung_up_is_given_up() {
-    let count = |lines: &[String], method: &str| {
-        let lines = lines.iter();
-        lines.filter(|line| line.contains(method)).count()
-    };
-    for is_written in [false, true] {
-        let house = house(Era::Legacy);
-        let one = house.open(1).unwrap();
-        house
-            .asked(caller(1, Some(&one)), &about("subscribe"))
-            .await;
-        let unsubscribe = about("unsubscribe");
-        let mut leaving = Box::pin(house.send(caller(1, Some(&one)), &unsubscribe));
-        assert!((&mut leaving).now_or_never().is_none());
-        if is_written {
-            assert_eq!(count(&house.child.read(), "resources/unsubscribe"), 1);
-        }
-        drop(leaving);
-        // What the client has asked stays in the queue, and that of the gateway comes after it.
-        let read = house.child.read();
-        let expected = if is_written { 1 } else { 2 };
-        assert_eq!(count(&read, "resources/unsubscribe"), expected, "{read:?}");
-    }
-}
-
-/// Whoever wants a resource while the last one is giving it up is let in after that, and keeps it.
-#[tokio::test]
-async fn a_subscription_that_is_being_given_up_is_not_taken_before_the_end_of_that() {
-    let house = house(Era::Legacy);
-    let (one, two) = (house.open(1).unwrap(), house.open(2).unwrap());
-    house
-        .asked(caller(1, Some(&one)), &about("subscribe"))
-        .await;
-    let (subscribe, unsubscribe) = (about("subscribe"), about("unsubscribe"));
-    let mut leaving = Box::pin(house.send(caller(1, Some(&one)), &unsubscribe));
-    let mut coming = Box::pin(house.send(caller(2, Some(&two)), &subscribe));
-    assert!((&mut leaving).now_or_never().is_none());
-    assert!((&mut coming).now_or_never().is_none());
-    let read = house.child.read();
-    assert!(read.len() == 1 && read[0].contains("resources/unsubscribe"));
-    drop(leaving);
-    assert!((&mut coming).now_or_never().is_none());
-    let read = house.child.read();
-    let about_resources = read.iter().filter(|line| line.contains("resources/"));
-    let told: Vec<_> = about_resources.collect();
-    let is_subscribe = |line: &&String| line.contains("resources/subscribe");
-    assert!(
-        !told.is_empty() && told.iter().all(is_subscribe),
-        "{read:?}"
-    );
-}
-
 #[tokio::test]
 async fn a_stream_that_ends_takes_its_subscriptions_along() {
     let house = house(Era::Legacy);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::frame::{Frame, FrameClass, Owner};
 use super::queue::{FairQueue, WriteTerms};
-use super::{Answer, Outcome, Submission};
+use super::{Answer, Outcome, RequestEnd, Submission};
 use crate::fault::{Delivered, Fault};
 use crate::supervisor::config::RequestConfig;
 use crate::supervisor::faults::{self, QueueBound};
@@ -78,9 +78,14 @@ impl Entry {
         // Whoever has the outcome may come back at once.
         drop(quota);
         if let Some(record) = record {
-            record.left(match self.stage {
-                Stage::Written(incarnation) if !answered => Some(incarnation),
-                Stage::Written(_) | Stage::Queued => None,
+            let written = match self.stage {
+                Stage::Written(incarnation) => Some(incarnation),
+                Stage::Queued => None,
+            };
+            record.left(&RequestEnd {
+                written,
+                answered,
+                outcome: &outcome,
             });
         }
         let _ = self.outcome.send(outcome);

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::supervisor::mux::RequestRecord;
+use crate::supervisor::mux::{RequestEnd, RequestRecord};
 
 fn exclusive(mux: &Mux, principal: u32) -> (u64, oneshot::Receiver<Outcome>) {
     let id = mux.mint();
@@ -110,8 +110,8 @@ async fn a_request_that_waits_for_its_client_gives_way_to_others() {
 struct Told(Mutex<Vec<Option<Incarnation>>>);
 
 impl RequestRecord for Told {
-    fn left(&self, running: Option<Incarnation>) {
-        self.0.lock().unwrap().push(running);
+    fn left(&self, end: &RequestEnd<'_>) {
+        self.0.lock().unwrap().push(end.running());
     }
 }
 
