@@ -17,7 +17,7 @@ use crate::state_dir::StateDir;
 
 /// The beginning of the second names of programs, in the state folder. That of one program ends with its digest, so that
 /// gateways of different versions can share the folder.
-const LINK: &str = "running-program";
+const LINK: &str = "running-program-";
 
 /// Bytes of a program that are read at a time.
 const DIGEST_BUFFER: usize = 64 * 1024;
@@ -49,7 +49,7 @@ fn report(error: &impl std::fmt::Display) {
     tracing::debug!(%error, "cannot pin the program file: {error}");
 }
 
-/// The file to start a guard from.
+/// The file to start a guard from. May read a file, and so blocks: not for an event loop.
 pub(super) fn path() -> io::Result<PathBuf> {
     if platform::finds_descendants() {
         return linux_path();
@@ -73,8 +73,7 @@ fn linux_path() -> io::Result<PathBuf> {
     })
 }
 
-/// The program file of a process, by its content: a time that was changed makes it no other one, and an equal time does not
-/// make another file the same.
+/// The program file of a process, by its content: one that was touched or installed again is no other one.
 #[derive(Debug)]
 struct PinnedProgram {
     digest: [u8; 32],
@@ -92,14 +91,14 @@ struct ProgramName {
     read: Mutex<Option<FileState>>,
 }
 
-/// The state of a file. The system changes it with every write to the file, and nobody can set it back (`ctime`).
+/// The state of a file, which is another one after every write to it. The links to it are no part of that (`ctime` is):
+/// other gateways that use the same program add and delete their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileState {
     device: u64,
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 impl From<Metadata> for FileState {
@@ -109,24 +108,32 @@ impl From<Metadata> for FileState {
             inode: file.ino(),
             bytes: file.size(),
             modified: (file.mtime(), file.mtime_nsec()),
-            changed: (file.ctime(), file.ctime_nsec()),
         }
     }
 }
 
+impl FileState {
+    fn of(path: &Path) -> io::Result<Self> {
+        path.metadata().map(Self::from)
+    }
+}
+
 impl ProgramName {
-    fn new(path: PathBuf) -> Self {
+    /// A name of the program. `read` is the state in which the file of this name is known to be that.
+    fn new(path: PathBuf, read: Option<FileState>) -> Self {
         Self {
             path,
-            read: Mutex::default(),
+            read: Mutex::new(read),
         }
     }
 
-    /// True where the file of this name is the program with this digest.
+    /// True where the file of this name is the program with this digest. Blocks where the file has to be read.
     fn is(&self, digest: &[u8; 32]) -> bool {
-        let Ok(state) = self.path.metadata().map(FileState::from) else {
+        let Ok(state) = FileState::of(&self.path) else {
             return false;
         };
+        // Held while the file is read: others who start a guard at the same time, each in a thread of its own, need not
+        // read it too.
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if *read == Some(state) {
             return true;
@@ -141,21 +148,24 @@ impl PinnedProgram {
     fn new(program: &Path, folder: Option<&Path>) -> io::Result<Self> {
         // A package manager replaces a link at once and its target some day.
         let named = program.canonicalize()?;
+        // Before it is read: what is written meanwhile is found at the first look.
+        let read = FileState::of(&named)?;
         let digest = digest_of(&named)?;
+        let named = ProgramName::new(named, Some(read));
         let linked = folder.and_then(|folder| {
-            let link = folder.join(format!("{LINK}-{}", hex::encode(digest)));
+            let link = folder.join(format!("{LINK}{}", hex::encode(digest)));
             sweep(folder, &link);
-            Some((pin_by_link(&named, &link, &digest)?, link))
+            pin_by_link(&named.path, read, link, &digest)
         });
         let (held, link) = linked.unzip();
-        let names = [Some(named), link].into_iter().flatten();
         Ok(Self {
             digest,
-            names: names.map(ProgramName::new).collect(),
+            names: [Some(named), link].into_iter().flatten().collect(),
             _link: held,
         })
     }
 
+    /// The file to start a guard from. Blocks where a file that was written to has to be read.
     fn path(&self) -> io::Result<PathBuf> {
         let mut names = self.names.iter();
         let found = names.find(|name| name.is(&self.digest));
@@ -183,20 +193,35 @@ fn digest_of(path: &Path) -> io::Result<[u8; 32]> {
     }
 }
 
-/// Links the program to its second name, unless another gateway has done that. Gives the file, locked as one in use.
-fn pin_by_link(program: &Path, link: &Path, digest: &[u8; 32]) -> Option<File> {
-    if !digest_of(link).is_ok_and(|found| found == *digest) {
-        let _ = std::fs::remove_file(link);
-        if let Err(error) = std::fs::hard_link(program, link) {
+/// Links the program, whose file was read in the state `read`, to its second name, unless another gateway has done that.
+/// Gives the file, locked as one in use.
+fn pin_by_link(
+    program: &Path,
+    read: FileState,
+    link: PathBuf,
+    digest: &[u8; 32],
+) -> Option<(File, ProgramName)> {
+    let linked = ProgramName::new(link, Some(read));
+    if !linked.is(digest) {
+        let _ = std::fs::remove_file(&linked.path);
+        if let Err(error) = std::fs::hard_link(program, &linked.path) {
             // Such as a folder on another disk.
             report(&error);
             return None;
         }
     }
-    let file = File::open(link).ok()?;
+    let file = File::open(&linked.path).ok()?;
     // Shared with other gateways of this version.
     rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).ok()?;
-    Some(file)
+    Some((file, linked))
+}
+
+/// True for a second name as this version gives it, whose file is locked by each gateway that uses it. An earlier version
+/// has used `running-program`, without a lock: whether that is in use is not known, so it is left alone.
+fn is_second_name(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let digest = name.and_then(|name| name.strip_prefix(LINK));
+    digest.is_some_and(|digest| hex::decode(digest).is_ok_and(|digest| digest.len() == 32))
 }
 
 /// Deletes the second names that no gateway uses, such as those of versions that were replaced. Called under the lock of the
@@ -206,11 +231,9 @@ fn sweep(folder: &Path, own: &Path) {
         return;
     };
     for path in entries.flatten().map(|entry| entry.path()) {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let is_other = name.is_some_and(|name| name.starts_with(LINK)) && path != own;
         let is_free =
             |file: File| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
-        if is_other && File::open(&path).is_ok_and(is_free) {
+        if is_second_name(&path) && path != own && File::open(&path).is_ok_and(is_free) {
             let _ = std::fs::remove_file(&path);
         }
     }
@@ -268,7 +291,8 @@ mod tests {
         assert_eq!(std::fs::read(pinned.path().unwrap()).unwrap(), b"old");
     }
 
-    /// A program that was touched, or installed again, is the same one; a file of the same size and time is not.
+    /// A program that was touched, or installed again, is the same one; another file of the same size and time is not,
+    /// nor is one that was written to.
     #[test]
     fn a_program_is_known_by_its_content() {
         let folder = tempfile::tempdir().unwrap();
@@ -282,10 +306,59 @@ mod tests {
         assert!(pinned.path().is_ok(), "touched");
         replace(&program, "old");
         assert!(pinned.path().is_ok(), "installed again");
+        let set_time = || {
+            let file = File::options().write(true).open(&program).unwrap();
+            file.set_modified(later).unwrap();
+        };
+        replace(&program, "new");
+        set_time();
+        assert!(pinned.path().is_err(), "another one of the same time");
+        replace(&program, "old");
+        set_time();
+        assert!(pinned.path().is_ok());
         std::fs::write(&program, "new").unwrap();
-        let file = File::options().write(true).open(&program).unwrap();
-        file.set_modified(later).unwrap();
         assert!(pinned.path().is_err(), "overwritten in place");
+    }
+
+    /// The program is read once, when it is pinned, however many gateways pin it after that or end.
+    #[test]
+    fn links_of_other_gateways_make_a_program_no_other_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("program"), "old").unwrap();
+        let pinned = PinnedProgram::new(&at("program"), Some(folder.path())).unwrap();
+        let is_known = || {
+            let known = |name: &ProgramName| {
+                let state = FileState::of(&name.path).unwrap();
+                *name.read.lock().unwrap() == Some(state)
+            };
+            pinned.names.iter().all(known)
+        };
+        assert_eq!(pinned.names.len(), 2);
+        assert!(is_known(), "it is read again at the first start");
+        std::fs::hard_link(at("program"), at("other")).unwrap();
+        let same = PinnedProgram::new(&at("program"), Some(folder.path())).unwrap();
+        std::fs::remove_file(at("other")).unwrap();
+        assert!(is_known());
+        drop(same);
+    }
+
+    /// The name that an earlier version gives without a lock may be in use, and other files are nobody's to delete.
+    #[test]
+    fn only_second_names_of_this_kind_are_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let unused = format!("running-program-{}", "0".repeat(64));
+        let kept = ["running-program", "running-program-notes", "program"];
+        for name in kept.into_iter().chain([unused.as_str()]) {
+            std::fs::write(at(name), name).unwrap();
+        }
+        let pinned = PinnedProgram::new(&at("program"), Some(folder.path())).unwrap();
+        for name in kept {
+            assert!(at(name).exists(), "{name}");
+        }
+        assert!(!at(&unused).exists());
+        assert!(pinned.path().is_ok());
     }
 
     /// Gateways of several versions share a folder: each finds its own program, and what nobody uses is deleted.
