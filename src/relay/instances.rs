@@ -252,6 +252,19 @@ impl<T: Kept> Deref for Lease<T> {
     }
 }
 
+impl<T: Kept> Lease<T> {
+    /// One more lease of the same instance, also where it is being retired.
+    pub(super) fn again(&self) -> Self {
+        if let Some((pool, key)) = &self.held {
+            pool.hold_again(key, &self.kept);
+        }
+        Self {
+            kept: Arc::clone(&self.kept),
+            held: self.held.clone(),
+        }
+    }
+}
+
 impl<T: Kept> Drop for Lease<T> {
     fn drop(&mut self) {
         if let Some((pool, key)) = &self.held {

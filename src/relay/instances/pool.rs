@@ -171,6 +171,16 @@ impl<T: Kept> Pool<T> {
         self.places().stopped = stopped;
     }
 
+    /// Counts one more who needs an instance that somebody holds; one [`Pool::give_back`] is owed for it.
+    pub(super) fn hold_again(&self, key: &InstanceKey, kept: &Arc<T>) {
+        let mut places = self.places();
+        let entry = places.taken.get_mut(key);
+        // One that has lost its place does not come back to it: nothing is counted then, nor given back.
+        if let Some(entry) = entry.filter(|entry| Arc::ptr_eq(&entry.kept, kept)) {
+            entry.leases += 1;
+        }
+    }
+
     /// Somebody needs an instance no more; it may be gone, and another have its place.
     pub(super) fn give_back(&self, key: &InstanceKey, kept: &Arc<T>) {
         let mut places = self.places();

@@ -16,16 +16,8 @@ pub(in crate::relay) struct LeasedProcess {
     /// The era of the client, where it counts.
     wanted: Option<Era>,
     settled: bool,
-    lease: LeaseOwner,
-}
-
-/// A lease ends with the last value that was made from it.
-#[derive(Debug)]
-enum LeaseOwner {
-    /// Of this value: most requests make no other, and so take one block of memory for both.
-    Own(Lease<ProcessPair>),
-    /// Of the value that was made first, which has its own.
-    First(Arc<LeasedProcess>),
+    /// Its own, in one block of memory with it: the lease of another value would keep that one's process too.
+    lease: Lease<ProcessPair>,
 }
 
 impl LeasedProcess {
@@ -35,27 +27,16 @@ impl LeasedProcess {
             upstream,
             wanted,
             settled,
-            lease: LeaseOwner::Own(lease),
+            lease,
         }
     }
 
-    fn lease(&self) -> &Lease<ProcessPair> {
-        match &self.lease {
-            LeaseOwner::Own(lease) => lease,
-            LeaseOwner::First(first) => first.lease(),
-        }
-    }
-
-    fn with(self: &Arc<Self>, upstream: Arc<Upstream>, settled: bool) -> Arc<Self> {
-        let first = match &self.lease {
-            LeaseOwner::Own(_) => self,
-            LeaseOwner::First(first) => first,
-        };
+    fn with(&self, upstream: Arc<Upstream>, settled: bool) -> Arc<Self> {
         Arc::new(Self {
             upstream,
             wanted: self.wanted,
             settled,
-            lease: LeaseOwner::First(Arc::clone(first)),
+            lease: self.lease.again(),
         })
     }
 
@@ -65,30 +46,30 @@ impl LeasedProcess {
     }
 
     /// The same for the process that is for the client, waited for where that is not known yet.
-    pub(in crate::relay) async fn settle(self: &Arc<Self>) -> Result<Arc<Self>, Fault> {
-        let upstream = self.lease().settle(self.wanted).await?;
+    pub(in crate::relay) async fn settle(&self) -> Result<Arc<Self>, Fault> {
+        let upstream = self.lease.settle(self.wanted).await?;
         Ok(self.with(upstream, true))
     }
 
     /// The same by what is known by now.
-    pub(in crate::relay) fn again(self: &Arc<Self>) -> Arc<Self> {
-        let (upstream, settled) = self.lease().pick(self.wanted);
+    pub(in crate::relay) fn again(&self) -> Arc<Self> {
+        let (upstream, settled) = self.lease.pick(self.wanted);
         self.with(upstream, settled)
     }
 
     /// The same for the process that can serve the client now.
-    pub(in crate::relay) fn at_once(self: &Arc<Self>) -> Arc<Self> {
-        self.with(self.lease().at_once(self.wanted), true)
+    pub(in crate::relay) fn at_once(&self) -> Arc<Self> {
+        self.with(self.lease.at_once(self.wanted), true)
     }
 
     /// False once the process was dismissed.
     pub(in crate::relay) fn is_present(&self) -> bool {
-        self.lease().has(&self.upstream)
+        self.lease.has(&self.upstream)
     }
 
     /// Whether both are of the same server and the same clients.
     pub(in crate::relay) fn is_beside(&self, other: &Self) -> bool {
-        Arc::ptr_eq(self.lease(), other.lease())
+        Arc::ptr_eq(&self.lease, &other.lease)
     }
 }
 

@@ -5,11 +5,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::instruments::Instruments;
-use crate::relay::ClientFeatures;
-use crate::relay::instances::InstanceKey;
+use crate::relay::config::{ClientCapabilities, ClientFeatures, Instance, ServerConfig};
+use crate::relay::instances::{InstanceKey, Instances};
 use crate::relay::upstream::Parts;
 use crate::supervisor::fixture::Unattended;
 use crate::supervisor::{Handshake, State};
+use crate::types::{Principal, PrincipalId, TokenFingerprint};
 
 const LEGACY: ProcessEra = ProcessEra {
     era: Era::Legacy,
@@ -151,4 +152,45 @@ async fn a_second_process_of_the_same_era_goes_when_nobody_uses_it() {
     assert_eq!(pair.at_once(Some(Era::Modern)).handle, first.handle);
     assert_eq!(pair.upstreams().len(), 1);
     assert!(made.lock().unwrap()[1].was_dismissed());
+}
+
+/// A value that was made from another one keeps no process but its own: one that was dismissed for it is not in use.
+#[tokio::test]
+async fn a_lease_that_was_renewed_keeps_no_other_process() {
+    let (pair, first, made) = pair();
+    let config = ServerConfig {
+        supervisor: (*pair.first.handle.config()).clone(),
+        instance: Instance::Shared,
+        revive_sessions: false,
+        client_features: ClientFeatures::Attribute,
+        client_capabilities: ClientCapabilities::default(),
+        max_instances: 1,
+        instance_idle: RETRY,
+    };
+    let pair = Mutex::new(Some(pair));
+    let make = move |_: &InstanceKey, _, _| pair.lock().unwrap().take().unwrap();
+    let instances = Instances::new(config, Box::new(make));
+    let principal = Principal {
+        id: PrincipalId(1),
+        fingerprint: TokenFingerprint::default(),
+        name: "someone".into(),
+        admin: false,
+        servers: None,
+    };
+    let lease = instances.lease(&principal, None, None).unwrap();
+    let starting = LeasedProcess::new(lease, Some(Era::Modern));
+    made.lock().unwrap()[0].shake(shaken(Era::Modern));
+    let used = starting.again();
+    assert!(used.is_settled());
+    assert_eq!(used.handle, made.lock().unwrap()[0].handle);
+    drop(starting);
+    // Its program is another one now, which does not know the era.
+    made.lock().unwrap()[0].shake(shaken(Era::Legacy));
+    let renewed = used.at_once();
+    assert_eq!(renewed.handle, first.handle);
+    assert!(used.is_present() && used.is_beside(&renewed));
+    drop(used);
+    let renewed = renewed.again();
+    assert_eq!(renewed.handle, first.handle);
+    assert!(made.lock().unwrap()[0].was_dismissed());
 }
