@@ -134,7 +134,7 @@ impl Listener for Heard {
         self.note(format!("tolerated {}{again}", deviation.as_str()));
     }
 
-    fn is_behind(&self) -> bool {
+    fn is_behind(&self, _waited: Duration) -> bool {
         false
     }
 

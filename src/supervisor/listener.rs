@@ -1,5 +1,7 @@
 //! What the supervisor tells the floor above it about a child's own messages.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::instruments::DropReason;
@@ -45,8 +47,9 @@ pub trait Listener: Send + Sync + std::fmt::Debug {
     fn tolerated(&self, deviation: Deviation, first: bool);
 
     /// Whether somebody who hears the child has yet to catch up with it, and may. The child is read on when
-    /// nobody has; the answer stays `true` for a short time at most.
-    fn is_behind(&self) -> bool;
+    /// nobody has; the answer stays `true` for a short time at most. `waited` is how long the child was not read because
+    /// of the answer before this one.
+    fn is_behind(&self, waited: Duration) -> bool;
 
     /// A life does not write messages as stdio wants them; told once in each life.
     fn misframed(&self, mistake: Misframed);

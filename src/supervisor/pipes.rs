@@ -169,8 +169,11 @@ impl Reader {
     }
 
     async fn give_way(&self) {
-        while self.listener.is_behind() {
+        let mut waited = Duration::ZERO;
+        while self.listener.is_behind(waited) {
+            let began = Instant::now();
             sleep(GIVE_WAY).await;
+            waited = began.elapsed();
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the supervisor tells the hub of a child's own messages.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -90,11 +91,12 @@ impl Listener for Hub {
         }
     }
 
-    fn is_behind(&self) -> bool {
+    fn is_behind(&self, waited: Duration) -> bool {
         let mut pressure = self.pressure();
         // Asked after every line: usually it is nobody, and then the time does not matter.
-        !pressure.is_empty()
-            && pressure.is_felt(Instant::now(), |principal| {
+        let is_idle = waited.is_zero() && pressure.is_empty();
+        !is_idle
+            && pressure.is_felt(waited, Instant::now(), |principal| {
                 let handle = self.handle.get();
                 handle.is_some_and(|handle| handle.mux().others_wait(principal))
             })

@@ -49,7 +49,7 @@ pub(super) enum StreamKind {
     Call,
 }
 
-/// Streams without patience that are looked at after each line: one may have caught up.
+/// Principals of which a stream without patience is looked at after each line: it may have caught up.
 const OVERDUE_CHECKS: usize = 2;
 /// Streams and places in queues, below which nothing is swept.
 const MIN_SWEEP: usize = 64;
@@ -62,12 +62,11 @@ const MIN_SWEEP: usize = 64;
 pub(super) struct Pressure {
     behind: FxHashMap<StreamAddress, Behind>,
     groups: FxHashMap<PrincipalId, Group>,
-    /// Streams of hearers that have no patience left.
-    overdue: VecDeque<Place>,
+    /// Principals that have overdue streams, in the order in which one of each is looked at: those of one that has
+    /// thousands must not keep those of another from being found to have caught up.
+    overdue: VecDeque<PrincipalId>,
     /// How many streams and places there may be before those of streams that are gone are swept.
     sweep_at: usize,
-    /// When it was looked last, where the child is paused.
-    paused: Option<Instant>,
 }
 
 /// The address of a sink. No other sink has it while a weak reference to the first one is kept.
@@ -102,6 +101,10 @@ impl Behind {
 struct Group {
     hearers: VecDeque<Place>,
     calls: VecDeque<Place>,
+    /// Streams of hearers that have no patience left.
+    overdue: VecDeque<Place>,
+    /// It is among those whose overdue streams are looked at.
+    has_turn: bool,
     /// When all that its calls may take is regained.
     calls_regained: Instant,
     /// When all that it may take from others is regained.
@@ -117,6 +120,8 @@ impl Group {
         Self {
             hearers: VecDeque::new(),
             calls: VecDeque::new(),
+            overdue: VecDeque::new(),
+            has_turn: false,
             calls_regained: now,
             from_others_regained: now,
             is_felt: false,
@@ -140,7 +145,8 @@ impl Group {
 
     /// Whether there is nothing to be known of the principal.
     fn is_over(&self, now: Instant) -> bool {
-        self.is_empty() && self.calls_regained <= now && self.from_others_regained <= now
+        let is_regained = self.calls_regained <= now && self.from_others_regained <= now;
+        self.is_empty() && !self.has_turn && is_regained
     }
 }
 
@@ -181,26 +187,31 @@ impl Pressure {
         self.behind.is_empty()
     }
 
-    /// Whether anybody is to be waited for. `others_wait` tells whether anybody but a principal waits for the child.
+    /// Whether anybody is to be waited for. `others_wait` tells whether anybody but a principal waits for the child,
+    /// and `waited` how long the child was paused since this was asked last: that is charged also where the last
+    /// stream has caught up meanwhile.
     pub(super) fn is_felt(
         &mut self,
+        waited: Duration,
         now: Instant,
         others_wait: impl Fn(PrincipalId) -> bool,
     ) -> bool {
-        let waited = self.paused.take();
-        let waited = waited.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         self.check_overdue();
-        let (behind, overdue) = (&mut self.behind, &mut self.overdue);
+        let behind = &mut self.behind;
         let mut felt = false;
         for (principal, group) in &mut self.groups {
             // Not asked for one that has nothing more than something to regain.
-            let others_wait = !group.is_empty() && others_wait(*principal);
+            let others_wait = (group.is_felt || !group.is_empty()) && others_wait(*principal);
             group.charge(waited, now, others_wait);
             let is_patient = |since: Instant| now < since + PATIENCE;
             while let Some((_, since)) = first_behind(&mut group.hearers, behind)
                 && !is_patient(since)
             {
-                overdue.extend(group.hearers.pop_front());
+                group.overdue.extend(group.hearers.pop_front());
+            }
+            if !group.overdue.is_empty() && !group.has_turn {
+                group.has_turn = true;
+                self.overdue.push_back(*principal);
             }
             let hearers_felt = !group.hearers.is_empty();
             let calls_felt = first_behind(&mut group.calls, behind).is_some()
@@ -212,35 +223,43 @@ impl Pressure {
             felt |= group.is_felt;
         }
         self.groups.retain(|_, group| !group.is_over(now));
-        self.paused = felt.then_some(now);
         felt
     }
 
-    /// Takes streams that have caught up out of those without patience, a few at a time.
+    /// Takes streams that have caught up out of those without patience, a few at a time, of each principal in turn.
     fn check_overdue(&mut self) {
-        for _ in 0..OVERDUE_CHECKS.min(self.overdue.len()) {
-            if let Some(place) = first_behind(&mut self.overdue, &mut self.behind) {
-                self.overdue.pop_front();
-                self.overdue.push_back(place);
+        for _ in 0..OVERDUE_CHECKS {
+            let Some(principal) = self.overdue.pop_front() else {
+                return;
+            };
+            let Some(group) = self.groups.get_mut(&principal) else {
+                continue;
+            };
+            let first = first_behind(&mut group.overdue, &mut self.behind);
+            group.has_turn = first.is_some();
+            if let Some(place) = first {
+                group.overdue.pop_front();
+                group.overdue.push_back(place);
+                self.overdue.push_back(principal);
             }
         }
     }
 
     /// Takes out what is kept of streams that are gone or have caught up, once for as many as are there.
     fn sweep(&mut self) {
-        let places = |group: &Group| group.hearers.len() + group.calls.len();
+        let places = |group: &Group| group.hearers.len() + group.calls.len() + group.overdue.len();
         let queued: usize = self.groups.values().map(places).sum();
-        if self.behind.len() + self.overdue.len() + queued <= self.sweep_at.max(MIN_SWEEP) {
+        if self.behind.len() + queued <= self.sweep_at.max(MIN_SWEEP) {
             return;
         }
         let behind = &mut self.behind;
         behind.retain(|_, stream| !stream.has_caught_up());
         let is_valid = |place: &Place| is_valid(behind, place);
-        self.overdue.retain(is_valid);
-        let mut left = behind.len() + self.overdue.len();
+        let mut left = behind.len();
         for group in self.groups.values_mut() {
             group.hearers.retain(is_valid);
             group.calls.retain(is_valid);
+            group.overdue.retain(is_valid);
             left += places(group);
         }
         self.sweep_at = 2 * left;
