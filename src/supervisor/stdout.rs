@@ -9,6 +9,7 @@ use super::diagnosis::shortened;
 use super::echo::{is_echo, is_of_clients};
 use super::stderr::{StderrRing, escape_controls};
 use crate::protocol::{Deviation, Misframed};
+use remedy::Remedy;
 
 /// Lines that are kept.
 const KEPT_LINES: usize = 3;
@@ -17,6 +18,8 @@ const MAX_LINE: usize = 200;
 /// The mistake of a command that is hardly an MCP server.
 const ECHOES: &str = "echoes its input: what it writes to stdout is what the gateway has sent it; look at \"command\" and \
                       \"args\", which must start an MCP server in its stdio mode";
+/// The same of one that has words of its own.
+const ALSO_ECHOES: &str = "it also writes back what the gateway has sent it";
 
 /// The mistakes of the present or last life of a server.
 #[derive(Debug, Default)]
@@ -40,8 +43,8 @@ struct Mistakes {
     echoes: bool,
     /// The server is ready: what it writes may be of its clients.
     serves: bool,
-    /// What is to be done, by the first line that is known.
-    remedy: Option<&'static str>,
+    /// What is to be done, by the most telling of the lines that are known.
+    remedy: Option<Remedy>,
 }
 
 impl StdoutFault {
@@ -73,12 +76,13 @@ impl StdoutFault {
     pub(super) fn look_at(&self, line: &[u8]) -> Option<Misframed> {
         let mut mistakes = self.mistakes();
         mistakes.begun.clear();
+        let mut is_echo = false;
         // Parts of a message of one client are not for the others, who may read of the server as well.
         if !(mistakes.serves && is_of_json(line)) {
-            mistakes.add(line);
+            is_echo = mistakes.add(line);
             self.log.take_stdout(line);
         }
-        if mistakes.misframed.is_some() {
+        if is_echo || mistakes.misframed.is_some() {
             return None;
         }
         mistakes.misframed = Misframed::of(line);
@@ -90,7 +94,10 @@ impl StdoutFault {
     pub(super) fn note_echo(&self, method: &str) -> bool {
         let mut mistakes = self.mistakes();
         let is_echo = !mistakes.serves && is_of_clients(method);
-        mistakes.echoes |= is_echo;
+        if is_echo {
+            mistakes.echoes = true;
+            mistakes.begun.clear();
+        }
         is_echo
     }
 
@@ -128,26 +135,35 @@ impl StdoutFault {
 }
 
 impl Mistakes {
-    fn add(&mut self, line: &[u8]) {
+    /// Keeps a line; `true` where it is a message of the gateway's, which is only noted.
+    fn add(&mut self, line: &[u8]) -> bool {
         if is_echo(&String::from_utf8_lossy(line)) {
             self.echoes = true;
-            return;
+            return true;
         }
         let line = excerpt(line);
         if line.is_empty() {
-            return;
+            return false;
         }
-        self.remedy = self.remedy.or_else(|| remedy::of(&line));
+        self.remedy = remedy::more_telling(self.remedy, remedy::of(&line));
         if self.lines.len() == KEPT_LINES {
             self.lines.pop_front();
         }
         self.lines.push_back(line);
+        false
     }
 
+    /// All that it said counts before what it wrote back: a server may log what it reads, and then why it ends.
     fn told(&self) -> Option<String> {
-        if self.echoes {
-            return Some(ECHOES.to_owned());
+        match (self.words(), self.echoes) {
+            (None, true) => Some(ECHOES.to_owned()),
+            (Some(words), true) => Some(format!("{words}; {ALSO_ECHOES}")),
+            (words, false) => words,
         }
+    }
+
+    /// What it wrote of its own.
+    fn words(&self) -> Option<String> {
         let begun = Some(&self.begun).filter(|begun| !begun.is_empty());
         let lines = self.lines.iter().chain(begun);
         let lines: Vec<_> = lines.map(|line| format!("\"{line}\"")).collect();
@@ -160,8 +176,8 @@ impl Mistakes {
             (None, true) => return None,
             (None, false) => {}
         }
-        let remedy = self.remedy.or_else(|| remedy::of(&self.begun));
-        let remedy = remedy.map(|remedy| format!("; {remedy}"));
+        let remedy = remedy::more_telling(self.remedy, remedy::of(&self.begun));
+        let remedy = remedy.map(|remedy| format!("; {}", remedy.text));
         Some(format!(
             "wrote to stdout what is no message: {lines}{}",
             remedy.unwrap_or_default()
@@ -186,9 +202,9 @@ fn excerpt(line: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// RB03: the newest lines, in bounds and harmless, and what to do about the first that is known.
+    /// RB03: the newest lines, in bounds and harmless, and what to do about one that is known.
     #[test]
-    fn the_newest_lines_are_told_with_the_remedy_of_the_first_known_one() {
+    fn the_newest_lines_are_told_with_the_remedy_of_a_known_one() {
         let fault = StdoutFault::default();
         assert_eq!(fault.told(), None);
         fault.look_at(b"");
@@ -226,10 +242,10 @@ mod tests {
     #[test]
     fn an_echo_of_the_input_is_told_as_one() {
         let fault = StdoutFault::default();
-        fault.look_at(br#"got {"id":1,"method":"initialize","params":{}}"#);
+        fault.look_at(b"{\"id\":1,\"method\":\"initialize\",\"params\":{}}\r");
         let told = fault.told().unwrap();
         assert!(told.starts_with("echoes its input"), "{told}");
-        assert!(!told.contains("got"), "{told}");
+        assert!(!told.contains("params"), "{told}");
         fault.clear();
         assert!(!fault.note_echo("roots/list"));
         assert_eq!(fault.told(), None);
@@ -238,6 +254,22 @@ mod tests {
         fault.clear();
         fault.serve();
         assert!(!fault.note_echo("initialize"), "of a server that is ready");
+    }
+
+    /// RB03: a server that logs what it reads to stdout, and then why it ends, has said why.
+    #[test]
+    fn the_words_of_a_server_are_told_whatever_it_quotes_or_writes_back() {
+        let request = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#;
+        for quote in ["DEBUG: received ", "[INFO] ", ""] {
+            let fault = StdoutFault::default();
+            fault.look_at(format!("{quote}{request}").as_bytes());
+            fault.look_at(b"FATAL: environment variable API_KEY is not set");
+            let told = fault.told().unwrap();
+            assert!(told.contains("variable API_KEY is not set"), "{told}");
+            assert!(told.contains("set it in \"env\""), "{told}");
+            assert!(!told.contains("echoes its input"), "{told}");
+            assert_eq!(told.contains("also writes back"), quote.is_empty());
+        }
     }
 
     #[test]

@@ -343,7 +343,8 @@ exit 1"#;
     assert!(unknown.stderr.contains("node, other, g1"), "{unknown:?}");
 }
 
-/// RB03: what the gateway has sent is not quoted as the words of a server that writes it back.
+/// RB03: what the gateway has sent is not quoted as the words of a server that writes it back; what a server says beside
+/// that is.
 #[tokio::test]
 async fn a_server_that_echoes_its_input_is_told_as_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -357,6 +358,11 @@ async fn a_server_that_echoes_its_input_is_told_as_one() {
         ))
         .server(shell(
             folder.path(),
+            "logger",
+            "read -r line; echo \"DEBUG received $line\"; echo 'FATAL: environment variable API_KEY is not set'; exit 1",
+        ))
+        .server(shell(
+            folder.path(),
             "stderr",
             "tee /dev/stderr > /dev/null",
         ))
@@ -364,9 +370,13 @@ async fn a_server_that_echoes_its_input_is_told_as_one() {
     let arguments = ["--config", config.to_str().unwrap(), "check", "--start"];
     let checked = cli::run(folder.path(), &arguments);
     assert_eq!(checked.code, Some(1), "{checked:?}");
-    for id in ["echo", "prefix"] {
+    for (id, expected) in [
+        ("echo", "echoes its input"),
+        ("prefix", "what is no message: \"got {"),
+        ("logger", "API_KEY is not set"),
+    ] {
         let line = checked.stdout.lines().find(|line| line.starts_with(id));
-        assert!(line.unwrap().contains("echoes its input"), "{checked:?}");
+        assert!(line.unwrap().contains(expected), "{id}: {checked:?}");
     }
     assert!(
         checked
@@ -374,5 +384,4 @@ async fn a_server_that_echoes_its_input_is_told_as_one() {
             .contains("stderr: (what the gateway has sent it"),
         "{checked:?}"
     );
-    assert!(!checked.stdout.contains("jsonrpc"), "{checked:?}");
 }

@@ -66,20 +66,34 @@ const REMEDIES: [(&str, &[&str]); 6] = [
     ),
 ];
 
+/// What is to be done, and how much that tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Remedy {
+    /// Its place in the list: that a logger writes to stdout tells less than what it logs.
+    rank: usize,
+    pub(super) text: &'static str,
+}
+
 /// The remedy for a line, if it is a known one.
-pub(super) fn of(line: &str) -> Option<&'static str> {
+pub(super) fn of(line: &str) -> Option<Remedy> {
     let line = line.to_lowercase();
-    if line.starts_with('{') {
-        // JSON may hold any of these words; only how it is put on the line can be known.
-        let (remedy, words) = REMEDIES.last()?;
-        return words
-            .iter()
-            .any(|word| line.contains(word))
-            .then_some(remedy);
-    }
-    let fits = |words: &[&str]| words.iter().any(|word| line.contains(word));
-    let known = REMEDIES.iter().find(|(_, words)| fits(words));
-    known.map(|(remedy, _)| *remedy)
+    // JSON may hold any of these words; only how it is put on the line can be known.
+    let skipped = if line.starts_with('{') {
+        REMEDIES.len() - 1
+    } else {
+        0
+    };
+    let mut remedies = REMEDIES.iter().enumerate().skip(skipped);
+    let (rank, (text, _)) =
+        remedies.find(|(_, (_, words))| words.iter().any(|word| line.contains(word)))?;
+    Some(Remedy { rank, text })
+}
+
+/// The remedy of two that tells more; the first where they are the same.
+pub(super) fn more_telling(one: Option<Remedy>, other: Option<Remedy>) -> Option<Remedy> {
+    one.into_iter()
+        .chain(other)
+        .min_by_key(|remedy| remedy.rank)
 }
 
 #[cfg(test)]
@@ -114,7 +128,8 @@ mod tests {
         ] {
             let found = of(line);
             assert_eq!(found.is_some(), remedy.is_some(), "{line}: {found:?}");
-            let (found, remedy) = (found.unwrap_or_default(), remedy.unwrap_or_default());
+            let found = found.map_or("", |found| found.text);
+            let remedy = remedy.unwrap_or_default();
             assert!(found.contains(remedy), "{line}: {found}");
         }
     }
