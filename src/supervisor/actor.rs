@@ -292,29 +292,15 @@ impl Actor {
                     log_process!(info, self.name(), "server is ready");
                 }
             }
+            News::Ended { exit, asked } => {
+                self.last_exit = Some((exit, wall::now()));
+                self.pid = None;
+                self.tell_end_of_stop(exit, asked);
+                self.step(Event::Ended(exit));
+            }
             News::Event(event) => {
-                match &event {
-                    Event::Ended(exit) => {
-                        self.last_exit = Some((*exit, wall::now()));
-                        self.pid = None;
-                        self.tell_ordered_end(*exit);
-                    }
-                    Event::Gone => (self.pid, self.probe) = (None, None),
-                    Event::Demand
-                    | Event::Start
-                    | Event::Stop
-                    | Event::Restart
-                    | Event::Retire
-                    | Event::Shutdown
-                    | Event::Running
-                    | Event::Unread
-                    | Event::Drained
-                    | Event::Ready
-                    | Event::CannotStart(_)
-                    | Event::Broken(_)
-                    | Event::ProbeAnswered
-                    | Event::ProbeMissed
-                    | Event::Timer => {}
+                if let Event::Gone = event {
+                    (self.pid, self.probe) = (None, None);
                 }
                 self.step(event);
             }

@@ -55,7 +55,9 @@ pub(super) enum News {
     Pid(u32),
     /// The handshake is done.
     Ready(Shaken),
-    /// Something for the machine.
+    /// The process ended; `asked` where the gateway had closed its stdin or signalled it before.
+    Ended { exit: Exit, asked: bool },
+    /// Something else for the machine.
     Event(Event),
 }
 
@@ -361,7 +363,8 @@ impl<'a> Pipes<'a> {
             self.life.tell(Event::Unread).await;
         }
         // First the machine, so that nothing new is written to this life; then what was.
-        self.life.tell(Event::Ended(exit)).await;
+        let asked = self.stopping || self.killing;
+        self.life.send(News::Ended { exit, asked }).await;
         self.life.lose();
     }
 

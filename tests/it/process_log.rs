@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::alone::{fault_of, journal_has, server_lost};
 use crate::reload::reload;
 use crate::support::client::Client;
 use crate::support::mcp::{Session, modern_call, modern_post};
 use crate::support::wait::wait_for;
-use crate::support::{Gateway, Server};
+use crate::support::{Gateway, Server, process};
 
 const SOON: Duration = Duration::from_secs(20);
 const REVISION: &str = "2025-11-25";
@@ -83,6 +85,31 @@ async fn an_end_that_the_gateway_brings_about_is_one_line_with_process_and_reaso
     ];
     assert_eq!(of("reason"), reasons);
     assert!(of("level").iter().all(|level| level == "info"), "{lines:?}");
+}
+
+/// A server that crashes while it answers what is under way was not stopped.
+#[tokio::test]
+async fn a_crash_during_a_drain_is_a_warning_that_says_so() {
+    let gateway = Gateway::builder()
+        .limit("drain_ms", 60_000)
+        .server(Server::gremlin("g1"))
+        .start();
+    let client = gateway.client();
+    let crash = async {
+        journal_has(&gateway, "g1", "\"under way\"", 1).await;
+        let pid = pid(&client, "g1").await.as_u64().unwrap();
+        let stopped = order(&client, "/servers/g1/stop").await;
+        assert!(stopped < 300, "{stopped}");
+        process::signal(u32::try_from(pid).unwrap(), Signal::USR1);
+    };
+    let call = json!({"do": "nothing", "nonce": "under way"});
+    let (answer, ()) = tokio::join!(client.deed("g1", &call), crash);
+    assert_eq!(fault_of(&answer), server_lost(), "{}", answer.text());
+    let lines = ends(&gateway, "g1", 1).await;
+    assert_eq!(lines[0]["level"], "warn", "{lines:?}");
+    let text = lines[0]["message"].as_str().unwrap();
+    let expected = "was ended by SIGUSR1 while it was being stopped: stopped by the operator";
+    assert!(text.contains(expected), "{text}");
 }
 
 #[tokio::test]

@@ -47,14 +47,23 @@ impl Actor {
         ProcessName::new(&self.shared.config, era, incarnation, self.named_pid)
     }
 
-    /// Logs the end of a process that the gateway has stopped; one that ended by itself is noted by the machine. A server
-    /// that had to be killed may have lost what it was about to keep, so that is a warning.
-    pub(super) fn tell_ordered_end(&self, exit: Exit) {
+    /// Logs the end of a process that was to be stopped; any other end is noted by the machine. `asked` where the gateway
+    /// had closed its stdin or signalled it: one that crashes before that, while it answers what is under way, was not
+    /// stopped. A server that had to be killed may have lost what it was about to keep, so both are warnings.
+    pub(super) fn tell_end_of_stop(&self, exit: Exit, asked: bool) {
         if !matches!(self.machine.state(), State::Stopping(_)) {
             return;
         }
         let (id, reason) = (&self.shared.config.id, &*self.end_reason);
-        if exit == Exit::Signal(9) {
+        if !asked && !exit.is_clean() {
+            log_process!(
+                warn,
+                self.name(),
+                reason,
+                %exit,
+                "the process of server {id} {exit} while it was being stopped: {reason}"
+            );
+        } else if exit == Exit::Signal(9) {
             log_process!(
                 warn,
                 self.name(),
