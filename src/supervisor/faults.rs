@@ -63,14 +63,66 @@ pub(super) fn busy(bound: QueueBound) -> Fault {
         .retry_after(SOON)
 }
 
-/// It waited for its turn for as long as a request waits for an answer.
-pub(super) fn waited_too_long(config: &RequestConfig) -> Fault {
-    let text = format!(
-        "too many requests are under way to this server: max_in_flight ({}) was reached for the request_timeout_ms ({}) \
-         of this one",
-        config.max_in_flight,
-        config.timeout.as_millis()
-    );
+/// The time in which a request must be written, or answered: where it is set, and its length.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum TimeLimit {
+    Timeout(Duration),
+    Max(Duration),
+    /// Of one request, which the gateway sends.
+    Own(Duration),
+}
+
+impl fmt::Display for TimeLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout(time) => write!(f, "request_timeout_ms ({})", time.as_millis()),
+            Self::Max(time) => write!(f, "request_max_ms ({})", time.as_millis()),
+            Self::Own(time) => write!(
+                f,
+                "the limit of {} ms that the gateway has for this request",
+                time.as_millis()
+            ),
+        }
+    }
+}
+
+/// The reason that a request was not written, although requests may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WriteBlock {
+    /// Another exclusive request is at the server.
+    Turn,
+    /// As many requests are at the server as may be.
+    InFlight,
+    /// As many of its principal are.
+    Share,
+    /// The server does not read what was written before it.
+    Stdin,
+    /// Nothing by now: others were before it.
+    Others,
+}
+
+/// It waited to be written for as long as a request waits for an answer.
+pub(super) fn not_written(block: WriteBlock, config: &RequestConfig, limit: TimeLimit) -> Fault {
+    let most = config.max_in_flight;
+    let share = config.share(most);
+    let cause = match block {
+        WriteBlock::Turn => {
+            "client_features \"serialize\" runs one call at a time, and another one has the turn"
+                .to_owned()
+        }
+        WriteBlock::InFlight => {
+            format!(
+                "too many requests are under way to this server: max_in_flight ({most}) is reached"
+            )
+        }
+        WriteBlock::Share => format!(
+            "too many requests of this token are under way to this server: it has its share ({share}) of max_in_flight \
+             ({most})"
+        ),
+        WriteBlock::Stdin => "the server does not read its stdin fast enough".to_owned(),
+        WriteBlock::Others => "too many requests were before it".to_owned(),
+    };
+    let text = format!("timed out in the queue after {limit}: {cause}");
     Fault::new(FaultKind::ServerBusy, text)
         .delivered(Delivered::No)
         .retry_after(SOON)
@@ -80,17 +132,6 @@ pub(super) fn waited_too_long(config: &RequestConfig) -> Fault {
 pub(super) fn over_share(bound: QueueBound) -> Fault {
     let text = format!("too much of this token waits for this server: it has its half of {bound}");
     Fault::new(FaultKind::RateLimited, text)
-        .delivered(Delivered::No)
-        .retry_after(SOON)
-}
-
-/// It waited for the calls before it, which are made one by one.
-pub(super) fn no_turn(config: &RequestConfig) -> Fault {
-    let text = format!(
-        "timed out in the queue after request_timeout_ms ({}): client_features \"serialize\" runs one call at a time",
-        config.timeout.as_millis()
-    );
-    Fault::new(FaultKind::ServerBusy, text)
         .delivered(Delivered::No)
         .retry_after(SOON)
 }
@@ -122,11 +163,10 @@ pub(super) fn stopped_too_early() -> Fault {
     .delivered(Delivered::Unknown)
 }
 
-/// The server did not answer within the time of this key of the config.
-pub(super) fn timeout(key: &str, time: Duration) -> Fault {
+/// The server did not answer within this time.
+pub(super) fn timeout(limit: TimeLimit) -> Fault {
     let text = format!(
-        "the server did not answer in time, {key} ({}); the request was cancelled and may have run",
-        time.as_millis()
+        "the server did not answer in time, {limit}; the request was cancelled and may have run"
     );
     Fault::new(FaultKind::ServerTimeout, text).delivered(Delivered::Unknown)
 }

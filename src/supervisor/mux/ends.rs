@@ -96,11 +96,12 @@ impl Mux {
         which: impl Fn(&Entry) -> bool,
         fault_of: impl Fn(&mut Table, u64, &Entry) -> Fault,
     ) -> usize {
-        let taken = table.take(which);
-        let ended: Vec<_> = taken
-            .into_iter()
-            .map(|(id, entry)| (fault_of(&mut table, id, &entry), entry))
-            .collect();
+        let ended = take_out(&mut table, which, fault_of);
+        self.tell(table, ended)
+    }
+
+    /// Gives the lock back and sends these outcomes; gives how many were clients'.
+    fn tell(&self, table: MutexGuard<'_, Table>, ended: Vec<(Fault, Entry)>) -> usize {
         drop(table);
         self.writable.notify_one();
         let clients = ended.iter().filter(|(_, entry)| entry.is_clients()).count();
@@ -166,23 +167,32 @@ impl Mux {
         if let Some(entry) = overdue.and_then(|id| table.entries.get_mut(&id)) {
             entry.deadline = now;
         }
-        self.end_in(
-            table,
+        // Those that wait first, while what they wait for is there: it may time out with them.
+        let mut ended = take_out(
+            &mut table,
+            |entry| entry.deadline <= now && !entry.is_written(),
+            |table, id, entry| {
+                table.withdraw(id, entry, "timed out");
+                if table.gate != Gate::Open {
+                    return self.explain(faults::starting(wait));
+                }
+                let (block, config) = (table.write_block(entry), &table.config);
+                faults::not_written(block, config, entry.limit(config))
+            },
+        );
+        ended.extend(take_out(
+            &mut table,
             |entry| entry.deadline <= now,
             |table, id, entry| {
                 table.withdraw(id, entry, "timed out");
-                let config = &table.config;
-                match (entry.stage, table.gate) {
-                    (Stage::Written(_), _) if overdue == Some(id) => faults::turn_taken(config),
-                    (Stage::Written(_), _) => entry.timeout(config),
-                    (Stage::Queued, Gate::Open) if entry.submission.exclusive => {
-                        faults::no_turn(config)
-                    }
-                    (Stage::Queued, Gate::Open) => faults::waited_too_long(config),
-                    (Stage::Queued, _) => self.explain(faults::starting(wait)),
+                if overdue == Some(id) {
+                    faults::turn_taken(&table.config)
+                } else {
+                    entry.timeout(&table.config)
                 }
             },
-        )
+        ));
+        self.tell(table, ended)
     }
 
     /// The gateway slept for this long: what waits gets that time back. Nothing waits longer for it than
@@ -204,6 +214,7 @@ impl Mux {
     pub(in crate::supervisor) fn begin(&self, incarnation: Incarnation) {
         let mut table = self.table();
         table.life = Some(incarnation);
+        table.writing = false;
         table.queue.drop_own();
         let own = table.take(|entry| !entry.is_clients());
         drop(table);
@@ -300,6 +311,18 @@ impl Mux {
             entry.deadline = entry.deadline.min(latest);
         }
     }
+}
+
+/// Takes out the picked entries, each with the fault that is found for it.
+fn take_out(
+    table: &mut Table,
+    which: impl Fn(&Entry) -> bool,
+    fault_of: impl Fn(&mut Table, u64, &Entry) -> Fault,
+) -> Vec<(Fault, Entry)> {
+    let taken = table.take(which).into_iter();
+    taken
+        .map(|(id, entry)| (fault_of(table, id, &entry), entry))
+        .collect()
 }
 
 /// Ends requests that a lost life leaves unanswered.

@@ -11,7 +11,7 @@ use super::queue::{FairQueue, WriteTerms};
 use super::{Answer, Outcome, RequestEnd, Submission};
 use crate::fault::{Delivered, Fault};
 use crate::supervisor::config::RequestConfig;
-use crate::supervisor::faults::{self, QueueBound};
+use crate::supervisor::faults::{self, QueueBound, TimeLimit, WriteBlock};
 use crate::supervisor::machine::Gate;
 use crate::types::Incarnation;
 
@@ -66,6 +66,8 @@ pub(super) struct Table {
     /// The exclusive request that is at the server.
     pub(super) turn: Option<u64>,
     pub(super) last_heard: Option<Instant>,
+    /// The writer has taken frames and has not asked for more: it still writes them.
+    pub(super) writing: bool,
 }
 
 impl Entry {
@@ -113,11 +115,17 @@ impl Entry {
 
     /// The fault of a request that was not answered in time.
     pub(super) fn timeout(&self, config: &RequestConfig) -> Fault {
-        if self.deadline >= self.hard_deadline {
-            return faults::timeout("request_max_ms", config.max);
-        }
-        let time = self.submission.timeout.unwrap_or(config.timeout);
-        faults::timeout("request_timeout_ms", time)
+        faults::timeout(if self.deadline >= self.hard_deadline {
+            TimeLimit::Max(config.max)
+        } else {
+            self.limit(config)
+        })
+    }
+
+    /// The time that it has to be written, and then to be answered.
+    pub(super) fn limit(&self, config: &RequestConfig) -> TimeLimit {
+        let own = self.submission.timeout.map(TimeLimit::Own);
+        own.unwrap_or(TimeLimit::Timeout(config.timeout))
     }
 
     /// Starts its time for an answer anew, unless its client is being asked something.
@@ -141,6 +149,27 @@ impl Table {
             in_flight: 0,
             turn: None,
             last_heard: None,
+            writing: false,
+        }
+    }
+
+    /// The reason that an entry which the gate would let through is not written.
+    pub(super) fn write_block(&self, entry: &Entry) -> WriteBlock {
+        let (config, owner) = (&self.config, entry.submission.owner());
+        if entry.submission.exclusive && self.turn.is_some() {
+            return WriteBlock::Turn;
+        }
+        if entry.is_counted() && self.in_flight >= config.max_in_flight {
+            return WriteBlock::InFlight;
+        }
+        let (_, in_flight) = self.queue.usage(owner);
+        if entry.is_counted() && in_flight >= config.share(config.max_in_flight) {
+            return WriteBlock::Share;
+        }
+        if self.writing {
+            WriteBlock::Stdin
+        } else {
+            WriteBlock::Others
         }
     }
 
@@ -240,6 +269,7 @@ impl Table {
             bytes += frame.bytes.len();
             batch.push(frame);
         }
+        self.writing = !batch.is_empty();
     }
 
     /// Puts frames back of which no byte was written, in their order and before all others of their owners.

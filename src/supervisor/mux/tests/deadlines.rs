@@ -1,6 +1,7 @@
 //! How long a request waits, and what buys it more time.
 
 use super::*;
+use crate::supervisor::config::RequestConfig;
 
 #[tokio::test(start_paused = true)]
 async fn what_waits_too_long_says_what_it_waited_for() {
@@ -129,4 +130,67 @@ async fn a_standing_request_has_no_deadline_and_is_no_work() {
     mux.lose(FIRST);
     let lost = outcome.try_recv().unwrap().unwrap_err();
     assert_eq!(lost.kind, FaultKind::ServerLost, "it ends with its server");
+}
+
+/// The message that a request of principal 1 is told which is not written while these principals have one under way.
+async fn told_in_queue(divided: bool, under_way: &[u32], writer_waits: bool) -> String {
+    let mux = mux(Gate::Open);
+    mux.configure(RequestConfig {
+        max_in_flight: 2,
+        divided,
+        ..fixture::config().requests
+    });
+    let mut others = Vec::new();
+    for principal in under_way {
+        let id = mux.mint();
+        let submission = from(Some(origin(*principal, &id.to_string())));
+        others.push(mux.submit(id, frame_of(id), submission).unwrap());
+    }
+    assert_eq!(take(&mux, FIRST).len(), under_way.len());
+    let (_, mut waits) = submit(&mux).unwrap();
+    if writer_waits {
+        assert!(take(&mux, FIRST).is_empty());
+    }
+    advance(2000 * MS).await;
+    mux.expire(Instant::now(), None);
+    let fault = assert_fault(&mut waits, FaultKind::ServerBusy, Delivered::No);
+    fault.message.into_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_written_in_time_is_told_the_true_cause() {
+    for (divided, under_way, writer_waits, cause) in [
+        (false, &[1, 1][..], true, "max_in_flight (2) is reached"),
+        (true, &[1], true, "its share (1) of max_in_flight (2)"),
+        (true, &[1, 2], true, "max_in_flight (2) is reached"),
+        (false, &[1], false, "does not read its stdin"),
+    ] {
+        let told = told_in_queue(divided, under_way, writer_waits).await;
+        assert!(told.contains(cause), "{cause}: {told}");
+        assert!(told.contains("request_timeout_ms (2000)"), "{told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_with_a_limit_of_its_own_is_told_that_one() {
+    let mux = mux(Gate::Open);
+    let mut outcomes = [true, false].map(|is_written| {
+        let id = mux.mint();
+        let submission = Submission {
+            timeout: Some(500 * MS),
+            ..from(Some(origin(1, &id.to_string())))
+        };
+        let outcome = mux.submit(id, frame_of(id), submission).unwrap();
+        if is_written {
+            take(&mux, FIRST);
+        }
+        outcome
+    });
+    advance(500 * MS).await;
+    assert_eq!(mux.expire(Instant::now(), None), 2);
+    for outcome in &mut outcomes {
+        let told = outcome.try_recv().unwrap().unwrap_err().message;
+        assert!(told.contains("limit of 500 ms"), "{told}");
+        assert!(!told.contains("request_timeout_ms"), "{told}");
+    }
 }
