@@ -111,7 +111,7 @@ impl Guard {
 
     /// Notes a peer that is closed before it said anything.
     pub(super) fn turn_away(&self, refused: Refused) {
-        let _nobody_to_tell = self.refuse(refused, None);
+        let _nobody_to_tell = self.refuse(&self.rules(), refused, None);
     }
 
     /// Notes a connection whose handshake came to nothing.
@@ -125,21 +125,21 @@ impl Guard {
         self.refusals.note_order(peer, Instant::now(), log);
     }
 
-    /// What a refused request is told; `parts` is its head, where there was one.
+    /// What a request is told that was refused by these rules; `parts` is its head, where there was one.
     ///
     /// Failed authentications are counted by address, and over the limit the answer is 429. A right
     /// token always passes: it is compared before anything is counted, so nobody behind a shared
     /// address can lock another out, and the comparison is too cheap to need protection.
-    fn refuse(&self, refused: Refused, parts: Option<&Parts>) -> Fault {
-        let fault = self.refusal(refused, parts);
+    fn refuse(&self, rules: &Rules, refused: Refused, parts: Option<&Parts>) -> Fault {
+        let fault = self.refusal(rules, refused, parts);
         self.instruments.refused(fault.kind);
         fault
     }
 
-    fn refusal(&self, refused: Refused, parts: Option<&Parts>) -> Fault {
+    /// The cause is found by the rules that have refused it: by those of a reload since, it might be another.
+    fn refusal(&self, rules: &Rules, refused: Refused, parts: Option<&Parts>) -> Fault {
         let Refused { check, client } = refused;
         let now = Instant::now();
-        let rules = self.rules();
         let detail = || parts.and_then(|parts| rules.admission.refusal_detail(check, parts));
         self.refusals.note(check, client, detail, now);
         if check != Check::Token {
@@ -211,7 +211,7 @@ impl<S: Behind> Answers for Gate<S> {
             _ if origin.is_some() && cors::is_preflight(&parts) => cors::preflight(&parts.headers),
             Err(refused) => {
                 closes = true;
-                let fault = guard.refuse(refused, Some(&parts));
+                let fault = guard.refuse(&rules, refused, Some(&parts));
                 Problem::from(fault).into_response()
             }
             Ok(Admitted {
