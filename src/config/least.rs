@@ -104,7 +104,6 @@ fn check_limits(limits: &Limits, scope: &mut Scope<'_>) {
         PERIOD_MS,
         [
             idle_ms,
-            drain_ms,
             input_wait_ms,
             probe_interval_ms,
             failed_retry_ms,

@@ -42,13 +42,13 @@ fn a_value_that_is_too_little_to_work_with_is_warned_of_with_the_smallest_useful
     let server = r#""limits": { "max_line_bytes": 10 }"#;
     let text = format!(
         r#"{{ "allowed_clients": ["localhost"], "auth_token": "{TOKEN}", "request_timeout_ms": 1,
-            "limits": {{ "memory_bytes": 1, "max_body_bytes": 65536, "drain_ms": 5 }},
+            "limits": {{ "memory_bytes": 1, "max_body_bytes": 65536, "input_wait_ms": 5, "drain_ms": 5 }},
             "servers": [{{ "server_id": "s", "command": "sh", {server} }}] }}"#
     );
     let warnings = loaded(&text).warnings.join("\n");
     for (key, found, least) in [
         ("limits.memory_bytes", 1, 16_777_216),
-        ("limits.drain_ms", 5, 1000),
+        ("limits.input_wait_ms", 5, 1000),
         ("request_timeout_ms", 1, 100),
         ("servers[0].limits.max_line_bytes", 10, 65_536),
     ] {
@@ -61,4 +61,5 @@ fn a_value_that_is_too_little_to_work_with_is_warned_of_with_the_smallest_useful
         );
     }
     assert!(!warnings.contains("max_body_bytes"), "{warnings}");
+    assert!(!warnings.contains("drain_ms"), "not to drain: {warnings}");
 }
