@@ -27,6 +27,10 @@ pub(super) struct DirectoryLock {
 impl DirectoryLock {
     /// Takes the lock of an open directory. Blocks, but not for ever: a gateway that holds it may be suspended.
     pub(super) fn acquire(directory: &OwnedFd) -> Result<Self, StateError> {
+        Self::acquire_within(directory, TRIES)
+    }
+
+    fn acquire_within(directory: &OwnedFd, tries: u32) -> Result<Self, StateError> {
         let io = |error: Errno| StateError::Io(LOCK.to_owned(), error.into());
         // Opened anew each time, so that threads of one process exclude each other too.
         let flags =
@@ -36,7 +40,7 @@ impl DirectoryLock {
         if let Some(reason) = distrust(&rustix::fs::fstat(&file).map_err(io)?) {
             return Err(StateError::Untrusted(LOCK.to_owned(), reason));
         }
-        for _ in 0..TRIES {
+        for _ in 0..tries {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 // Some file systems have no locks; their gateways write what they know.
                 Ok(()) | Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOLCK) => {
@@ -46,7 +50,7 @@ impl DirectoryLock {
                 Err(error) => return Err(io(error)),
             }
         }
-        Err(StateError::Locked(PAUSE * TRIES))
+        Err(StateError::Locked(PAUSE * tries))
     }
 }
 
@@ -71,15 +75,12 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let (one, other) = (open(home.path()), open(home.path()));
         let held = DirectoryLock::acquire(&one).unwrap();
-        let (sender, receiver) = std::sync::mpsc::channel();
+        let refused = DirectoryLock::acquire_within(&other, 2).unwrap_err();
+        assert!(matches!(refused, StateError::Locked(_)), "{refused:?}");
         thread::scope(|scope| {
-            scope.spawn(|| {
-                let _held = DirectoryLock::acquire(&other).unwrap();
-                sender.send(()).unwrap();
-            });
-            assert!(receiver.try_recv().is_err());
+            let waiting = scope.spawn(|| DirectoryLock::acquire(&other).is_ok());
             drop(held);
-            receiver.recv().unwrap();
+            assert!(waiting.join().unwrap(), "it is given on");
         });
     }
 }

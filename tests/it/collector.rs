@@ -145,12 +145,6 @@ impl Collector {
         self.address.to_string()
     }
 
-    /// An authority where nobody listens.
-    pub(crate) fn refused_authority() -> String {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("free port");
-        listener.local_addr().expect("bound").to_string()
-    }
-
     /// Waits until what has arrived fits, and answers it; panics with it after `limit`.
     pub(crate) fn wait_for(&self, limit: Duration, fits: impl Fn(&Received) -> bool) -> Received {
         let received = self.state.received.lock().expect("not poisoned");

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::cli::{self, Ended};
 use crate::support::gateway::TOKEN;
+use crate::support::socket::RefusingPort;
 use crate::support::wait::wait_until;
 use crate::support::{Gateway, Server};
 
@@ -196,9 +197,8 @@ async fn a_shell_without_the_variables_of_the_gateway_does_not_call_the_file_ref
 #[test]
 fn a_status_that_cannot_be_had_is_an_object_for_scripts() {
     let home = tempfile::tempdir().unwrap();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = nobody.local_addr().unwrap().port();
-    drop(nobody);
+    let nobody = RefusingPort::bind();
+    let port = nobody.address().port();
     let config = Gateway::builder().set("bind_port", port).write(home.path());
     let asked = |arguments: &[&str]| {
         let of_config = ["--config", config.to_str().unwrap(), "status"];

@@ -79,9 +79,10 @@ mod tests {
 
     #[test]
     fn an_address_where_no_gateway_answers_is_told_in_words_with_what_to_do() {
-        let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Bound, so that nobody else listens there.
+        let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+        nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = nobody.local_addr().unwrap();
-        drop(nobody);
         for (address, expected) in [
             (address, "connection refused: no program listens there"),
             (stranger(Some(b"SSH-2.0-OpenSSH\r\n")), "not a gateway"),

@@ -1,8 +1,9 @@
 //! Servers that are not shared by all: who has which process, and when it ends.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::SOON;
+use super::{SOON, echoes};
 use crate::support::client::{Answer, Client};
 use crate::support::mcp::{self, Session, initialize, modern_call, modern_post, request};
 use crate::support::process;
@@ -210,12 +211,15 @@ async fn a_process_that_nobody_uses_any_more_ends() {
 async fn the_next_process_of_a_client_waits_for_the_end_of_the_last() {
     let gateway = Gateway::builder()
         .limit("instance_idle_ms", 300)
-        .limit("term_grace_ms", 500)
+        .limit("hold_ms", 20_000)
+        .limit("term_grace_ms", 60_000)
         .server(
             gremlin("client")
-                .set("stop_grace_ms", 1000)
+                .set("stop_grace_ms", 60_000)
                 .orders(&json!({"ignore_eof": true, "ignore_term": true})),
         )
+        .server(Server::gremlin("g2"))
+        .server(Server::gremlin("g3"))
         .start();
     let client = gateway.client();
     let before = modern_pid(&client).await;
@@ -223,10 +227,22 @@ async fn the_next_process_of_a_client_waits_for_the_end_of_the_last() {
         listed(&client).await.is_empty().then_some(())
     })
     .await;
-    assert!(process::is_alive(before), "it takes its time");
-    let after = modern_pid(&client).await;
-    assert_ne!(after, before);
-    assert!(!process::is_alive(before), "it was answered beside it");
+    let mut next = std::pin::pin!(modern_pid(&client));
+    // As long as two starts take, another process would have been there.
+    let two_starts = async {
+        for id in ["g2", "g3"] {
+            echoes(&client, id, "hi").await;
+        }
+    };
+    tokio::select! {
+        biased;
+        pid = &mut next => panic!("process {pid} answers beside {before}"),
+        () = two_starts => {}
+    }
+    assert!(process::is_alive(before), "it ends when the test ends it");
+    process::signal(before, Signal::KILL);
+    assert_ne!(next.await, before);
+    assert!(!process::is_alive(before));
 }
 
 #[tokio::test]

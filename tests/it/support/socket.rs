@@ -156,6 +156,22 @@ impl RawSocket {
     }
 }
 
+/// A port of the loopback that refuses connections as long as this is held: it is bound, and nothing listens.
+#[derive(Debug)]
+pub(crate) struct RefusingPort(TcpSocket);
+
+impl RefusingPort {
+    pub(crate) fn bind() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        Self(socket)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+}
+
 /// A port that nothing listens on, at the moment.
 pub(crate) async fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

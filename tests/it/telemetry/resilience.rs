@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use tokio::time::Instant;
 
 use super::*;
+use crate::support::socket::RefusingPort;
 
 /// How long 500 calls may take while nobody takes their spans: a hundred times what they need.
 const UNHINDERED: Duration = Duration::from_secs(2);
@@ -42,9 +43,10 @@ fn a_black_hole_delays_neither_calls_nor_the_exit() {
 
 #[test]
 fn a_collector_that_refuses_or_fails_delays_neither_calls_nor_the_exit() {
+    let refusing = RefusingPort::bind();
     is_unhindered(&[(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
-        &Collector::refused_authority(),
+        &refusing.address().to_string(),
     )]);
     let failing = Collector::start(Mode::Failing);
     is_unhindered(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &failing.authority())]);
@@ -164,7 +166,8 @@ fn a_failing_export_is_reported_without_the_secrets_in_its_url() {
         assert!(!log.contains("hunter2"), "{log}");
         return;
     }
-    let authority = Collector::refused_authority();
+    let refusing = RefusingPort::bind();
+    let authority = refusing.address();
     let endpoint = format!("http://user:hunter2@{authority}/hunter2?key=hunter2");
     let lookup = |name: &str| match name {
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" => Some(endpoint.clone()),

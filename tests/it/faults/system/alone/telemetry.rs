@@ -9,7 +9,7 @@ use super::super::*;
 use crate::alone::{echoed, echoes};
 use crate::collector::{Collector, Mode};
 use crate::support::oracle::Oracle;
-use crate::support::socket::free_port;
+use crate::support::socket::{RefusingPort, free_port};
 use crate::support::{Gateway, Server, process};
 
 /// From SIGTERM to the end, whatever does not take the last of the telemetry.
@@ -66,9 +66,9 @@ async fn a_collector_that_takes_nothing_delays_neither_calls_nor_the_end() {
         collector(Mode::Failing).await,
         collector(Mode::Slow).await,
     );
-    let refused = Collector::refused_authority();
+    let refusing = RefusingPort::bind();
     let authorities = [
-        refused,
+        refusing.address().to_string(),
         hole.authority(),
         failing.authority(),
         slow.authority(),
