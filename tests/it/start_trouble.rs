@@ -197,8 +197,11 @@ async fn a_server_that_capabilities_silence_is_told_of_none_in_its_next_life() {
     client.rpc("mute", &asked).await;
     let status = ready("", 2).await;
     assert_eq!(status["restart_count"], 0, "one start: {status}");
-    let told = gateway.logs().text();
-    assert!(told.contains("client_capabilities"), "{told}");
+    wait_for("the reason in the log", SOON, async || {
+        let told = gateway.logs().text();
+        told.contains("client_capabilities").then_some(())
+    })
+    .await;
     let mut status = status;
     // The second life that is told of everything is silent for the last time.
     for next in [4, 5] {
