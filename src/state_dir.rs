@@ -139,6 +139,21 @@ impl StateDir {
         Ok(())
     }
 
+    /// Adds lines to the end of a file, which is created where there is none, and gives the bytes that it has then. No other
+    /// gateway changes it meanwhile. A last line that was not finished is ended first; lines of which only a part can be
+    /// written are taken back. Returns once they are on the disk: blocks.
+    pub fn append(&self, name: &str, lines: &[u8]) -> Result<usize, StateError> {
+        check(name, lines.len())?;
+        let Some(directory) = &self.0.directory else {
+            let mut bytes = self.read(name)?.unwrap_or_default();
+            bytes.extend(lines);
+            self.remember(name, &bytes)?;
+            return Ok(bytes.len());
+        };
+        let _lock = directory.lock()?;
+        directory.append(name, lines)
+    }
+
     /// Takes the lock of the directory for as long as `work` takes: no other gateway changes meanwhile what they share.
     /// Blocks.
     pub fn locked<T>(&self, work: impl FnOnce(&Path) -> T) -> Option<Result<T, StateError>> {

@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
@@ -63,16 +63,9 @@ impl Directory {
     /// The content of a file; `None` where there is none.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
         let io = |error| StateError::Io(name.to_owned(), error);
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match rustix::fs::openat(&self.opened, name, flags, Mode::empty()) {
-            Ok(file) => File::from(file),
-            Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(io(error.into())),
+        let Some((file, _)) = self.open_file(name, OFlags::RDONLY)? else {
+            return Ok(None);
         };
-        let stat = rustix::fs::fstat(&file).map_err(|error| io(error.into()))?;
-        if let Some(reason) = distrust(&stat) {
-            return Err(StateError::Untrusted(name.to_owned(), reason));
-        }
         let mut bytes = Vec::new();
         let bound = u64::try_from(MAX_FILE_BYTES).unwrap_or(u64::MAX);
         let mut bounded = file.take(bound.saturating_add(1));
@@ -99,6 +92,35 @@ impl Directory {
             Ok(self.sync()?)
         });
         written.map_err(|error| StateError::Io(name.to_owned(), error))
+    }
+
+    /// Adds lines to the end of a file and gives its length; what can be written only in part is taken back.
+    pub(super) fn append(&self, name: &str, lines: &[u8]) -> Result<usize, StateError> {
+        let Some((file, length)) = self.open_file(name, OFlags::RDWR)? else {
+            return self.write(name, lines).map(|()| lines.len());
+        };
+        let written = write_lines(&file, length, lines);
+        if written.is_err() {
+            let _ = file.set_len(length);
+        }
+        let length = written.map_err(|error| StateError::Io(name.to_owned(), error))?;
+        Ok(usize::try_from(length).unwrap_or(usize::MAX))
+    }
+
+    /// Opens a file that is believed, and gives its length; `None` where there is none.
+    fn open_file(&self, name: &str, access: OFlags) -> Result<Option<(File, u64)>, StateError> {
+        let io = |error: Errno| StateError::Io(name.to_owned(), error.into());
+        let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.opened, name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(io(error)),
+        };
+        let stat = rustix::fs::fstat(&file).map_err(io)?;
+        if let Some(reason) = distrust(&stat) {
+            return Err(StateError::Untrusted(name.to_owned(), reason));
+        }
+        Ok(Some((file, u64::try_from(stat.st_size).unwrap_or(0))))
     }
 
     /// Creates a file, or returns the content of the one that is there.
@@ -153,6 +175,20 @@ impl Directory {
             synced => synced,
         }
     }
+}
+
+/// Writes lines at the end of a file, after a line break where its last line has none, and has the system put them on the
+/// disk; gives the length that the file has then.
+fn write_lines(file: &File, length: u64, lines: &[u8]) -> std::io::Result<u64> {
+    let mut last = [b'\n'];
+    if let Some(at) = length.checked_sub(1) {
+        file.read_exact_at(&mut last, at)?;
+    }
+    let line_end: &[u8] = if last == *b"\n" { b"" } else { b"\n" };
+    let bytes = [line_end, lines].concat();
+    file.write_all_at(&bytes, length)?;
+    file.sync_all()?;
+    Ok(length.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
 }
 
 /// The error of the system for which a directory cannot be written, or created where it does not exist; nothing is changed.

@@ -180,3 +180,24 @@ fn changes_of_several_gateways_do_not_undo_each_other() {
         .unwrap();
     assert_eq!(memory.read("list").unwrap().unwrap(), [1, 2]);
 }
+
+/// RA13: lines are added to what is there, and an unfinished one, as of a power failure, takes none of them with it.
+#[test]
+fn lines_are_added_at_the_end_of_a_file() {
+    let home = tempfile::tempdir().unwrap();
+    for state in [StateDir::open(home.path()), StateDir::in_memory()] {
+        assert_eq!(state.append("lines", b"one\n").unwrap(), 4);
+        assert_eq!(state.append("lines", b"two\n").unwrap(), 8);
+        let read = state.read("lines").unwrap();
+        assert_eq!(read.as_deref(), Some(&b"one\ntwo\n"[..]));
+    }
+    let state = StateDir::open(home.path());
+    state.write("lines", b"one\ntw").unwrap();
+    assert_eq!(state.append("lines", b"three\n").unwrap(), 13);
+    let read = state.read("lines").unwrap();
+    assert_eq!(read.as_deref(), Some(&b"one\ntw\nthree\n"[..]));
+    let file = home.path().join("lines");
+    chmod(&file, 0o620);
+    let refused = state.append("lines", b"four\n").unwrap_err();
+    assert!(matches!(refused, StateError::Untrusted(..)), "{refused:?}");
+}

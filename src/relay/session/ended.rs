@@ -15,7 +15,7 @@ use crate::types::{TokenFingerprint, wall};
 use memory::{EndedMemory, EndedSession, SessionOwner, session_key};
 use record::EndedRecord;
 
-/// Between two writes of the record, which may have 1 MB.
+/// Between two writes of the record, each of which waits for the disk.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// After a write that has failed, such as on a full disk.
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
@@ -55,10 +55,7 @@ impl EndedSessions {
             owner: SessionOwner::of(token),
             ended: now(),
         };
-        let mut memory = self.memory();
-        memory.insert(session);
-        memory.is_unsaved = true;
-        drop(memory);
+        self.memory().insert(session);
         self.changed.notify_one();
     }
 
@@ -88,16 +85,16 @@ impl EndedSessions {
     /// Writes the record where it is not up to date; `true` where that has failed. `failed` tells that it did before.
     async fn write_unsaved(&self, failed: bool) -> bool {
         let unsaved = self.memory().take_unsaved();
-        let Some(ended) = unsaved else {
+        if unsaved.is_empty() {
             return false;
-        };
-        let Err(error) = self.record.add(ended, now()).await else {
+        }
+        let Err(error) = self.record.add(unsaved, now()).await else {
             if failed {
                 tracing::info!("the record of ended sessions is written again");
             }
             return false;
         };
-        self.memory().is_unsaved = true;
+        self.memory().set_unsaved();
         if !failed {
             tracing::warn!(
                 %error,

@@ -1,12 +1,12 @@
 //! The ended sessions that are remembered: bounded for all tokens together, and fairly among them.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use crate::types::TokenFingerprint;
 
 /// Sessions that are remembered. When they are more, the token with the most of them gives up the one that ended longest
-/// ago. Each takes some 150 bytes.
-pub(super) const MAX_ENDED: usize = 16 * 1024;
+/// ago. Each takes some 120 bytes.
+pub(super) const MAX_ENDED: usize = 8 * 1024;
 /// Random characters at the beginning of an id, which tell it from every other.
 pub(super) const RANDOM: usize = 32;
 /// Bytes of a token's fingerprint that tell it from others.
@@ -39,51 +39,80 @@ pub(super) struct EndedSession {
     pub(super) ended: u64,
 }
 
+/// A session in the queue of its token.
+#[derive(Clone, Copy, Debug)]
+struct QueuedSession {
+    key: SessionKey,
+    ended: u64,
+    /// The record has it.
+    is_saved: bool,
+}
+
+type Queue = VecDeque<QueuedSession>;
+
 /// The sessions that have ended, by their keys and by their tokens.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct EndedMemory {
-    sessions: HashMap<SessionKey, EndedSession>,
+    keys: HashSet<SessionKey>,
     /// Those of each token, in the order in which they ended.
-    in_order: HashMap<SessionOwner, VecDeque<SessionKey>>,
+    in_order: HashMap<SessionOwner, Queue>,
     /// How many each token has: the last one has the most.
     counts: BTreeSet<(usize, SessionOwner)>,
-    /// Some have ended since the record was written.
-    pub(super) is_unsaved: bool,
+    has_unsaved: bool,
+}
+
+impl Default for EndedMemory {
+    fn default() -> Self {
+        Self {
+            // All at once: the system gives a page when it is written, and nothing is copied while sessions end.
+            keys: HashSet::with_capacity(MAX_ENDED + 1),
+            in_order: HashMap::new(),
+            counts: BTreeSet::new(),
+            has_unsaved: false,
+        }
+    }
 }
 
 impl EndedMemory {
-    /// Remembers sessions, of which those that ended first come first.
+    /// Remembers sessions of the record, of which those that ended first come first.
     pub(super) fn of(sessions: impl IntoIterator<Item = EndedSession>) -> Self {
         let mut memory = Self::default();
         for session in sessions {
-            memory.insert(session);
+            memory.enter(session, true);
         }
         memory
     }
 
     pub(super) fn contains(&self, key: &SessionKey) -> bool {
-        self.sessions.contains_key(key)
+        self.keys.contains(key)
     }
 
-    /// Adds a session that has ended after those that are there.
+    /// Adds a session that has ended after those that are there, and that the record does not have.
     pub(super) fn insert(&mut self, session: EndedSession) {
-        if self.sessions.insert(session.key, session).is_some() {
+        self.enter(session, false);
+    }
+
+    fn enter(&mut self, session: EndedSession, is_saved: bool) {
+        let EndedSession { key, owner, ended } = session;
+        if !self.keys.insert(key) {
             return;
         }
-        self.change_queue(session.owner, |queue| queue.push_back(session.key));
-        if self.sessions.len() > MAX_ENDED
+        self.has_unsaved |= !is_saved;
+        let session = QueuedSession {
+            key,
+            ended,
+            is_saved,
+        };
+        self.change_queue(owner, |queue| queue.push_back(session));
+        if self.keys.len() > MAX_ENDED
             && let Some((_, most)) = self.counts.last().copied()
             && let Some(oldest) = self.change_queue(most, VecDeque::pop_front)
         {
-            self.sessions.remove(&oldest);
+            self.keys.remove(&oldest.key);
         }
     }
 
-    fn change_queue<T>(
-        &mut self,
-        owner: SessionOwner,
-        change: impl FnOnce(&mut VecDeque<SessionKey>) -> T,
-    ) -> T {
+    fn change_queue<T>(&mut self, owner: SessionOwner, change: impl FnOnce(&mut Queue) -> T) -> T {
         let queue = self.in_order.entry(owner).or_default();
         self.counts.remove(&(queue.len(), owner));
         let changed = change(queue);
@@ -97,21 +126,63 @@ impl EndedMemory {
 
     /// All of them, those that ended first before the others.
     pub(super) fn sorted(&self) -> Vec<EndedSession> {
-        let mut sessions: Vec<_> = self.sessions.values().copied().collect();
-        sessions.sort_unstable_by_key(|session| session.ended);
-        sessions
+        let queues = self.in_order.iter();
+        let sessions = queues.flat_map(|(owner, queue)| {
+            let ended = |session: &QueuedSession| session.with_owner(*owner);
+            queue.iter().map(ended)
+        });
+        by_end(sessions.collect())
     }
 
-    /// All of them, unless the record has them.
-    pub(super) fn take_unsaved(&mut self) -> Option<Vec<EndedSession>> {
-        std::mem::take(&mut self.is_unsaved).then(|| self.sorted())
+    #[cfg(test)]
+    pub(super) fn has_unsaved(&self) -> bool {
+        self.has_unsaved
+    }
+
+    /// Those that the record does not have, which it has from now on: those that ended first before the others.
+    pub(super) fn take_unsaved(&mut self) -> Vec<EndedSession> {
+        let mut unsaved = Vec::new();
+        if std::mem::take(&mut self.has_unsaved) {
+            for (owner, queue) in &mut self.in_order {
+                let new = queue.iter_mut().filter(|session| !session.is_saved);
+                unsaved.extend(new.map(|session| {
+                    session.is_saved = true;
+                    session.with_owner(*owner)
+                }));
+            }
+        }
+        by_end(unsaved)
+    }
+
+    /// Notes that the record may have none of them.
+    pub(super) fn set_unsaved(&mut self) {
+        self.has_unsaved = true;
+        for session in self.in_order.values_mut().flatten() {
+            session.is_saved = false;
+        }
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         let queued: usize = self.in_order.values().map(VecDeque::len).sum();
         let counted: usize = self.counts.iter().map(|(count, _)| count).sum();
-        assert_eq!((queued, counted), (self.sessions.len(), queued));
+        assert_eq!((queued, counted), (self.keys.len(), queued));
         queued
     }
+}
+
+impl QueuedSession {
+    fn with_owner(&self, owner: SessionOwner) -> EndedSession {
+        EndedSession {
+            key: self.key,
+            owner,
+            ended: self.ended,
+        }
+    }
+}
+
+/// Puts those that ended first before the others.
+pub(super) fn by_end(mut sessions: Vec<EndedSession>) -> Vec<EndedSession> {
+    sessions.sort_by_key(|session| session.ended);
+    sessions
 }

@@ -1,19 +1,27 @@
 //! The record of sessions that have ended, as a file of the state directory: on each line the beginning of the session's
 //! id, the second of Unix time at which it ended, and the beginning of its token's fingerprint in hex digits.
 //!
+//! A session is a line at the end. A record that has grown to twice of what is remembered is written anew without those
+//! that have expired and those that are too many.
+//!
 //! Gateways that share the directory share the record: what one adds to it does not take away what another has added.
 
-use std::collections::HashMap;
 use std::thread;
 
 use tokio::sync::oneshot;
 
 use super::super::sealed;
-use super::memory::{EndedMemory, EndedSession, OWNER_BYTES, RANDOM, SessionKey, SessionOwner};
+use super::memory::{
+    EndedMemory, EndedSession, MAX_ENDED, OWNER_BYTES, RANDOM, SessionOwner, by_end,
+};
 use crate::state_dir::{StateDir, StateError};
 
 /// The file.
 pub(super) const FILE: &str = "ended-sessions";
+/// Bytes of a line: the parts, the seconds in ten digits, two spaces and the line break.
+const LINE_BYTES: usize = RANDOM + 10 + 2 * OWNER_BYTES + 3;
+/// A longer record is written anew.
+const MAX_BYTES: usize = 2 * MAX_ENDED * LINE_BYTES;
 
 /// Why the record was not written.
 #[derive(Debug, thiserror::Error)]
@@ -80,40 +88,45 @@ impl EndedRecord {
 }
 
 fn add_to_file(state: &StateDir, ended: Vec<EndedSession>, now: u64) -> Result<(), StateError> {
+    match state.append(FILE, &lines(&ended)) {
+        Ok(length) if length <= MAX_BYTES => return Ok(()),
+        Ok(_) | Err(StateError::TooLong(_) | StateError::Untrusted(..)) => {}
+        Err(error) => return Err(error),
+    }
     // A file that cannot be read was told of at the start, and is replaced.
     state.update(FILE, |bytes| {
         let (mut all, _unreadable) = parse(&bytes);
-        all.extend(ended.into_iter().map(|session| (session.key, session)));
-        let mut text = Vec::new();
-        for EndedSession { key, owner, ended } in fair(all, now).sorted() {
-            text.extend(key);
-            text.extend(format!(" {ended} {}\n", hex::encode(owner.0)).bytes());
-        }
-        text
+        all.extend(ended);
+        lines(&fair(all, now).sorted())
     })
 }
 
+fn lines(ended: &[EndedSession]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(ended.len() * LINE_BYTES);
+    for EndedSession { key, owner, ended } in ended {
+        text.extend(key);
+        text.extend(format!(" {ended} {}\n", hex::encode(owner.0)).bytes());
+    }
+    text
+}
+
 /// Those whose ids are genuine at `now`; where they are too many, each token has its share of them.
-fn fair(ended: HashMap<SessionKey, EndedSession>, now: u64) -> EndedMemory {
+fn fair(mut ended: Vec<EndedSession>, now: u64) -> EndedMemory {
     // An id is genuine for that time after its session was opened, which was before its end.
-    let is_genuine = |at: u64| now < at.saturating_add(sealed::LIFE.as_secs());
-    let genuine = ended.into_values();
-    let mut genuine: Vec<_> = genuine
-        .filter(|session| is_genuine(session.ended))
-        .collect();
-    genuine.sort_unstable_by_key(|session| session.ended);
-    EndedMemory::of(genuine)
+    let life = sealed::LIFE.as_secs();
+    ended.retain(|session| now < session.ended.saturating_add(life));
+    EndedMemory::of(by_end(ended))
 }
 
 /// The sessions of a text, and how many lines of it name none.
-fn parse(bytes: &[u8]) -> (HashMap<SessionKey, EndedSession>, usize) {
+fn parse(bytes: &[u8]) -> (Vec<EndedSession>, usize) {
     let lines = bytes.split(|byte| *byte == b'\n');
     let lines = lines.filter(|line| !line.is_empty());
     let mut unreadable = 0;
     let ended = lines.filter_map(|line| {
         let read = parse_line(line);
         unreadable += usize::from(read.is_none());
-        read.map(|session| (session.key, session))
+        read
     });
     (ended.collect(), unreadable)
 }
@@ -152,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_expires_leaves_the_record_and_it_is_bounded() {
+    async fn what_has_expired_is_not_read_and_each_token_has_its_share() {
         let home = tempfile::tempdir().unwrap();
         let record = EndedRecord::new(StateDir::open(home.path()));
         let life = sealed::LIFE.as_secs();
@@ -160,8 +173,6 @@ mod tests {
         record.add(ended.clone(), NOW).await.unwrap();
         assert_eq!(record.read(NOW + life - 1).sorted(), ended);
         assert_eq!(record.read(NOW + life).sorted(), ended[1..]);
-        record.add(Vec::new(), NOW + life).await.unwrap();
-        assert_eq!(record.read(NOW).sorted(), ended[1..]);
 
         let many = (0..=MAX_ENDED).map(|number| {
             let key = format!("{number:032}").into_bytes().try_into().unwrap();
@@ -174,7 +185,42 @@ mod tests {
         record.add(many.collect(), NOW).await.unwrap();
         let read = record.read(NOW).sorted();
         assert_eq!(read.len(), MAX_ENDED);
-        assert_eq!(read[0], session(b'b', NOW + 1), "it is another token's");
+        let others = [session(b'a', NOW), session(b'b', NOW + 1)];
+        assert_eq!(read[..2], others, "they are other tokens'");
+    }
+
+    /// RD03: a session that ends costs a line, however many have ended before, and the record stays bounded.
+    #[tokio::test]
+    async fn a_session_is_added_as_a_line_and_the_record_stays_bounded() {
+        use std::os::unix::fs::MetadataExt as _;
+
+        let home = tempfile::tempdir().unwrap();
+        let record = EndedRecord::new(StateDir::open(home.path()));
+        let file = || home.path().join(FILE).metadata().unwrap();
+        let key = |number: usize| format!("{number:032}").into_bytes().try_into().unwrap();
+        let ended = |number| EndedSession {
+            key: key(number),
+            ..session(b'a', NOW)
+        };
+        record.add(vec![ended(0)], NOW).await.unwrap();
+        let first = file();
+        assert_eq!(first.size(), u64::try_from(LINE_BYTES).unwrap());
+        record.add(vec![ended(1)], NOW).await.unwrap();
+        assert_eq!(file().ino(), first.ino(), "it is not written anew");
+        let most = u64::try_from(MAX_BYTES).unwrap();
+        let later = NOW + sealed::LIFE.as_secs();
+        for round in 1..=4 {
+            let numbers = round * MAX_ENDED..(round + 1) * MAX_ENDED;
+            let ended = numbers.map(|number| EndedSession {
+                ended: later,
+                ..ended(number)
+            });
+            record.add(ended.collect(), later).await.unwrap();
+            assert!(file().size() <= most, "{} bytes", file().size());
+        }
+        let read = record.read(NOW);
+        assert!(!read.contains(&key(1)), "it has expired");
+        assert!(read.contains(&key(5 * MAX_ENDED - 1)));
     }
 
     #[tokio::test]

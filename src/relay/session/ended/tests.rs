@@ -61,7 +61,7 @@ async fn what_has_ended_is_known_to_the_next_process() {
     futures_util::future::join_all(writes).await;
     let next = load();
     assert!((0..8).all(|number| next.contains(&id(number))) && !next.contains(&id(8)));
-    assert!(next.memory().take_unsaved().is_none(), "nothing is new");
+    assert!(next.memory().take_unsaved().is_empty(), "nothing is new");
 }
 
 /// RA13: a record that could not be written, as on a full disk, is written when it can be, though nothing ends meanwhile.
@@ -81,7 +81,7 @@ async fn a_write_that_has_failed_is_tried_again() {
     };
     run().await;
     // The clock is paused, and the thread that writes is not.
-    while !ended.memory().is_unsaved {
+    while !ended.memory().has_unsaved() {
         run().await;
     }
     std::fs::remove_dir(&obstacle).unwrap();
