@@ -109,7 +109,7 @@ async fn is_bound(gateway: &Gateway, era: &str) -> Value {
     let (alice, bob) = (gateway.alice(), gateway.bob());
     let call = asked(&alice, era).await;
     let journal = gateway.journal("g1");
-    let read = journal.entries().len();
+    let read = journal.entries_of_first().len();
     is_refused(&posted(&bob, &call).await, "by another token");
     for call in tampered(&call) {
         is_refused(&posted(&alice, &call).await, "tampered with");
@@ -120,7 +120,7 @@ async fn is_bound(gateway: &Gateway, era: &str) -> Value {
     let nonsense = with_state(&call, "nonsense");
     is_refused(&posted(&alice, &nonsense).await, "made up");
     assert_eq!(
-        journal.entries().len(),
+        journal.entries_of_first().len(),
         read,
         "the server heard nothing of it"
     );
@@ -129,7 +129,11 @@ async fn is_bound(gateway: &Gateway, era: &str) -> Value {
     assert_eq!(resumed.status, 200, "{}", resumed.text());
     let told = text_of(&resumed.json());
     assert!(told.contains(r#""said":"true""#), "{told}");
-    assert_eq!(journal.entries().len(), read + 1, "one frame resumes it");
+    assert_eq!(
+        journal.entries_of_first().len(),
+        read + 1,
+        "one frame resumes it"
+    );
     call
 }
 
@@ -138,9 +142,9 @@ async fn a_held_call_is_resumed_once_by_whom_it_belongs_to() {
     let gateway = people("legacy").start();
     let call = is_bound(&gateway, "legacy").await;
     let journal = gateway.journal("g1");
-    let read = journal.entries().len();
+    let read = journal.entries_of_first().len();
     is_refused(&posted(&gateway.alice(), &call).await, "used twice");
-    assert_eq!(journal.entries().len(), read);
+    assert_eq!(journal.entries_of_first().len(), read);
     assert_eq!(journal.count_method("tools/call"), 1);
 }
 

@@ -16,6 +16,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client};
+use crate::support::journal::Entry;
 use crate::support::mcp::{MODERN, Session};
 use crate::support::wait::wait_until;
 use crate::support::{Gateway, Server};
@@ -104,7 +105,7 @@ impl Doors {
             .call("s1", "echo", &json!({"text": "marker"}))
             .await;
         assert_eq!(answer.status, 200, "{}", answer.text());
-        let entries = self.gateway.journal("s1").entries();
+        let entries = self.gateway.journal("s1").entries_of_first();
         let own = entries.iter().filter(|entry| entry.contains("marker"));
         entries.len() - own.count()
     }
@@ -125,16 +126,18 @@ impl Doors {
     /// Sends a body by one door; gives the answer and the one frame that came of it.
     async fn forward(&self, door: Door, body: &[u8]) -> (Answer, Vec<u8>) {
         let journal = self.gateway.journal("s1");
-        let before = journal.entries().len();
+        let before = journal.entries_of_first().len();
         let answer = self.send(door, body).await;
         // A notification is taken over before it is written.
-        wait_until("a frame", SOON, || journal.entries().len() > before).await;
-        let mut entries = journal.entries();
+        let read = || journal.entries_of_first();
+        wait_until("a frame", SOON, || read().len() > before).await;
+        let mut entries = read();
         assert_eq!(
             entries.len(),
             before + 1,
-            "{door:?}: frames of {}",
-            shown(body)
+            "{door:?}: frames of {}: {:#?}",
+            shown(body),
+            entries.iter().map(Entry::json).collect::<Vec<_>>()
         );
         (answer, entries.pop().unwrap().frame)
     }

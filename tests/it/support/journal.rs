@@ -44,6 +44,15 @@ impl Journal {
         lines.into_iter().map(parse).collect()
     }
 
+    /// What the process that read first has read. Others find out meanwhile which eras the server speaks.
+    pub(crate) fn entries_of_first(&self) -> Vec<Entry> {
+        let mut entries = self.entries();
+        if let Some(first) = entries.first().map(|entry| entry.pid) {
+            entries.retain(|entry| entry.pid == first);
+        }
+        entries
+    }
+
     /// How many frames contain this text.
     pub(crate) fn count(&self, text: &str) -> usize {
         self.entries()
