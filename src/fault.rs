@@ -52,6 +52,21 @@ macro_rules! fault_kinds {
     };
 }
 
+impl FaultKind {
+    /// Whether a request that would be written to a server ends with this kind before it is: who sends it again does not do
+    /// twice what it asks for. A later round of a call may say otherwise ([`Fault::delivered`]).
+    fn refuses_delivery(self) -> bool {
+        matches!(
+            self,
+            Self::RateLimited
+                | Self::ServerStarting
+                | Self::ServerFailed
+                | Self::ServerStopped
+                | Self::ServerBusy
+        )
+    }
+}
+
 fault_kinds! {
     /// Not JSON at all (or not UTF-8, or nested too deeply).
     ParseError = "invalid_request", -32700;
@@ -140,12 +155,12 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault with nothing but its kind and a sentence.
+    /// A fault with nothing but its kind and a sentence, and what the kind itself says of the delivery.
     pub fn new(kind: FaultKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind,
             message: message.into(),
-            delivered: None,
+            delivered: kind.refuses_delivery().then_some(Delivered::No),
             retry_after: None,
         }
     }

@@ -390,5 +390,5 @@ impl Relay {
 /// The fault where something is asked of the processes of a server that has none.
 pub fn no_process() -> Fault {
     let text = "no process of the server is running, because no client uses it";
-    Fault::new(FaultKind::ServerStopped, text).delivered(Delivered::No)
+    Fault::new(FaultKind::ServerStopped, text)
 }

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::config::LimitsConfig;
-use crate::fault::{Delivered, Fault, FaultKind};
+use crate::fault::{Fault, FaultKind};
 use crate::types::{Principal, PrincipalId, QuotaPermit};
 
 /// Requests under way of one token, above which they are a crowd that keeps the requests of others waiting. Clients
@@ -110,7 +110,7 @@ fn take(share: Option<&Arc<Semaphore>>) -> Option<Permit> {
 }
 
 fn used_up(text: String) -> Fault {
-    Fault::new(FaultKind::RateLimited, text).delivered(Delivered::No)
+    Fault::new(FaultKind::RateLimited, text)
 }
 
 #[cfg(test)]

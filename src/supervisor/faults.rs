@@ -11,7 +11,7 @@ use crate::fault::{Delivered, Fault, FaultKind};
 const SOON: Duration = Duration::from_secs(1);
 
 pub(super) fn refused(gate: Gate) -> Fault {
-    let fault = match gate {
+    match gate {
         Gate::Failed => Fault::new(
             FaultKind::ServerFailed,
             "the server could not be kept running",
@@ -20,10 +20,9 @@ pub(super) fn refused(gate: Gate) -> Fault {
             FaultKind::ServerStopped,
             "the server is stopped (by an operator, or by \"disabled\": true in its entry)",
         ),
-        Gate::ShuttingDown => return shutting_down(Delivered::No),
+        Gate::ShuttingDown => shutting_down(Delivered::No),
         Gate::Open | Gate::Hold(_) | Gate::Asleep(_) => starting(None),
-    };
-    fault.delivered(Delivered::No)
+    }
 }
 
 pub(super) fn shutting_down(delivered: Delivered) -> Fault {
@@ -36,7 +35,6 @@ pub(super) fn starting(next_start: Option<Duration>) -> Fault {
         FaultKind::ServerStarting,
         "the server is starting and was not ready in time",
     )
-    .delivered(Delivered::No)
     .retry_after(next_start.unwrap_or(SOON).max(SOON))
 }
 
@@ -58,9 +56,7 @@ impl fmt::Display for QueueBound {
 
 pub(super) fn busy(bound: QueueBound) -> Fault {
     let text = format!("too much waits for this server: {bound} is reached");
-    Fault::new(FaultKind::ServerBusy, text)
-        .delivered(Delivered::No)
-        .retry_after(SOON)
+    Fault::new(FaultKind::ServerBusy, text).retry_after(SOON)
 }
 
 /// The time in which a request must be written, or answered: where it is set, and its length.
@@ -123,17 +119,13 @@ pub(super) fn not_written(block: WriteBlock, config: &RequestConfig, limit: Time
         WriteBlock::Others => "too many requests were before it".to_owned(),
     };
     let text = format!("timed out in the queue after {limit}: {cause}");
-    Fault::new(FaultKind::ServerBusy, text)
-        .delivered(Delivered::No)
-        .retry_after(SOON)
+    Fault::new(FaultKind::ServerBusy, text).retry_after(SOON)
 }
 
 /// The principal has its share of the server already; others find room.
 pub(super) fn over_share(bound: QueueBound) -> Fault {
     let text = format!("too much of this token waits for this server: it has its half of {bound}");
-    Fault::new(FaultKind::RateLimited, text)
-        .delivered(Delivered::No)
-        .retry_after(SOON)
+    Fault::new(FaultKind::RateLimited, text).retry_after(SOON)
 }
 
 /// It kept the turn while its client did not answer a question, and others waited for theirs.

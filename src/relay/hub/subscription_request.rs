@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Hub;
 use super::changes::SubscriptionChange;
-use crate::fault::{Delivered, Fault, FaultKind};
+use crate::fault::{Fault, FaultKind};
 use crate::protocol::Era;
 use crate::supervisor::{RequestEnd, RequestRecord};
 use crate::types::PrincipalId;
@@ -146,9 +146,7 @@ impl Hub {
              server was not asked to subscribe, try again later",
             self.request_timeout().as_millis()
         );
-        Fault::new(FaultKind::ServerBusy, text)
-            .delivered(Delivered::No)
-            .retry_after(RETRY_AFTER)
+        Fault::new(FaultKind::ServerBusy, text).retry_after(RETRY_AFTER)
     }
 
     /// A request about a subscription is over: decides what the server is to be told next.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::State;
-use crate::fault::{Delivered, Fault, FaultKind};
+use crate::fault::{Fault, FaultKind};
 use crate::types::PrincipalId;
 
 /// Subscriptions and the bytes of their URIs.
@@ -171,7 +171,7 @@ fn too_many(whose: &str, most: SubscriptionUsage) -> Fault {
     let text = format!(
         "too many subscriptions of this {whose}: at most {count}, and {bytes} bytes of URIs, at one server"
     );
-    Fault::new(FaultKind::RateLimited, text).delivered(Delivered::No)
+    Fault::new(FaultKind::RateLimited, text)
 }
 
 #[cfg(test)]

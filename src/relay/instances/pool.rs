@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{InstanceKey, Kept, Make};
-use crate::fault::{Delivered, Fault, FaultKind};
+use crate::fault::{Fault, FaultKind};
 use crate::relay::config::ServerConfig;
 use crate::supervisor::ServerHandle;
 use crate::types::{Principal, PrincipalId};
@@ -134,11 +134,8 @@ impl<T: Kept> Pool<T> {
             return Ok(Arc::clone(&entry.kept));
         }
         if places.stopped {
-            let fault = Fault::new(
-                FaultKind::ServerStopped,
-                "the server is stopped by an operator",
-            );
-            return Err(fault.delivered(Delivered::No));
+            let text = "the server is stopped by an operator";
+            return Err(Fault::new(FaultKind::ServerStopped, text));
         }
         self.make_room(&mut places, principal.id)?;
         let mut config = self.config().supervisor.clone();
@@ -366,12 +363,10 @@ fn no_share(max: usize) -> Fault {
     let text = format!(
         "the processes of the server that this token may have (half of max_instances, {max}) are in use"
     );
-    let fault = Fault::new(FaultKind::RateLimited, text);
-    fault.delivered(Delivered::No).retry_after(ROOM_RETRY)
+    Fault::new(FaultKind::RateLimited, text).retry_after(ROOM_RETRY)
 }
 
 fn no_room(max: usize) -> Fault {
     let text = format!("max_instances ({max}) processes of the server are in use");
-    let fault = Fault::new(FaultKind::ServerBusy, text);
-    fault.delivered(Delivered::No).retry_after(ROOM_RETRY)
+    Fault::new(FaultKind::ServerBusy, text).retry_after(ROOM_RETRY)
 }

@@ -131,7 +131,7 @@ impl Directory {
         let most = self.config.borrow().max_sessions_per_token;
         if own.count() >= most {
             let text = format!("this token has max_sessions_per_token ({most}) sessions open");
-            let fault = Fault::new(FaultKind::RateLimited, text).delivered(Delivered::No);
+            let fault = Fault::new(FaultKind::RateLimited, text);
             return Err(fault.retry_after(SESSIONS_RETRY));
         }
         open.insert(Arc::clone(&session.id), Arc::clone(session));
