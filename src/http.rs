@@ -11,6 +11,7 @@
 //! not let in does not reach a route, and nothing of a body is read before that is decided.
 
 mod accept;
+mod address_counts;
 mod admission;
 mod allowlist;
 mod ask;
@@ -27,7 +28,6 @@ mod gate;
 mod health;
 mod held;
 mod host;
-mod limiter;
 mod listeners;
 mod logs;
 mod mcp;

@@ -11,7 +11,7 @@
 //! | 3 relay | [`relay`] | which message goes to which server, and what the gateway answers itself |
 //! | 2 supervision | [`supervisor`] | the actor of one server, its pure state machine, pipes, guard, pending answers |
 //! | 1 protocol | [`protocol`], [`spans`], [`audit`], [`shards`], [`state_dir`] | bytes: envelope scan, line framing, id and token rewriting, eras; the threads they travel on; files that outlive the process |
-//! | 0 words | [`types`], [`fault`], [`instruments`], [`memory_budget`] | parsed newtypes, the closed catalogue of faults, names of what is measured, the bytes that all stores may hold |
+//! | 0 words | [`types`], [`fault`], [`instruments`], [`memory_budget`], [`minute_counts`] | parsed newtypes, the closed catalogue of faults, names of what is measured, the bytes that all stores may hold, events per key and minute |
 //!
 //! A request travels down the floors once and its answer up once. The edge decides who is speaking,
 //! the protocol floor finds where the id stands in the bytes without building a tree, the relay picks
@@ -29,6 +29,7 @@ pub mod http;
 pub mod instruments;
 pub mod lifecycle;
 pub mod memory_budget;
+pub mod minute_counts;
 pub mod protocol;
 pub mod relay;
 pub mod shards;

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use super::address_counts::AddressCounts;
 use super::admission::{self, Admitted, Check, Refused};
 use super::ask;
 use super::body::BodyMark;
@@ -32,7 +33,6 @@ use super::connection::{Answers, ConnectionContext};
 use super::cors;
 use super::error::Problem;
 use super::held::Held;
-use super::limiter::MinuteCounts;
 use super::refusals::RefusalLog;
 use super::routes;
 use super::rules::{Rulebook, Rules};
@@ -81,7 +81,7 @@ pub(super) struct Guard {
     pub(super) instruments: Instruments,
     /// `https` with TLS of our own, else `http`; for spans.
     scheme: &'static str,
-    failed_auth: MinuteCounts,
+    failed_auth: AddressCounts,
     refusals: RefusalLog,
 }
 
@@ -99,7 +99,7 @@ impl Guard {
             drain,
             instruments,
             scheme,
-            failed_auth: MinuteCounts::default(),
+            failed_auth: AddressCounts::default(),
             refusals: RefusalLog::default(),
         }
     }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use tokio::time::Instant;
 
+use super::address_counts::AddressCounts;
 use super::admission::Check;
-use super::limiter::MinuteCounts;
 use super::tls::HandshakeFault;
 
 /// Refusals of one address that are logged in a minute; the rest are counted.
@@ -17,9 +17,9 @@ const MAX_SHOWN: usize = 100;
 /// Logs refusals by address.
 #[derive(Debug, Default)]
 pub(super) struct RefusalLog {
-    requests: MinuteCounts,
+    requests: AddressCounts,
     /// Counted apart: whoever may give orders must not be able to hide that somebody guesses tokens.
-    orders: MinuteCounts,
+    orders: AddressCounts,
 }
 
 impl RefusalLog {
@@ -59,7 +59,7 @@ impl RefusalLog {
 }
 
 /// Whether one more line about an address may be written; tells of those that were not when their minute is over.
-fn has_room(counts: &MinuteCounts, client: IpAddr, now: Instant) -> bool {
+fn has_room(counts: &AddressCounts, client: IpAddr, now: Instant) -> bool {
     let counted = counts.count(client, now);
     for (address, count) in counted.ended {
         let suppressed = count.saturating_sub(LOGGED_PER_MINUTE);

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::address_counts::AddressCounts;
 use super::allowlist::Standing;
 use super::config::{LimitsConfig, address_group};
-use super::limiter::MinuteCounts;
 use super::placement::Homes;
 use super::tls::TlsDoor;
 use crate::instruments::{Held, Instruments};
@@ -47,7 +47,7 @@ struct SlotTable {
     open: Mutex<Open>,
     /// A connection that had given its place away is closed.
     left: Notify,
-    refused: MinuteCounts,
+    refused: AddressCounts,
 }
 
 #[derive(Debug, Default)]
@@ -106,7 +106,7 @@ impl Slots {
             door,
             open: Mutex::default(),
             left: Notify::new(),
-            refused: MinuteCounts::default(),
+            refused: AddressCounts::default(),
         }))
     }
 
