@@ -61,11 +61,18 @@ impl SteppedLease {
 
     /// Adds a piece; `false` where there is no memory for it, as with [`reserve`](Self::reserve), which is a refusal.
     pub fn add(&mut self, account: &MemoryAccount, weight: usize) -> bool {
+        let granted = self.try_add(account, weight);
+        if !granted {
+            account.budget.count_refusal();
+        }
+        granted
+    }
+
+    /// Adds a piece of which nobody is told that it was not kept; `false` where there is no memory for it.
+    pub fn try_add(&mut self, account: &MemoryAccount, weight: usize) -> bool {
         let granted = self.reserve(account, weight);
         if granted {
             self.used = self.used.saturating_add(weight);
-        } else {
-            account.budget.count_refusal();
         }
         granted
     }

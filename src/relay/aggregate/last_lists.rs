@@ -180,9 +180,7 @@ impl LastLists {
         let (account, weight) = (memory.process_account(), kept.weight());
         let is_kept = has_room
             && inner.bytes() + kept.bytes() <= MAX_BYTES
-            // First, because a page that is not kept is not a message that was refused.
-            && inner.lease.reserve(&account, weight)
-            && inner.lease.add(&account, weight);
+            && inner.lease.try_add(&account, weight);
         if is_kept {
             inner.list(kind).pages.push(kept);
         }
