@@ -30,6 +30,8 @@ const WARM_UP: Duration = Duration::from_mins(10);
 const WINDOW: usize = 60;
 /// From here on a slope says something.
 const LONG: Duration = Duration::from_mins(30);
+/// Between two medians that the report lists.
+const STRETCH: usize = 300;
 /// The most that anonymous memory may grow, in KiB an hour.
 const MOST_KIB: f64 = 1024.0;
 
@@ -94,8 +96,9 @@ pub(super) async fn watch(scene: &Scene) -> Vec<Sample> {
 /// Says how each quantity went, and finds fault with what grew in a long run.
 pub(super) fn report(samples: &[Sample], lasts: Duration, book: &Book) -> String {
     let warm = if lasts >= LONG { WARM_UP } else { lasts / 4 };
+    let course: Vec<f64> = samples.chunks(STRETCH).map(anonymous).collect();
     let samples: Vec<&Sample> = samples.iter().filter(|sample| sample.at >= warm).collect();
-    let mut text = String::new();
+    let mut text = format!("anonymous KiB, a median for each {STRETCH} s: {course:?}\n");
     let quantities: [Quantity; 4] = [
         ("resident KiB", |held| held.resident_kib, f64::INFINITY),
         ("anonymous KiB", |held| held.anonymous_kib, MOST_KIB),
@@ -123,6 +126,13 @@ pub(super) fn report(samples: &[Sample], lasts: Duration, book: &Book) -> String
         }
     }
     text
+}
+
+/// The median of the anonymous memory of samples.
+fn anonymous(samples: &[Sample]) -> f64 {
+    let points = samples.iter();
+    let points = points.map(|sample| (0.0, as_f64(sample.held.anonymous_kib)));
+    median(points.collect::<Vec<_>>().iter())
 }
 
 fn as_f64(count: usize) -> f64 {
