@@ -135,7 +135,10 @@ fn read(
             None,
             "cannot be used, for a reason that was not noted",
         )),
-        Some(_) | None => Err(Faults::new(path, scope.into_faults())),
+        Some(_) | None => {
+            let (faults, warnings) = scope.into_faults();
+            Err(Faults::new(path, faults).warning(warnings))
+        }
     }
 }
 

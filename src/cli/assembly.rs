@@ -44,6 +44,8 @@ pub(super) struct Loaded {
 pub(super) struct Refused {
     /// Every fault, one line each, with the file's name; never a secret.
     pub(super) faults: Vec<String>,
+    /// What would be warned of without them.
+    pub(super) warnings: Vec<String>,
     /// There is no such file.
     pub(super) missing: bool,
     /// Nothing is wrong but that variables are not set in the environment of this process.
@@ -144,6 +146,7 @@ fn address_on_the_network(bind: SocketAddr) -> Option<IpAddr> {
 fn refused(faults: &Faults) -> Refused {
     Refused {
         faults: faults.to_string().lines().map(str::to_owned).collect(),
+        warnings: faults.warnings().map(ToString::to_string).collect(),
         missing: faults.is_missing(),
         unset_here: faults.are_unset_variables(),
     }

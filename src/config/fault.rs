@@ -57,6 +57,9 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
+/// What is said of a server that lacks something of its own.
+pub(super) const ONE_SERVER: &str = "this server cannot start, the others can";
+
 /// One thing that is wrong with a config file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileFault {
@@ -80,6 +83,15 @@ impl FileFault {
         Self {
             unset: true,
             ..Self::new(place, text)
+        }
+    }
+
+    /// The same as what concerns one server only.
+    pub(super) fn of_one_server(self) -> Self {
+        Self {
+            text: format!("{}: {ONE_SERVER}", self.text),
+            unset: false,
+            ..self
         }
     }
 
@@ -122,6 +134,7 @@ pub(super) fn in_order(mut list: Vec<FileFault>) -> Vec<FileFault> {
 pub struct Faults {
     path: PathBuf,
     list: Vec<FileFault>,
+    warnings: Vec<FileFault>,
     missing: bool,
 }
 
@@ -131,7 +144,16 @@ impl Faults {
         Self {
             path: path.to_owned(),
             list: in_order(list),
+            warnings: Vec::new(),
             missing: false,
+        }
+    }
+
+    /// The same with what would be warned of if the file were in order.
+    pub(super) fn warning(self, warnings: Vec<FileFault>) -> Self {
+        Self {
+            warnings: in_order(warnings),
+            ..self
         }
     }
 
@@ -163,6 +185,11 @@ impl Faults {
     /// The faults; at least one.
     pub fn iter(&self) -> impl Iterator<Item = &FileFault> {
         self.list.iter()
+    }
+
+    /// What would be warned of if the file were in order.
+    pub fn warnings(&self) -> impl Iterator<Item = &FileFault> {
+        self.warnings.iter()
     }
 }
 

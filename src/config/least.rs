@@ -5,7 +5,7 @@ use super::file::File;
 use super::limits::{Limits, ServerLimits};
 use super::reader::{Field, Scope};
 use super::servers::Server;
-use super::values::{Count, Memory, Millis};
+use super::values::{Count, Memory, Millis, MillisOrDefault};
 
 /// The smallest useful bound of a message: a list of tools, or a call with a page of text.
 const MESSAGE_BYTES: u64 = 64 * 1024;
@@ -36,6 +36,13 @@ impl Number for Memory {
 impl Number for Millis {
     fn number(self) -> u64 {
         self.0
+    }
+}
+
+impl Number for MillisOrDefault {
+    fn number(self) -> u64 {
+        // 0 stands for the default.
+        if self.0 == 0 { u64::MAX } else { self.0 }
     }
 }
 
@@ -120,7 +127,7 @@ pub(super) fn check_server(server: &Server, scope: &mut Scope<'_>) {
         server,
         scope,
         REACTION_MS,
-        [request_timeout_ms, request_max_ms]
+        [request_timeout_ms, request_max_ms, startup_timeout_ms]
     );
     if let Some(limits) = server.limits.get() {
         check_server_limits(limits, scope);

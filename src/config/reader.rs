@@ -38,11 +38,17 @@ impl<'e> Scope<'e> {
         self.unset.push(FileFault::unset(place, reason));
     }
 
-    /// Everything that is wrong, if the file is refused: then what one server lacks is told with the rest.
-    pub(super) fn into_faults(self) -> Vec<FileFault> {
-        let mut all = self.faults;
-        all.extend(self.unset);
-        all
+    /// The faults of a file that is refused, and what would be warned of without them: also what one server lacks, which is
+    /// found out for good only when the file is in order.
+    pub(super) fn into_faults(self) -> (Vec<FileFault>, Vec<FileFault>) {
+        let mut warnings = self.warnings;
+        for lacking in self.unset {
+            let warning = lacking.of_one_server();
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+        (self.faults, warnings)
     }
 
     /// Notes a fault, once, and returns `None`, so that it can end a reading function.

@@ -146,7 +146,7 @@ impl Report {
             faults: refused.faults,
             missing: refused.missing,
             servers: Vec::new(),
-            warnings: Vec::new(),
+            warnings: refused.warnings,
             hint: None,
         }
     }

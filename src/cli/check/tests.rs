@@ -215,6 +215,7 @@ fn a_refused_config_shows_every_fault_and_exits_78() {
             "/c.json: bind_port (line 3): expected a number".to_owned(),
             "/c.json: servers[0].args (line 9): expected a list".to_owned(),
         ],
+        warnings: vec!["servers[1].env.KEY (line 20): is not set".to_owned()],
         missing,
         unset_here: false,
     };
@@ -222,6 +223,7 @@ fn a_refused_config_shows_every_fault_and_exits_78() {
     insta::assert_snapshot!(plain(&report), @r#"
     /c.json: bind_port (line 3): expected a number
     /c.json: servers[0].args (line 9): expected a list
+    warning: servers[1].env.KEY (line 20): is not set
     /c.json is refused for 2 faults
     "#);
     assert_eq!(report.exit(), Exit::ConfigRefused);

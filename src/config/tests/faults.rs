@@ -71,7 +71,6 @@ c.json: servers[1].comand (line 23): unknown key, did you mean "command"
 c.json: servers[1].args (line 24): expected a list, found a string
 c.json: servers[1].env.C (line 25): expected a string, a number, or true or false, found null
 c.json: servers[1].env["B="] (line 25): is no name of a variable: it is empty, or has "=" or NUL in it
-c.json: servers[1].env.A (line 25): the variable NOT_SET is not set, and "${NOT_SET}" has no default
 c.json: servers[1].inherit_env[0] (line 26): "OTEL_EXPORTER_OTLP_HEADERS" belongs to the gateway's own process, set it in "env" if the server needs it
 c.json: servers[1].instance (line 27): unknown value "own", expected shared, session or client
 c.json: servers[2].command (line 29): has a NUL character, which no program can take
@@ -234,4 +233,30 @@ fn a_missing_file_can_be_told_from_a_bad_one() {
     let faults = super::load(&fixture.path(), &super::Env::new([], None, 0)).expect_err("no fault");
     assert!(faults.is_missing());
     assert!(!fixture.load("{}").expect_err("no fault").is_missing());
+}
+
+/// What one server lacks, and what deserves a look, is no fault of a file that is refused for another reason, and is told
+/// beside it: whoever mends the fault need not ask twice.
+#[test]
+fn what_would_be_warned_of_is_told_beside_the_faults() {
+    let text = r#"{
+  "allowed_clients": ["localhost"],
+  "auth_token": 7,
+  "request_timeout_ms": 1,
+  "servers": [{ "server_id": "s", "command": "/bin/sh", "env": { "A": "${NOT_SET}" } }]
+}"#;
+    let refused = Fixture::new(&[]).load(text).expect_err("no fault");
+    let faults: Vec<_> = refused.iter().map(ToString::to_string).collect();
+    let warnings: Vec<_> = refused.warnings().map(ToString::to_string).collect();
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].starts_with("auth_token (line 3): "), "{faults:?}");
+    let starts = [
+        "request_timeout_ms (line 4): ",
+        "servers[0].env.A (line 5): ",
+    ];
+    assert_eq!(warnings.len(), starts.len(), "{warnings:?}");
+    for (warning, start) in warnings.iter().zip(starts) {
+        assert!(warning.starts_with(start), "{warnings:?}");
+    }
+    assert!(warnings[1].ends_with("the others can"), "{warnings:?}");
 }

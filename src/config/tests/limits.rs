@@ -39,7 +39,7 @@ fn no_limit_can_be_switched_off() {
 
 #[test]
 fn a_value_that_is_too_little_to_work_with_is_warned_of_with_the_smallest_useful_one() {
-    let server = r#""limits": { "max_line_bytes": 10 }"#;
+    let server = r#""startup_timeout_ms": 1, "limits": { "max_line_bytes": 10 }"#;
     let text = format!(
         r#"{{ "allowed_clients": ["localhost"], "auth_token": "{TOKEN}", "request_timeout_ms": 1,
             "limits": {{ "memory_bytes": 1, "max_body_bytes": 65536, "input_wait_ms": 5, "drain_ms": 5 }},
@@ -51,6 +51,7 @@ fn a_value_that_is_too_little_to_work_with_is_warned_of_with_the_smallest_useful
         ("limits.input_wait_ms", 5, 1000),
         ("request_timeout_ms", 1, 100),
         ("servers[0].limits.max_line_bytes", 10, 65_536),
+        ("servers[0].startup_timeout_ms", 1, 100),
     ] {
         let line = warnings.lines().find(|line| line.starts_with(key));
         let line = line.unwrap_or_else(|| panic!("no {key} in {warnings}"));
