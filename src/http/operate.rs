@@ -128,9 +128,10 @@ async fn order(
     };
     // The body goes now: it is not `Sync`, and nobody reads it.
     drop(request);
+    // Before its effects, and also for a client that hangs up while it waits for them.
+    tracing::info!(server_id = %server, verb = verb.as_str(), principal = %principal.name, "operator ordered {} of {server}", verb.as_str());
     let carried_out = edge.relay.operate(&principal, server.as_str(), order, wait);
     let processes = carried_out.await.map_err(of_server)?;
-    tracing::info!(server_id = %server, verb = verb.as_str(), principal = %principal.name, "operator ordered {} of {server}", verb.as_str());
     let statuses: Vec<_> = processes.iter().map(ServerHandle::status).collect();
     let mut response = json(&Done {
         server_id: &server,

@@ -11,7 +11,7 @@ use crate::alone::{fault_of, journal_has, server_lost};
 use crate::reload::reload;
 use crate::support::client::Client;
 use crate::support::mcp::{Session, modern_call, modern_post};
-use crate::support::wait::wait_for;
+use crate::support::wait::{wait_for, wait_until};
 use crate::support::{Gateway, Server, process};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -110,6 +110,41 @@ async fn a_crash_during_a_drain_is_a_warning_that_says_so() {
     let text = lines[0]["message"].as_str().unwrap();
     let expected = "was ended by SIGUSR1 while it was being stopped: stopped by the operator";
     assert!(text.contains(expected), "{text}");
+}
+
+/// Who ordered a stop is known before the stop, and also of a client that hangs up while it waits for the end of it.
+#[tokio::test]
+async fn an_order_is_told_before_what_it_does_whoever_hangs_up() {
+    let gateway = Gateway::builder()
+        .limit("drain_ms", 60_000)
+        .server(Server::gremlin("g1"))
+        .start();
+    let client = gateway.client();
+    let told = || {
+        let lines = gateway.logs().of_server("g1");
+        let text = |line: &Value| line["message"].as_str().unwrap_or_default().to_owned();
+        lines.iter().map(text).collect::<Vec<_>>()
+    };
+    let is_order = |text: &String| text == "operator ordered stop of g1";
+    let stop_and_hang_up = async {
+        journal_has(&gateway, "g1", "\"under way\"", 1).await;
+        let pid = pid(&client, "g1").await.as_u64().unwrap();
+        let order = order(&client, "/servers/g1/stop?wait");
+        tokio::select! {
+            status = order => panic!("{status}: the stop waits for a call that is never answered"),
+            () = wait_until("the order", SOON, || told().iter().any(is_order)) => {}
+        }
+        process::signal(u32::try_from(pid).unwrap(), Signal::USR1);
+    };
+    let call = json!({"do": "nothing", "nonce": "under way"});
+    let (answer, ()) = tokio::join!(client.deed("g1", &call), stop_and_hang_up);
+    assert_eq!(fault_of(&answer), server_lost(), "{}", answer.text());
+    ends(&gateway, "g1", 1).await;
+    let told = told();
+    let ended = told
+        .iter()
+        .position(|text| text.starts_with("the process of server"));
+    assert!(told.iter().position(is_order) < ended, "{told:?}");
 }
 
 #[tokio::test]
