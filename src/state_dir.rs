@@ -2,7 +2,8 @@
 //!
 //! The directory is opened once, and every file in it is reached through that descriptor, so that nobody can put another
 //! directory in its place. It must belong to the gateway's user and be closed to writers of any other: a file in it is as
-//! trusted as the config. A file is replaced as a whole or not at all (a temporary file, fsync, rename).
+//! trusted as the config. A file is replaced as a whole or not at all (a temporary file, fsync, rename), or has whole lines
+//! added at its end.
 //!
 //! Where there is no usable directory the state lives in memory: everything works until the gateway ends, and then is
 //! forgotten. That is logged once, with the remedy.
@@ -19,6 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 use disk::Directory;
+pub use disk::FileMark;
 pub use drafts::{draft_name, sweep_drafts};
 use pending::Pending;
 
@@ -139,19 +141,27 @@ impl StateDir {
         Ok(())
     }
 
-    /// Adds lines to the end of a file, which is created where there is none, and gives the bytes that it has then. No other
-    /// gateway changes it meanwhile. A last line that was not finished is ended first; lines of which only a part can be
-    /// written are taken back. Returns once they are on the disk: blocks.
-    pub fn append(&self, name: &str, lines: &[u8]) -> Result<usize, StateError> {
-        check(name, lines.len())?;
-        let Some(directory) = &self.0.directory else {
-            let mut bytes = self.read(name)?.unwrap_or_default();
-            bytes.extend(lines);
-            self.remember(name, &bytes)?;
-            return Ok(bytes.len());
-        };
-        let _lock = directory.lock()?;
-        directory.append(name, lines)
+    /// Adds lines to the end of a file that is the one of the mark and has all that it had then. `None`, and nothing is
+    /// changed, where it is not, where it cannot be written, or where nothing keeps other gateways from it: then
+    /// [`update`](Self::update) writes it as a whole. A last line that was not finished is ended first; lines of which only a
+    /// part can be written are taken back. Returns once they are on the disk: blocks.
+    pub fn append(&self, name: &str, lines: &[u8], mark: &FileMark) -> Option<FileMark> {
+        check(name, lines.len()).ok()?;
+        let directory = self.0.directory.as_ref()?;
+        let lock = directory.lock().ok()?;
+        if !lock.excludes_others {
+            return None;
+        }
+        if self.0.pending.get(name).is_some() {
+            return None;
+        }
+        let _turn = self.0.pending.begin_write(name);
+        directory.append(name, lines, mark)
+    }
+
+    /// What a file is now, to be [added to](Self::append) later; `None` where it is not believed, or there is none.
+    pub fn mark(&self, name: &str) -> Option<FileMark> {
+        self.0.directory.as_ref()?.mark(name)
     }
 
     /// Takes the lock of the directory for as long as `work` takes: no other gateway changes meanwhile what they share.

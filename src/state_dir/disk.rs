@@ -1,4 +1,4 @@
-//! The directory on the disk: how it is opened and trusted, and how a file is replaced atomically.
+//! The directory on the disk: how it is opened and trusted, and how a file is replaced atomically or added to.
 
 use std::fs::{DirBuilder, File};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -19,6 +19,42 @@ use super::{MAX_FILE_BYTES, StateError};
 pub(super) struct Directory {
     path: PathBuf,
     opened: OwnedFd,
+}
+
+/// What a file was after a change: the same file may have grown since, by another gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileMark {
+    inode: u64,
+    length: u64,
+    /// The last bytes that it had. Another file may get the number of one that is gone.
+    end: Vec<u8>,
+}
+
+impl FileMark {
+    /// Bytes at the end by which a file is known again.
+    const END: u64 = 64;
+
+    fn read(file: &File, inode: u64, length: u64) -> std::io::Result<Self> {
+        let mut end = vec![0; usize::try_from(length.min(Self::END)).unwrap_or_default()];
+        file.read_exact_at(&mut end, length.saturating_sub(Self::END))?;
+        Ok(Self { inode, length, end })
+    }
+
+    /// The bytes of the file.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether this is the file of the mark, with what it had then.
+    fn is_of(&self, file: &File, stat: &Stat) -> bool {
+        stat.st_ino == self.inode
+            && length_of(stat) >= self.length
+            && Self::read(file, self.inode, self.length).is_ok_and(|then| then == *self)
+    }
+}
+
+fn length_of(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
 }
 
 /// The reason why a directory is not used; fits after its name.
@@ -94,21 +130,30 @@ impl Directory {
         written.map_err(|error| StateError::Io(name.to_owned(), error))
     }
 
-    /// Adds lines to the end of a file and gives its length; what can be written only in part is taken back.
-    pub(super) fn append(&self, name: &str, lines: &[u8]) -> Result<usize, StateError> {
-        let Some((file, length)) = self.open_file(name, OFlags::RDWR)? else {
-            return self.write(name, lines).map(|()| lines.len());
-        };
+    /// Adds lines to the end of a file that is as `mark` says, or longer; `None` where it is not, or cannot be written. What
+    /// can be written only in part is taken back.
+    pub(super) fn append(&self, name: &str, lines: &[u8], mark: &FileMark) -> Option<FileMark> {
+        let (file, stat) = self.open_file(name, OFlags::RDWR).ok()??;
+        let length = length_of(&stat);
+        let most = u64::try_from(MAX_FILE_BYTES.saturating_sub(lines.len())).unwrap_or(0);
+        if length > most || !mark.is_of(&file, &stat) {
+            return None;
+        }
         let written = write_lines(&file, length, lines);
         if written.is_err() {
             let _ = file.set_len(length);
         }
-        let length = written.map_err(|error| StateError::Io(name.to_owned(), error))?;
-        Ok(usize::try_from(length).unwrap_or(usize::MAX))
+        FileMark::read(&file, stat.st_ino, written.ok()?).ok()
     }
 
-    /// Opens a file that is believed, and gives its length; `None` where there is none.
-    fn open_file(&self, name: &str, access: OFlags) -> Result<Option<(File, u64)>, StateError> {
+    /// The mark of a file that is believed.
+    pub(super) fn mark(&self, name: &str) -> Option<FileMark> {
+        let (file, stat) = self.open_file(name, OFlags::RDONLY).ok()??;
+        FileMark::read(&file, stat.st_ino, length_of(&stat)).ok()
+    }
+
+    /// Opens a file that is believed; `None` where there is none.
+    fn open_file(&self, name: &str, access: OFlags) -> Result<Option<(File, Stat)>, StateError> {
         let io = |error: Errno| StateError::Io(name.to_owned(), error.into());
         let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(&self.opened, name, flags, Mode::empty()) {
@@ -120,7 +165,7 @@ impl Directory {
         if let Some(reason) = distrust(&stat) {
             return Err(StateError::Untrusted(name.to_owned(), reason));
         }
-        Ok(Some((file, u64::try_from(stat.st_size).unwrap_or(0))))
+        Ok(Some((file, stat)))
     }
 
     /// Creates a file, or returns the content of the one that is there.

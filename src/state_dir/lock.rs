@@ -22,6 +22,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct DirectoryLock {
     /// The system gives the lock back when this is closed, by any death.
     _file: File,
+    /// `false` on a file system without locks.
+    pub(super) excludes_others: bool,
 }
 
 impl DirectoryLock {
@@ -42,9 +44,18 @@ impl DirectoryLock {
         }
         for _ in 0..tries {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                // Some file systems have no locks; their gateways write what they know.
-                Ok(()) | Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOLCK) => {
-                    return Ok(Self { _file: file });
+                Ok(()) => {
+                    return Ok(Self {
+                        _file: file,
+                        excludes_others: true,
+                    });
+                }
+                // Some file systems have no locks; their gateways write all that they know.
+                Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOLCK) => {
+                    return Ok(Self {
+                        _file: file,
+                        excludes_others: false,
+                    });
                 }
                 Err(Errno::WOULDBLOCK | Errno::INTR) => pause(),
                 Err(error) => return Err(io(error)),

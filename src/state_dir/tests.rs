@@ -181,23 +181,31 @@ fn changes_of_several_gateways_do_not_undo_each_other() {
     assert_eq!(memory.read("list").unwrap().unwrap(), [1, 2]);
 }
 
-/// RA13: lines are added to what is there, and an unfinished one, as of a power failure, takes none of them with it.
+/// RA13: lines are added to a file that is what it was left as, and an unfinished one, as of a power failure, takes none of
+/// them with it. Nothing is added to any other file, so that what it lacks is written with the rest.
 #[test]
-fn lines_are_added_at_the_end_of_a_file() {
+fn lines_are_added_to_the_file_that_was_left() {
     let home = tempfile::tempdir().unwrap();
-    for state in [StateDir::open(home.path()), StateDir::in_memory()] {
-        assert_eq!(state.append("lines", b"one\n").unwrap(), 4);
-        assert_eq!(state.append("lines", b"two\n").unwrap(), 8);
-        let read = state.read("lines").unwrap();
-        assert_eq!(read.as_deref(), Some(&b"one\ntwo\n"[..]));
-    }
-    let state = StateDir::open(home.path());
-    state.write("lines", b"one\ntw").unwrap();
-    assert_eq!(state.append("lines", b"three\n").unwrap(), 13);
-    let read = state.read("lines").unwrap();
-    assert_eq!(read.as_deref(), Some(&b"one\ntw\nthree\n"[..]));
-    let file = home.path().join("lines");
+    let (state, file) = (StateDir::open(home.path()), home.path().join("lines"));
+    let read = || std::fs::read_to_string(&file).unwrap();
+    state.write("lines", b"one\n").unwrap();
+    let mark = state.mark("lines").unwrap();
+    let mark = state.append("lines", b"two\n", &mark).unwrap();
+    assert_eq!((read().as_str(), mark.length()), ("one\ntwo\n", 8));
+    // By another gateway, which lost its power.
+    std::fs::write(&file, "one\ntwo\nthr").unwrap();
+    let mark = state.append("lines", b"four\n", &mark).unwrap();
+    assert_eq!(read(), "one\ntwo\nthr\nfour\n");
+
+    let is_refused = || state.append("lines", b"five\n", &mark).is_none();
     chmod(&file, 0o620);
-    let refused = state.append("lines", b"four\n").unwrap_err();
-    assert!(matches!(refused, StateError::Untrusted(..)), "{refused:?}");
+    assert!(is_refused(), "others can write it");
+    chmod(&file, 0o600);
+    std::fs::write(&file, "one\n").unwrap();
+    assert!(is_refused(), "it was cut");
+    std::fs::remove_file(&file).unwrap();
+    assert!(is_refused(), "it is gone");
+    state.write("lines", &[b'x'; 100]).unwrap();
+    assert!(is_refused(), "it is another one");
+    assert!(StateDir::in_memory().mark("lines").is_none());
 }

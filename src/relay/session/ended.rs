@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::state_dir::StateDir;
 use crate::types::{TokenFingerprint, wall};
 use memory::{EndedMemory, EndedSession, SessionOwner, session_key};
-use record::EndedRecord;
+use record::{EndedRecord, RecordError};
 
 /// Between two writes of the record, each of which waits for the disk.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
@@ -71,7 +71,7 @@ impl EndedSessions {
         while !stopping {
             tokio::select! {
                 () = stop.cancelled() => stopping = true,
-                () = self.changed.notified() => {}
+                () = self.changed.notified(), if !failed => {}
                 () = sleep(RETRY_INTERVAL), if failed => {}
             }
             failed = self.write_unsaved(failed).await;
@@ -85,10 +85,10 @@ impl EndedSessions {
     /// Writes the record where it is not up to date; `true` where that has failed. `failed` tells that it did before.
     async fn write_unsaved(&self, failed: bool) -> bool {
         let unsaved = self.memory().take_unsaved();
-        if unsaved.is_empty() {
+        if unsaved.is_empty() || !self.record.is_on_disk() {
             return false;
         }
-        let Err(error) = self.record.add(unsaved, now()).await else {
+        let Err(error) = self.write(unsaved).await else {
             if failed {
                 tracing::info!("the record of ended sessions is written again");
             }
@@ -102,6 +102,14 @@ impl EndedSessions {
             );
         }
         true
+    }
+
+    async fn write(&self, unsaved: Vec<EndedSession>) -> Result<(), RecordError> {
+        if self.record.append(unsaved).await {
+            return Ok(());
+        }
+        let all = self.memory().take_all();
+        self.record.rewrite(all, now()).await
     }
 }
 

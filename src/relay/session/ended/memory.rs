@@ -154,6 +154,12 @@ impl EndedMemory {
         by_end(unsaved)
     }
 
+    /// All of them, which the record has from now on.
+    pub(super) fn take_all(&mut self) -> Vec<EndedSession> {
+        self.set_unsaved();
+        self.take_unsaved()
+    }
+
     /// Notes that the record may have none of them.
     pub(super) fn set_unsaved(&mut self) {
         self.has_unsaved = true;

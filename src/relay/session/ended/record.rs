@@ -1,11 +1,13 @@
 //! The record of sessions that have ended, as a file of the state directory: on each line the beginning of the session's
 //! id, the second of Unix time at which it ended, and the beginning of its token's fingerprint in hex digits.
 //!
-//! A session is a line at the end. A record that has grown to twice of what is remembered is written anew without those
-//! that have expired and those that are too many.
+//! A session is a line at the end. The record is written anew, with all that is remembered, where it is not what this gateway
+//! left (it was deleted, or put back from a backup), and where it has twice the lines that are remembered: then without
+//! those that have expired and those that are too many.
 //!
 //! Gateways that share the directory share the record: what one adds to it does not take away what another has added.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use tokio::sync::oneshot;
@@ -14,7 +16,7 @@ use super::super::sealed;
 use super::memory::{
     EndedMemory, EndedSession, MAX_ENDED, OWNER_BYTES, RANDOM, SessionOwner, by_end,
 };
-use crate::state_dir::{StateDir, StateError};
+use crate::state_dir::{FileMark, StateDir, StateError};
 
 /// The file.
 pub(super) const FILE: &str = "ended-sessions";
@@ -36,16 +38,23 @@ pub(super) enum RecordError {
 
 /// Reads and writes the record.
 #[derive(Debug)]
-pub(super) struct EndedRecord(StateDir);
+pub(super) struct EndedRecord {
+    state: StateDir,
+    /// The file as this gateway left it; `None` before it has written one.
+    mark: Arc<Mutex<Option<FileMark>>>,
+}
 
 impl EndedRecord {
     pub(super) fn new(state: StateDir) -> Self {
-        Self(state)
+        Self {
+            state,
+            mark: Arc::default(),
+        }
     }
 
     /// The sessions of the record whose ids are genuine at `now`. Blocks.
     pub(super) fn read(&self, now: u64) -> EndedMemory {
-        let bytes = match self.0.read(FILE) {
+        let bytes = match self.state.read(FILE) {
             Ok(bytes) => bytes.unwrap_or_default(),
             Err(error) => {
                 tracing::warn!(
@@ -66,39 +75,67 @@ impl EndedRecord {
         fair(ended, now)
     }
 
-    /// Adds sessions to the record, on a thread of its own.
-    pub(super) async fn add(&self, ended: Vec<EndedSession>, now: u64) -> Result<(), RecordError> {
-        if self.0.path().is_none() {
-            // It would end with the process, as the memory does.
-            return Ok(());
-        }
-        let (done, written) = oneshot::channel();
-        let state = self.0.clone();
-        let add = move || {
-            // Nobody waits for it any more where the gateway has run out of time.
-            let _ = done.send(add_to_file(&state, ended, now));
-        };
-        let thread = thread::Builder::new().name("state".to_owned());
-        thread
-            .spawn(add)
-            .map_err(|_refused| RecordError::NoThread)?;
-        let written = written.await;
-        Ok(written.map_err(|_died| RecordError::NoThread)??)
+    /// Adds sessions to the record; `false`, and nothing is changed, where it has to be written as a whole.
+    pub(super) async fn append(&self, ended: Vec<EndedSession>) -> bool {
+        let appended = self.on_thread(move |state, mark| {
+            let text = lines(&ended);
+            let added = mark.as_ref().and_then(|mark| {
+                let length = usize::try_from(mark.length()).ok()?;
+                let has_room = length.saturating_add(text.len()) <= MAX_BYTES;
+                has_room.then(|| state.append(FILE, &text, mark)).flatten()
+            });
+            let is_added = added.is_some();
+            *mark = added.or_else(|| mark.take());
+            is_added
+        });
+        appended.await.unwrap_or(false)
     }
-}
 
-fn add_to_file(state: &StateDir, ended: Vec<EndedSession>, now: u64) -> Result<(), StateError> {
-    match state.append(FILE, &lines(&ended)) {
-        Ok(length) if length <= MAX_BYTES => return Ok(()),
-        Ok(_) | Err(StateError::TooLong(_) | StateError::Untrusted(..)) => {}
-        Err(error) => return Err(error),
+    /// Writes the record as a whole: these sessions and those that other gateways have put there.
+    pub(super) async fn rewrite(
+        &self,
+        ended: Vec<EndedSession>,
+        now: u64,
+    ) -> Result<(), RecordError> {
+        let written = self.on_thread(move |state, mark| {
+            if let Err(error) = state.read(FILE) {
+                tracing::warn!(%error, "the record of ended sessions cannot be read and is replaced by what this gateway knows: {error}");
+            }
+            let change = |bytes: Vec<u8>| {
+                let (mut all, _unreadable) = parse(&bytes);
+                all.extend(ended);
+                lines(&fair(all, now).sorted())
+            };
+            state.update(FILE, change)?;
+            *mark = state.mark(FILE);
+            Ok(())
+        });
+        written.await?
     }
-    // A file that cannot be read was told of at the start, and is replaced.
-    state.update(FILE, |bytes| {
-        let (mut all, _unreadable) = parse(&bytes);
-        all.extend(ended);
-        lines(&fair(all, now).sorted())
-    })
+
+    /// Does something with the file on a thread of its own.
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&StateDir, &mut Option<FileMark>) -> T + Send + 'static,
+    ) -> Result<T, RecordError> {
+        let (done, result) = oneshot::channel();
+        let (state, mark) = (self.state.clone(), Arc::clone(&self.mark));
+        let thread = thread::Builder::new().name("state".to_owned());
+        let work = move || {
+            let mut mark = mark.lock().unwrap_or_else(PoisonError::into_inner);
+            // Nobody waits for it any more where the gateway has run out of time.
+            let _ = done.send(work(&state, &mut mark));
+        };
+        thread
+            .spawn(work)
+            .map_err(|_refused| RecordError::NoThread)?;
+        result.await.map_err(|_died| RecordError::NoThread)
+    }
+
+    /// Whether there is a file; without one what ends is forgotten with the process, as the memory is.
+    pub(super) fn is_on_disk(&self) -> bool {
+        self.state.path().is_some()
+    }
 }
 
 fn lines(ended: &[EndedSession]) -> Vec<u8> {
@@ -164,13 +201,24 @@ mod tests {
         }
     }
 
+    async fn add(
+        record: &EndedRecord,
+        ended: Vec<EndedSession>,
+        now: u64,
+    ) -> Result<(), RecordError> {
+        if record.append(ended.clone()).await {
+            return Ok(());
+        }
+        record.rewrite(ended, now).await
+    }
+
     #[tokio::test]
     async fn what_has_expired_is_not_read_and_each_token_has_its_share() {
         let home = tempfile::tempdir().unwrap();
         let record = EndedRecord::new(StateDir::open(home.path()));
         let life = sealed::LIFE.as_secs();
         let ended = vec![session(b'a', NOW), session(b'b', NOW + 1)];
-        record.add(ended.clone(), NOW).await.unwrap();
+        add(&record, ended.clone(), NOW).await.unwrap();
         assert_eq!(record.read(NOW + life - 1).sorted(), ended);
         assert_eq!(record.read(NOW + life).sorted(), ended[1..]);
 
@@ -182,7 +230,7 @@ mod tests {
                 ..session(b'c', ended)
             }
         });
-        record.add(many.collect(), NOW).await.unwrap();
+        add(&record, many.collect(), NOW).await.unwrap();
         let read = record.read(NOW).sorted();
         assert_eq!(read.len(), MAX_ENDED);
         let others = [session(b'a', NOW), session(b'b', NOW + 1)];
@@ -202,10 +250,10 @@ mod tests {
             key: key(number),
             ..session(b'a', NOW)
         };
-        record.add(vec![ended(0)], NOW).await.unwrap();
+        add(&record, vec![ended(0)], NOW).await.unwrap();
         let first = file();
         assert_eq!(first.size(), u64::try_from(LINE_BYTES).unwrap());
-        record.add(vec![ended(1)], NOW).await.unwrap();
+        add(&record, vec![ended(1)], NOW).await.unwrap();
         assert_eq!(file().ino(), first.ino(), "it is not written anew");
         let most = u64::try_from(MAX_BYTES).unwrap();
         let later = NOW + sealed::LIFE.as_secs();
@@ -215,12 +263,13 @@ mod tests {
                 ended: later,
                 ..ended(number)
             });
-            record.add(ended.collect(), later).await.unwrap();
+            add(&record, ended.collect(), later).await.unwrap();
             assert!(file().size() <= most, "{} bytes", file().size());
         }
-        let read = record.read(NOW);
-        assert!(!read.contains(&key(1)), "it has expired");
-        assert!(read.contains(&key(5 * MAX_ENDED - 1)));
+        let text = std::fs::read_to_string(home.path().join(FILE)).unwrap();
+        let is_written = |number: usize| text.contains(&format!("{number:032}"));
+        assert!(!is_written(1), "it has expired");
+        assert!(is_written(5 * MAX_ENDED - 1));
     }
 
     #[tokio::test]
@@ -238,7 +287,7 @@ mod tests {
         };
         assert_eq!(record.read(NOW).sorted(), [of_earlier_version]);
         let added = session(b'h', NOW);
-        record.add(vec![added], NOW).await.unwrap();
+        add(&record, vec![added], NOW).await.unwrap();
         assert_eq!(record.read(NOW).sorted(), [of_earlier_version, added]);
     }
 
@@ -248,9 +297,7 @@ mod tests {
         let state = StateDir::open(&home.path().join("state"));
         let record = EndedRecord::new(state);
         std::fs::remove_dir(home.path().join("state")).unwrap();
-        let added = record.add(vec![session(b'a', NOW)], NOW).await;
+        let added = add(&record, vec![session(b'a', NOW)], NOW).await;
         assert!(matches!(added, Err(RecordError::State(_))), "{added:?}");
-        let in_memory = EndedRecord::new(StateDir::in_memory());
-        in_memory.add(vec![session(b'a', NOW)], NOW).await.unwrap();
     }
 }

@@ -91,6 +91,43 @@ async fn a_write_that_has_failed_is_tried_again() {
     assert!(EndedSessions::load(&state).contains(&id(1)));
 }
 
+/// RA13: whatever becomes of the file while the gateway runs, the next write has all that ended.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_not_what_was_left_is_written_as_a_whole() {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::Path;
+
+    let delete = |file: &Path| fs::remove_file(file).unwrap();
+    let cut = |file: &Path| fs::write(file, "").unwrap();
+    let open_up =
+        |file: &Path| fs::set_permissions(file, fs::Permissions::from_mode(0o664)).unwrap();
+    let make_link = |file: &Path| {
+        fs::remove_file(file).unwrap();
+        symlink("/dev/null", file).unwrap();
+    };
+    let lengthen = |file: &Path| fs::write(file, vec![b'x'; 17 * 1024 * 1024]).unwrap();
+    let changes: [&dyn Fn(&Path); 5] = [&delete, &cut, &open_up, &make_link, &lengthen];
+    for (number, change) in changes.into_iter().enumerate() {
+        let home = tempfile::tempdir().unwrap();
+        let state = StateDir::open(home.path());
+        let ended = EndedSessions::load(&state);
+        let write = async || {
+            let stop = CancellationToken::new();
+            stop.cancel();
+            ended.write_record(&stop).await;
+        };
+        ended.insert(&id(1), &ALICE);
+        write().await;
+        change(&home.path().join(record::FILE));
+        ended.insert(&id(2), &ALICE);
+        write().await;
+        let next = EndedSessions::load(&state);
+        let known = [1, 2].map(|session| next.contains(&id(session)));
+        assert_eq!(known, [true, true], "change {number}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_record_is_written_at_once_and_then_once_an_interval() {
     let home = tempfile::tempdir().unwrap();
