@@ -263,8 +263,11 @@ impl Request {
             let json = (!responses.responses.is_empty()).then_some(json.as_str());
             let Read { body, envelope } = &*self.message;
             let patches = rounds::with_retry(body, envelope, json, responses.state.as_deref())
-                .ok_or_else(|| bad_params("params is not an object with members".to_owned()))?;
-            message = patched(body, &patches)?;
+                .ok_or_else(|| bad_params("params is not an object with members".to_owned()));
+            // The child has seen the first round by now.
+            message = patches
+                .and_then(|patches| patched(body, &patches))
+                .map_err(|fault| fault.delivered(Delivered::Unknown))?;
         }
         Err(bad_reply("it asks for input again and again"))
     }
