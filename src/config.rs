@@ -135,10 +135,7 @@ fn read(
             None,
             "cannot be used, for a reason that was not noted",
         )),
-        Some(_) | None => {
-            let (faults, warnings) = scope.into_faults();
-            Err(Faults::new(path, faults).warning(warnings))
-        }
+        Some(_) | None => Err(Faults::new(path, scope.faults).warning(scope.warnings)),
     }
 }
 

@@ -156,6 +156,9 @@ impl Refused {
     /// Tells a person why.
     pub(super) fn complain(&self) -> Exit {
         terminal::complain(&self.faults.join("\n"));
+        for warning in &self.warnings {
+            terminal::remark(&format!("warning: {warning}"));
+        }
         if self.missing {
             terminal::remark("write a first config with: host-mcp-gateway init --import");
         }

@@ -57,9 +57,6 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-/// What is said of a server that lacks something of its own.
-pub(super) const ONE_SERVER: &str = "this server cannot start, the others can";
-
 /// One thing that is wrong with a config file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileFault {
@@ -83,15 +80,6 @@ impl FileFault {
         Self {
             unset: true,
             ..Self::new(place, text)
-        }
-    }
-
-    /// The same as what concerns one server only.
-    pub(super) fn of_one_server(self) -> Self {
-        Self {
-            text: format!("{}: {ONE_SERVER}", self.text),
-            unset: false,
-            ..self
         }
     }
 

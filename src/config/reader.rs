@@ -17,8 +17,6 @@ pub(super) struct Scope<'e> {
     lines: Vec<usize>,
     pub(super) faults: Vec<FileFault>,
     pub(super) warnings: Vec<FileFault>,
-    /// Variables that are not set where that is a fault of one server only.
-    unset: Vec<FileFault>,
 }
 
 impl<'e> Scope<'e> {
@@ -29,26 +27,7 @@ impl<'e> Scope<'e> {
             lines: std::iter::once(0).chain(after_newline).collect(),
             faults: Vec::new(),
             warnings: Vec::new(),
-            unset: Vec::new(),
         }
-    }
-
-    /// Notes a variable that one server lacks.
-    pub(super) fn unset(&mut self, place: &Place, reason: &str) {
-        self.unset.push(FileFault::unset(place, reason));
-    }
-
-    /// The faults of a file that is refused, and what would be warned of without them: also what one server lacks, which is
-    /// found out for good only when the file is in order.
-    pub(super) fn into_faults(self) -> (Vec<FileFault>, Vec<FileFault>) {
-        let mut warnings = self.warnings;
-        for lacking in self.unset {
-            let warning = lacking.of_one_server();
-            if !warnings.contains(&warning) {
-                warnings.push(warning);
-            }
-        }
-        (self.faults, warnings)
     }
 
     /// Notes a fault, once, and returns `None`, so that it can end a reading function.

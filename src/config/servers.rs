@@ -1,6 +1,5 @@
 //! One server of the file: its shape, and what the floors below are told of it.
 
-use super::fault::ONE_SERVER;
 use super::file::{File, RestartLimit};
 use super::instances::{self, ClientCapability, ClientFeatures, Instance};
 use super::launch;
@@ -113,7 +112,7 @@ const STARTUP_TIMEOUT_MS: u64 = 60_000;
 fn refused_for_unset(server: &Server, scope: &mut Scope<'_>) -> Option<String> {
     let unset = launch::unset(server);
     for (place, reason) in &unset {
-        let text = format!("{reason}: {ONE_SERVER}");
+        let text = format!("{reason}: this server cannot start, the others can");
         scope.warn(place, text);
     }
     let reasons = unset.iter();

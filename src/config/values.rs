@@ -82,7 +82,6 @@ impl Read for LaunchText {
         if let Value::StringLit(literal) = node.value
             && let Err(ExpandError::Unset(reason)) = expand(&literal.value, scope.env)
         {
-            scope.unset(&node.place, &reason);
             let text = Text {
                 value: literal.value.to_string(),
                 place: node.place.clone(),

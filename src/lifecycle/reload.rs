@@ -72,6 +72,9 @@ impl Reloads<'_> {
         for fault in faults.iter() {
             tracing::error!(config = %config, "{fault}");
         }
+        for warning in faults.warnings() {
+            tracing::warn!(config = %config, "{warning}");
+        }
         let count = faults.iter().count();
         tracing::error!(config = %config, faults = count, "config refused, the one in force stays");
         self.rulebook
