@@ -105,9 +105,12 @@ impl Doors {
             .call("s1", "echo", &json!({"text": "marker"}))
             .await;
         assert_eq!(answer.status, 200, "{}", answer.text());
-        let entries = self.gateway.journal("s1").entries_of_first();
+        let journal = self.gateway.journal("s1");
+        let entries = journal.entries_of_first();
         let own = entries.iter().filter(|entry| entry.contains("marker"));
-        entries.len() - own.count()
+        let own = own.count();
+        assert_eq!(own, journal.count("marker"), "another process serves");
+        entries.len() - own
     }
 
     /// Sends each body by every door: it is refused with this code and is not written to the server.
