@@ -11,8 +11,9 @@ use crate::support::cli;
 const FAILED: Option<i32> = Some(1);
 const REFUSED: Option<i32> = Some(78);
 
-/// A config with six faults, each of another kind. `MISSING` stands in no environment of these tests.
-const SIX_FAULTS: &str = r#"{
+/// A config with five faults, each of another kind, and a server that lacks a variable, which is a warning. `HMG_MISSING`
+/// stands in no environment of these tests.
+const SIX_FINDINGS: &str = r#"{
   "bind_prot": 7411,
   "auth_token": "a-token-that-is-long-enough-for-a-test",
   "allowed_clients": ["10.0.0.300"],
@@ -29,18 +30,19 @@ const SIX_FAULTS: &str = r#"{
 }
 "#;
 
-/// Each fault of [`SIX_FAULTS`]: its place without the line, a text that stands on that line, and what is said of it.
-const FAULTS: [(&str, &str, &str); 6] = [
+/// Each finding of [`SIX_FINDINGS`], the warning last: its place without the line, a text that stands on that line, and what
+/// is said of it.
+const FINDINGS: [(&str, &str, &str); 6] = [
     ("bind_prot", "bind_prot", "bind_port"),
     ("allowed_clients[0]", "10.0.0.300", "10.0.0.300"),
     ("request_timeout_ms", "soon", "expected"),
     ("servers[0].server_id", "health", "health-server"),
-    ("servers[1].args[0]", "HMG_MISSING", "HMG_MISSING"),
     (
         "servers[1].restart_policy",
         "allways",
         "always, on-failure or never",
     ),
+    ("servers[1].args[0]", "HMG_MISSING", "HMG_MISSING"),
 ];
 
 fn write_private(folder: &Path, text: &str) -> PathBuf {
@@ -51,7 +53,7 @@ fn write_private(folder: &Path, text: &str) -> PathBuf {
 }
 
 fn line_of(part: &str) -> usize {
-    1 + SIX_FAULTS
+    1 + SIX_FINDINGS
         .lines()
         .position(|line| line.contains(part))
         .unwrap()
@@ -146,9 +148,9 @@ fn check_start_says_the_same_in_json() {
 }
 
 #[test]
-fn six_faults_are_told_at_once_with_their_lines_and_run_tells_the_same() {
+fn six_findings_are_told_at_once_with_their_lines_and_run_tells_the_same() {
     let home = tempfile::tempdir().unwrap();
-    let config = write_private(home.path(), SIX_FAULTS);
+    let config = write_private(home.path(), SIX_FINDINGS);
     let config = config.to_str().unwrap();
     let checked = cli::run(home.path(), &["--config", config, "check"]);
     assert_eq!(checked.code, REFUSED, "{checked:?}");
@@ -157,8 +159,8 @@ fn six_faults_are_told_at_once_with_their_lines_and_run_tells_the_same() {
         .lines()
         .filter(|line| line.contains("(line "))
         .collect();
-    assert_eq!(told.len(), FAULTS.len(), "{checked:?}");
-    for (line, (place, part, said)) in told.iter().zip(FAULTS) {
+    assert_eq!(told.len(), FINDINGS.len(), "{checked:?}");
+    for (line, (place, part, said)) in told.iter().zip(FINDINGS) {
         let place = format!("{place} (line {}): ", line_of(part));
         assert!(
             line.contains(&place) && line.contains(said),
@@ -170,11 +172,9 @@ fn six_faults_are_told_at_once_with_their_lines_and_run_tells_the_same() {
     let in_json = cli::run(home.path(), &arguments);
     assert_eq!(in_json.code, REFUSED, "{in_json:?}");
     let report: Value = serde_json::from_str(&in_json.stdout).unwrap();
-    assert_eq!(
-        report["faults"].as_array().map(Vec::len),
-        Some(FAULTS.len()),
-        "{report}"
-    );
+    let count = |key: &str| report[key].as_array().map(Vec::len);
+    let counts = (count("faults"), count("warnings"));
+    assert_eq!(counts, (Some(FINDINGS.len() - 1), Some(1)), "{report}");
 
     for verb in [&["--config", config, "run"][..], &["--config", config]] {
         let run = cli::run(home.path(), verb);
@@ -188,7 +188,7 @@ fn six_faults_are_told_at_once_with_their_lines_and_run_tells_the_same() {
 #[test]
 fn a_fault_shows_no_secret() {
     let home = tempfile::tempdir().unwrap();
-    let text = SIX_FAULTS.replace("7411", "\"a-token-that-is-long-enough-for-a-test\"");
+    let text = SIX_FINDINGS.replace("7411", "\"a-token-that-is-long-enough-for-a-test\"");
     let config = write_private(home.path(), &text);
     let ended = cli::run(
         home.path(),

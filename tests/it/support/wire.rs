@@ -44,6 +44,7 @@ impl Reply {
             "message",
             "server_id",
             "request_id",
+            "delivered",
             "retry_after_ms",
         ];
         assert!(members.keys().all(|key| known.contains(&&**key)), "{body}");
