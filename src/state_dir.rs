@@ -134,7 +134,11 @@ impl StateDir {
         change: impl FnOnce(Vec<u8>) -> Vec<u8>,
     ) -> Result<(), StateError> {
         let lock = self.0.directory.as_ref().map(Directory::lock).transpose()?;
-        let before = self.read(name).ok().flatten().unwrap_or_default();
+        let before = self.read(name).unwrap_or_else(|error| {
+            tracing::warn!(%error, "a file of the state directory cannot be read and is replaced: {error}");
+            None
+        });
+        let before = before.unwrap_or_default();
         self.write(name, &change(before))?;
         drop(lock);
         self.flush();
@@ -149,10 +153,7 @@ impl StateDir {
         check(name, lines.len()).ok()?;
         let directory = self.0.directory.as_ref()?;
         let lock = directory.lock().ok()?;
-        if !lock.excludes_others {
-            return None;
-        }
-        if self.0.pending.get(name).is_some() {
+        if !lock.excludes_others || self.0.pending.get(name).is_some() {
             return None;
         }
         let _turn = self.0.pending.begin_write(name);

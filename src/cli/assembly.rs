@@ -44,7 +44,7 @@ pub(super) struct Loaded {
 pub(super) struct Refused {
     /// Every fault, one line each, with the file's name; never a secret.
     pub(super) faults: Vec<String>,
-    /// What would be warned of without them.
+    /// Warnings that the file has beside its faults.
     pub(super) warnings: Vec<String>,
     /// There is no such file.
     pub(super) missing: bool,

@@ -137,7 +137,7 @@ impl Faults {
         }
     }
 
-    /// The same with what would be warned of if the file were in order.
+    /// The same with the warnings that the file has beside them.
     pub(super) fn warning(self, warnings: Vec<FileFault>) -> Self {
         Self {
             warnings: in_order(warnings),
@@ -175,7 +175,7 @@ impl Faults {
         self.list.iter()
     }
 
-    /// What would be warned of if the file were in order.
+    /// Warnings that the file has beside its faults.
     pub fn warnings(&self) -> impl Iterator<Item = &FileFault> {
         self.warnings.iter()
     }

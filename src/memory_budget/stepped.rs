@@ -68,7 +68,7 @@ impl SteppedLease {
         granted
     }
 
-    /// Adds a piece of which nobody is told that it was not kept; `false` where there is no memory for it.
+    /// Adds a piece whose loss is no refusal; `false` where there is no memory for it.
     pub fn try_add(&mut self, account: &MemoryAccount, weight: usize) -> bool {
         let granted = self.reserve(account, weight);
         if granted {

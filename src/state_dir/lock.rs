@@ -43,23 +43,21 @@ impl DirectoryLock {
             return Err(StateError::Untrusted(LOCK.to_owned(), reason));
         }
         for _ in 0..tries {
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {
-                    return Ok(Self {
-                        _file: file,
-                        excludes_others: true,
-                    });
-                }
-                // Some file systems have no locks; their gateways write all that they know.
-                Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOLCK) => {
-                    return Ok(Self {
-                        _file: file,
-                        excludes_others: false,
-                    });
-                }
-                Err(Errno::WOULDBLOCK | Errno::INTR) => pause(),
-                Err(error) => return Err(io(error)),
-            }
+            let excludes_others =
+                match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                    Ok(()) => true,
+                    // Some file systems have no locks; their gateways write all that they know.
+                    Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOLCK) => false,
+                    Err(Errno::WOULDBLOCK | Errno::INTR) => {
+                        pause();
+                        continue;
+                    }
+                    Err(error) => return Err(io(error)),
+                };
+            return Ok(Self {
+                _file: file,
+                excludes_others,
+            });
         }
         Err(StateError::Locked(PAUSE * tries))
     }

@@ -85,7 +85,9 @@ impl EndedRecord {
                 has_room.then(|| state.append(FILE, &text, mark)).flatten()
             });
             let is_added = added.is_some();
-            *mark = added.or_else(|| mark.take());
+            if is_added {
+                *mark = added;
+            }
             is_added
         });
         appended.await.unwrap_or(false)
@@ -98,9 +100,6 @@ impl EndedRecord {
         now: u64,
     ) -> Result<(), RecordError> {
         let written = self.on_thread(move |state, mark| {
-            if let Err(error) = state.read(FILE) {
-                tracing::warn!(%error, "the record of ended sessions cannot be read and is replaced by what this gateway knows: {error}");
-            }
             let change = |bytes: Vec<u8>| {
                 let (mut all, _unreadable) = parse(&bytes);
                 all.extend(ended);
